@@ -1,0 +1,111 @@
+/*
+ * Purpose:  the one question that the relay asks: "which key has this user, and what may he do?"
+ * Owner:    a `struct auth` is read-only after auth_new and shared by the workers; tickets belong to the asking worker.
+ * Lifetime: auth_new to auth_free, around the life of the workers.
+ * Callers:  relay/turn asks, programs/ builds; auth.h is all that relay/ sees of auth/.
+ * RFC:      8489 section 9.2, 8656 section 5; shared secrets: draft-uberti-behave-turn-rest-00.
+ */
+#ifndef AUTH_AUTH_H
+#define AUTH_AUTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stun/names.h"
+
+struct auth;
+struct auth_ticket;
+struct stun_mac;
+
+enum auth_status {
+    AUTH_OK,
+    AUTH_UNKNOWN,     /* no such user, or its credential has expired: 401 */
+    AUTH_UNAVAILABLE, /* the source cannot answer now: 500 */
+    AUTH_PENDING,     /* only from auth_check: the callback will bring the answer */
+};
+
+struct auth_request {
+    const char *user;        /* NUL-terminated, prepared (OpaqueString); NULL when the client sent USERHASH */
+    const uint8_t *userhash; /* STUN_USERHASH_LEN bytes, or NULL */
+    enum stun_password_algorithm algorithm;
+    int64_t wall; /* seconds since 1970 */
+    struct stun_mac *mac;
+};
+
+struct auth_answer {
+    enum auth_status status;
+    uint8_t key[STUN_KEY_MAX];
+    size_t key_len;
+    int64_t expires_at; /* wall clock, seconds; 0: never. No lifetime reaches beyond it (C50) */
+    char name[STUN_USERNAME_MAX + 1];  /* the full user name; compared by 441 (C33) */
+    char owner[STUN_USERNAME_MAX + 1]; /* the user part: quotas, usage and throttling go by it */
+};
+
+typedef void auth_cb(void *ctx, const struct auth_answer *answer);
+
+/*
+ * Ask. Either the answer is known at once: it is stored in `answer`, its status is returned, and the callback is never called. Or
+ * AUTH_PENDING is returned: `*ticket` is set and the callback is called exactly once, later, on this thread, never from within this call.
+ * The request is copied as far as it is needed. Expired credentials are AUTH_UNKNOWN.
+ */
+enum auth_status auth_check(struct auth *a, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
+                            struct auth_ticket **ticket);
+/* Silence for ever; NULL-safe; nulls the ticket. */
+void auth_cancel(struct auth_ticket **ticket);
+
+/* What every source of credentials can do (C19). */
+bool auth_can_sha256(const struct auth *a);
+bool auth_can_userhash(const struct auth *a);
+const char *auth_realm(const struct auth *a);
+
+/*
+ * Prepare a user name or password by the OpaqueString profile of PRECIS. `in` need not be NUL-terminated; `out` gets a NUL.
+ * ERR_INVAL: not UTF-8, empty, or a character that the profile forbids; ERR_NOSPC. RFC 8265 section 4.2.
+ */
+int auth_opaque_string(char *out, size_t cap, const char *in, size_t len);
+
+/* ---- Quotas: allocations by user (owner), by source address and in all; shared by all workers. ---- */
+enum auth_quota_result { AUTH_QUOTA_OK, AUTH_QUOTA_USER, AUTH_QUOTA_SOURCE, AUTH_QUOTA_TOTAL, AUTH_QUOTA_NOMEM };
+struct addr;
+/* Takes one allocation from all three, or none. Not for the data path: takes a lock. */
+enum auth_quota_result auth_quota_take(struct auth *a, const char *owner, const struct addr *source);
+void auth_quota_give(struct auth *a, const char *owner, const struct addr *source);
+/* Allocations that are counted now. */
+uint64_t auth_quota_total(const struct auth *a);
+
+/* ---- Building (programs/ only). ---- */
+struct auth_config {
+    const char *realm;
+    char separator;        /* rest-api-separator */
+    uint32_t user_quota;   /* allocations; 0: no limit */
+    uint32_t source_quota; /* by IPv4 address or IPv6 /64 */
+    uint32_t total_quota;
+};
+/* ERR_NOMEM, ERR_INVAL (realm too long or not preparable). */
+int auth_new(struct auth **out, const struct auth_config *config);
+void auth_free(struct auth **a);
+/* `secret` is a password, or "0x" and 32 hex digits: the MD5 key. Before the workers start. ERR_INVAL, ERR_EXIST, ERR_NOMEM. */
+int auth_add_user(struct auth *a, const char *name, const char *secret);
+int auth_add_secret(struct auth *a, const char *secret);
+
+/* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say
+ * AUTH_UNKNOWN; one that can say AUTH_PENDING comes last. Fixed users and shared secrets are sources that auth_new brings along. */
+struct auth_source {
+    const char *name; /* for logs and metrics */
+    bool can_sha256;
+    bool can_userhash;
+    enum auth_status (*check)(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
+                              struct auth_ticket **ticket);
+    void (*cancel)(void *self, struct auth_ticket *ticket);
+    void (*free)(void *self); /* may be NULL */
+    void *self;
+};
+/* The first member of whatever a source allocates for a pending question. */
+struct auth_ticket {
+    const struct auth_source *source;
+};
+/* ERR_NOMEM. The source is copied; auth_free calls its `free`. */
+int auth_add_source(struct auth *a, const struct auth_source *source);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * Purpose:  structured log lines with stable event names, as logfmt or JSON.
+ * Owner:    any thread may log; one thread writes. A full queue drops lines and counts them: logging never blocks.
+ * Lifetime: log_start to log_stop; before and after, lines go straight to standard error.
+ * Callers:  the edges (relay/worker, programs/). Library code returns errors instead.
+ * RFC:      3339 (time stamps).
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct addr;
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+struct log_config {
+    enum log_level level;
+    enum log_format format;
+    const char *file; /* NULL: standard error */
+};
+
+/* A field of a line. Values are escaped: no byte that a stranger sent can break a line or forge a field. */
+struct log_field {
+    const char *key;
+    enum { LOG_F_STR, LOG_F_BYTES, LOG_F_INT, LOG_F_ADDR, LOG_F_ERR } kind;
+    const void *p;
+    size_t len;
+    int64_t i;
+};
+
+#define LOG_STR(k, v)      ((struct log_field){.key = (k), .kind = LOG_F_STR, .p = (v)})
+#define LOG_BYTES(k, v, n) ((struct log_field){.key = (k), .kind = LOG_F_BYTES, .p = (v), .len = (n)})
+#define LOG_INT(k, v)      ((struct log_field){.key = (k), .kind = LOG_F_INT, .i = (int64_t)(v)})
+#define LOG_ADDR(k, v)     ((struct log_field){.key = (k), .kind = LOG_F_ADDR, .p = (v)})
+#define LOG_ERR(k, v)      ((struct log_field){.key = (k), .kind = LOG_F_ERR, .i = (v)})
+
+/* ERR_IO-like negated errno when the file cannot be opened. */
+int log_start(const struct log_config *config);
+/* Writes what is queued (bounded wait of one second), then stops the thread. */
+void log_stop(void);
+/* Reopens the file (after rotation) and takes the new level and format. */
+int log_reconfigure(const struct log_config *config);
+bool log_enabled(enum log_level level);
+/* Lines dropped since the start because the queue was full. */
+uint64_t log_dropped(void);
+/* Parses "error", "warning", "info", "debug" (also "warn", and what syslog says); ERR_INVAL. */
+int log_level_parse(enum log_level *out, const char *text);
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n);
+
+/* LOG(LOG_INFO, "allocation_created", LOG_STR("user", name), LOG_ADDR("relayed", &a)); a line needs at least one field. */
+#define LOG(level, event, ...)                                                                                                   \
+    do {                                                                                                                         \
+        if (log_enabled(level)) {                                                                                                \
+            const struct log_field log_fields_[] = {__VA_ARGS__};                                                                \
+            log_write((level), (event), log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));                              \
+        }                                                                                                                        \
+    } while (0)
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * Purpose:  an intrusive hash map with a keyed hash (SipHash-1-3), so that strangers cannot choose collisions.
+ * Owner:    one thread a map.
+ * Lifetime: nodes belong to the caller; the map owns its slot array only.
+ * Callers:  relay/ tables, auth/ indexes, bench/.
+ * RFC:      none.
+ */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct map_node {
+    struct map_node *next;
+    uint64_t hash;
+};
+
+struct map {
+    struct map_node **slots;
+    size_t mask;
+    size_t count;
+    uint64_t seed[2];
+};
+
+/* `slots` is rounded up to a power of two. ERR_NOMEM. The seed is random. */
+int map_init(struct map *m, size_t slots);
+void map_deinit(struct map *m);
+uint64_t map_hash(const struct map *m, const void *key, size_t len);
+/* The caller has checked that the key is not there. Grows by itself; when there is no memory to grow, chains get longer and nothing fails. */
+void map_insert(struct map *m, struct map_node *n, uint64_t hash);
+void map_remove(struct map *m, struct map_node *n);
+/* The first node with this hash, and the next one after it: the caller compares keys. NULL at the end. */
+struct map_node *map_first(const struct map *m, uint64_t hash);
+struct map_node *map_next(const struct map_node *n);
+/* Calls `visit` for each node; the visited node may be removed (and freed) in the call. */
+void map_each(struct map *m, void (*visit)(struct map_node *n, void *ctx), void *ctx);
+
+#endif
