@@ -74,13 +74,16 @@ fail:
     return err;
 }
 
-static void free_user(struct map_node *n, void *ctx)
+static void free_user(struct user *u)
 {
-    struct user *u = USER_OF(n, by_name);
-
-    (void)ctx;
     explicit_bzero(u, sizeof(*u));
     free(u);
+}
+
+static void visit_free(struct map_node *n, void *ctx)
+{
+    (void)ctx;
+    free_user(USER_OF(n, by_name));
 }
 
 void fixed_free(struct fixed **f)
@@ -88,7 +91,7 @@ void fixed_free(struct fixed **f)
     if (!*f)
         return;
     if ((*f)->names.slots)
-        map_each(&(*f)->names, free_user, NULL);
+        map_each(&(*f)->names, visit_free, NULL);
     map_deinit(&(*f)->names);
     map_deinit(&(*f)->hashes);
     free((*f)->realm);
@@ -134,7 +137,7 @@ int fixed_add(struct fixed *f, const char *name, const char *secret)
     if (!err)
         err = stun_userhash(u->name, f->realm, u->userhash);
     if (err) {
-        free_user(&u->by_name, NULL);
+        free_user(u);
         return err;
     }
     map_insert(&f->names, &u->by_name, map_hash(&f->names, u->name, strlen(u->name)));
