@@ -242,7 +242,7 @@ def check_text(files):
             if "\t" in line and path.endswith((".c", ".h", ".py")):
                 breach(path, n, "a tab", "indent with four blanks")
             match = SUPPRESSION.search(line)
-            if match and not path.startswith("tools/lint/") and len(re.sub(r"\W", "", match.group(1))) < 8:
+            if match and not path.startswith(("tools/lint/", "tests/lint/")) and len(re.sub(r"\W", "", match.group(1))) < 8:
                 breach(path, n, "a warning is suppressed without a reason", "say the reason behind it, on the same line")
     print(f"lint: text: {count} files (open ends, blanks, tabs, reasons of suppressions)")
 
