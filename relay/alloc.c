@@ -347,8 +347,13 @@ bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers
 
     for (uint32_t i = 0; i < a->npermissions; i++)
         room += a->permissions[i].expires_ms <= s->now.ms;
-    for (size_t i = 0; i < n; i++)
-        wanted += !alloc_permission(s, a, &peers[i]);
+    for (size_t i = 0; i < n; i++) {
+        bool twice = false;
+
+        for (size_t j = 0; j < i; j++)
+            twice = twice || addr_same_ip(&peers[j], &peers[i]);
+        wanted += !twice && !alloc_permission(s, a, &peers[i]);
+    }
     return wanted <= room;
 }
 
