@@ -164,6 +164,8 @@ class Standard(Net):
             "eth0",
             [f"{self.PEER}/24", f"{self.PEER_2}/24", f"{self.PUBLIC}/24", f"{self.PEER6}/64", "2001:db8:2::11/64", f"{self.PUBLIC6}/64"],
         )
+        self.srv.sysctl("net.ipv4.icmp_ratelimit", 0)  # tests look for ICMP errors more often than once a second
+        self.srv.sysctl("net.ipv6.icmp.ratelimit", 0)
         for ns, via, via6 in ((self.cli, self.SERVER, self.SERVER6), (self.peer, self.RELAY, self.RELAY6)):
             ns.ip(f"route add default via {via}", f"route add default via {via6}")
 
