@@ -1,5 +1,7 @@
 #include "auth/auth.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,12 +16,14 @@ enum {
 };
 
 struct auth {
+    pthread_rwlock_t lock; /* a question reads, a reload writes; the data path does neither */
     char realm[STUN_REALM_MAX + 1];
     struct fixed *fixed;
     struct secret *secret;
     struct quota *quota;
     struct auth_source *sources; /* grows only before the workers start: tickets point into it */
     size_t nsources;
+    atomic_bool can_sha256, can_userhash; /* of all sources */
 };
 
 static enum auth_status check_fixed(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
@@ -53,6 +57,19 @@ static void free_secret(void *self)
     secret_free(&s);
 }
 
+/* What all sources can do is one bit each: a reader does not take the lock for it. */
+static void note_features(struct auth *a)
+{
+    bool sha256 = true, userhash = true;
+
+    for (size_t i = 0; i < a->nsources; i++) {
+        sha256 = sha256 && a->sources[i].can_sha256;
+        userhash = userhash && a->sources[i].can_userhash;
+    }
+    atomic_store(&a->can_sha256, sha256);
+    atomic_store(&a->can_userhash, userhash);
+}
+
 /* As auth_add_source. On an error the source stays the caller's. */
 int auth_add_source(struct auth *a, const struct auth_source *source)
 {
@@ -62,6 +79,7 @@ int auth_add_source(struct auth *a, const struct auth_source *source)
         return ERR_NOMEM;
     a->sources = grown;
     a->sources[a->nsources++] = *source;
+    note_features(a);
     return 0;
 }
 
@@ -109,6 +127,7 @@ int auth_new(struct auth **out, const struct auth_config *config)
     *out = NULL;
     if (!a)
         return ERR_NOMEM;
+    pthread_rwlock_init(&a->lock, NULL);
     err = auth_opaque_string(a->realm, sizeof(a->realm), config->realm, strlen(config->realm));
     if (err == ERR_NOSPC)
         err = ERR_INVAL;
@@ -133,6 +152,7 @@ void auth_free(struct auth **a)
             (*a)->sources[i].free((*a)->sources[i].self);
     free((*a)->sources);
     quota_free(&(*a)->quota);
+    pthread_rwlock_destroy(&(*a)->lock);
     free(*a);
     *a = NULL;
 }
@@ -142,6 +162,7 @@ int auth_add_user(struct auth *a, const char *name, const char *secret)
     int err = fixed_add(a->fixed, name, secret);
 
     a->sources[SOURCE_FIXED].can_sha256 = fixed_can_sha256(a->fixed);
+    note_features(a);
     return err;
 }
 
@@ -150,6 +171,7 @@ int auth_add_secret(struct auth *a, const char *secret)
     int err = secret_add(a->secret, secret);
 
     a->sources[SOURCE_SECRET].can_userhash = secret_count(a->secret) == 0;
+    note_features(a);
     return err;
 }
 
@@ -159,12 +181,14 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     enum auth_status status = AUTH_UNKNOWN;
 
     *ticket = NULL;
+    pthread_rwlock_rdlock(&a->lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
         const struct auth_source *s = &a->sources[i];
         status = s->check(s->self, request, answer, cb, ctx, ticket);
         if (status == AUTH_PENDING)
             (*ticket)->source = s;
     }
+    pthread_rwlock_unlock(&a->lock);
     if (status != AUTH_OK)
         answer->nkeys = 0;
     answer->status = status;
@@ -181,18 +205,37 @@ void auth_cancel(struct auth_ticket **ticket)
 
 bool auth_can_sha256(const struct auth *a)
 {
-    for (size_t i = 0; i < a->nsources; i++)
-        if (!a->sources[i].can_sha256)
-            return false;
-    return true;
+    return atomic_load(&a->can_sha256);
 }
 
 bool auth_can_userhash(const struct auth *a)
 {
-    for (size_t i = 0; i < a->nsources; i++)
-        if (!a->sources[i].can_userhash)
-            return false;
-    return true;
+    return atomic_load(&a->can_userhash);
+}
+
+static void swap_source(struct auth_source *a, struct auth_source *b)
+{
+    struct auth_source t = *a;
+
+    *a = *b;
+    *b = t;
+}
+
+void auth_replace(struct auth *a, struct auth **fresh)
+{
+    struct fixed *f = a->fixed;
+    struct secret *s = a->secret;
+
+    pthread_rwlock_wrlock(&a->lock);
+    swap_source(&a->sources[SOURCE_FIXED], &(*fresh)->sources[SOURCE_FIXED]);
+    swap_source(&a->sources[SOURCE_SECRET], &(*fresh)->sources[SOURCE_SECRET]);
+    a->fixed = (*fresh)->fixed;
+    a->secret = (*fresh)->secret;
+    (*fresh)->fixed = f;
+    (*fresh)->secret = s;
+    note_features(a);
+    pthread_rwlock_unlock(&a->lock);
+    auth_free(fresh);
 }
 
 const char *auth_realm(const struct auth *a)

@@ -123,16 +123,18 @@ int fixed_add(struct fixed *f, const char *name, const char *secret)
 {
     char prepared[STUN_USERNAME_MAX + 1];
     struct user *u = NULL;
+    size_t size;
     int err = auth_opaque_string(prepared, sizeof(prepared), name, strlen(name));
 
     if (err)
         return err;
     if (by_name(f, prepared))
         return ERR_EXIST;
-    u = calloc(1, sizeof(*u) + strlen(prepared) + 1);
+    size = strlen(prepared) + 1;
+    u = calloc(1, sizeof(*u) + size);
     if (!u)
         return ERR_NOMEM;
-    strcpy(u->name, prepared);
+    memcpy(u->name, prepared, size);
     err = derive(u, f->realm, secret);
     if (!err)
         err = stun_userhash(u->name, f->realm, u->userhash);
@@ -162,7 +164,7 @@ enum auth_status fixed_check(struct fixed *f, const struct auth_request *request
     answer->key_len = sha256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
     memcpy(answer->keys[0], sha256 ? u->sha256 : u->md5, answer->key_len);
     answer->expires_at = 0;
-    strcpy(answer->name, u->name); /* fixed_add has bounded it */
-    strcpy(answer->owner, u->name);
+    memcpy(answer->name, u->name, strlen(u->name) + 1); /* fixed_add has bounded it */
+    memcpy(answer->owner, u->name, strlen(u->name) + 1);
     return AUTH_OK;
 }

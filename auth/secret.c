@@ -148,7 +148,7 @@ enum auth_status secret_check(struct secret *s, const struct auth_request *reque
     answer->nkeys = s->count;
     answer->key_len = request->algorithm == STUN_ALG_SHA256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
     answer->expires_at = name.expires_at;
-    strcpy(answer->name, request->user); /* its length was checked above */
+    memcpy(answer->name, request->user, strlen(request->user) + 1); /* its length was checked above */
     memcpy(answer->owner, name.user, name.user_len);
     answer->owner[name.user_len] = '\0';
     return AUTH_OK;

@@ -1,5 +1,6 @@
 #include "auth/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -76,6 +77,7 @@ static void remove_last(struct store *s)
 {
     struct credential **end = &s->first;
 
+    assert(*end);
     while ((*end)->next)
         end = &(*end)->next;
     free_credential(*end);

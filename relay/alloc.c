@@ -285,6 +285,7 @@ static int grow(void **array, void *inline_array, uint32_t *cap, uint32_t limit,
     uint32_t more = *cap * 2 > limit ? limit : *cap * 2;
     void *p;
 
+    assert(*cap > 0);
     if (*cap >= limit)
         return ERR_NOSPC;
     p = realloc(*array == inline_array ? NULL : *array, more * size);
@@ -348,6 +349,7 @@ int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool
             if (err)
                 return err;
         }
+        assert(a->permissions);
         p = &a->permissions[a->npermissions++];
     }
     *p = (struct permission){.ip = addr_with_port(peer, 0),

@@ -199,7 +199,7 @@ static int add_text(struct policy *p, const char *text, bool allow, enum origin 
 
     if (strlen(text) >= sizeof(copy))
         return ERR_CONFIG;
-    strcpy(copy, text);
+    memcpy(copy, text, strlen(text) + 1);
     if (copy[0] == '[') { /* [2001:db8::1], [2001:db8::]/32 or [2001:db8::/32], with or without ports */
         char *close = strchr(copy, ']'), *rest;
 

@@ -302,11 +302,12 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
     r->workers = calloc(r->nworkers, sizeof(*r->workers));
     nfds = (size_t)RELAY_LISTENERS_MAX * r->nworkers;
     fds = malloc(nfds * sizeof(*fds));
+    if (fds)
+        memset(fds, 0xFF, nfds * sizeof(*fds)); /* -1 */
     if (!r->workers || !fds) {
         err = ERR_NOMEM;
         goto out;
     }
-    memset(fds, 0xFF, nfds * sizeof(*fds)); /* -1 */
     err = ports_new(&r->ports, addresses, relay_addresses(c, &host, addresses), c->min_port, c->max_port);
     if (!err)
         err = probe_relays(r, text);

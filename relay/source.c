@@ -24,7 +24,7 @@ bool source_allow(struct shard *s, const struct addr *a)
     return false;
 }
 
-void source_trust(struct shard *s, const struct addr *a)
+void source_trust(struct shard *s, const struct addr *source)
 {
-    source_of(s, a)->trusted_until_ms = s->now.ms + SOURCE_TRUST_S * 1000ULL;
+    source_of(s, source)->trusted_until_ms = s->now.ms + SOURCE_TRUST_S * 1000ULL;
 }

@@ -45,7 +45,7 @@ struct streams {
     uint8_t frame[HEADROOM + STUN_HEADER_LEN + DATAGRAM_MAX + TAILROOM];
 };
 
-enum { NONE = UINT32_MAX };
+#define NONE UINT32_MAX
 
 static void stream_end(struct stream *st)
 {
