@@ -35,6 +35,7 @@ enum { ADDR_TEXT_MAX = 56 };
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* Ports are left out of the comparison. */
 bool addr_same_ip(const struct addr *a, const struct addr *b);
+/* These three look through an IPv4-mapped IPv6 address, which the kernel delivers to the IPv4 one. */
 bool addr_is_any(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_is_link_local(const struct addr *a);
@@ -50,7 +51,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 int addr_parse_ip(struct addr *out, const char *text);
 /* "192.0.2.1:3478", "[2001:db8::1]:3478". ERR_INVAL otherwise. */
 int addr_parse(struct addr *out, const char *text);
-/* Writes "ip:port" or "[ip]:port"; returns `text`. */
+/* Writes "ip:port" or "[ip]:port" (ADDR_NONE: "none"); returns `text`. */
 const char *addr_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);
 /* The same without port and brackets. */
 const char *addr_ip_text(const struct addr *a, char text[static ADDR_TEXT_MAX]);

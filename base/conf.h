@@ -14,8 +14,8 @@
 #include <stdio.h>
 
 /* The file: `key=value`, a `#` that opens a line is a comment, blank lines, `include=FILE` (relative to the including file). Blanks
- * around key and value go; a value in double quotes loses the quotes and keeps what is inside. An unquoted value with a blank and a `#`
- * is refused, because it is nearly always a comment that would become part of the value. */
+ * around key and value go; a value in double quotes loses the quotes and keeps what is inside. An unquoted value with a blank and a
+ * `#` is refused, because it is nearly always a comment that would become part of the value. */
 
 /* What a value is, and the C type of the field it is written to. */
 enum conf_type {
@@ -42,8 +42,8 @@ struct conf_list {
     size_t n;
 };
 
-/* Reads one value into the caller's struct. 0, or a negative ERR_* with what is expected in `expected` ("an address and port"); then it
- * has changed nothing. ERR_NOMEM is passed on. */
+/* Reads one value into the caller's struct. 0, or a negative ERR_* with what is expected in `expected` ("an address and port");
+ * then it has changed nothing. ERR_NOMEM is passed on. */
 typedef int conf_set_fn(void *target, const char *value, char *expected, size_t cap);
 /* A further test of a CONF_STRING's or CONF_LIST's value; the same answer. */
 typedef int conf_check_fn(const char *value, char *expected, size_t cap);
@@ -66,7 +66,7 @@ struct conf_key {
     const char *const *choices; /* CONF_CHOICE: names, NULL at the end */
     conf_set_fn *set;           /* CONF_CUSTOM */
     conf_check_fn *check;       /* CONF_STRING and CONF_LIST, or NULL */
-    const char *preset;         /* the default, as text; NULL: the field stays as the caller left it */
+    const char *preset;         /* the default, as text (a list's values separated by newlines); NULL: the field stays as it was */
     const char *alias;          /* a further environment variable; one that cannot be read is warned about and left alone */
     const char *needs;          /* this key without that one is an error */
     const char *help;           /* one line for conf_help */
@@ -95,25 +95,31 @@ int conf_new(struct conf **out, const struct conf_table *table);
 void conf_free(struct conf **c);
 
 /*
- * All four steps in one: options, environment, then the file named by the key `file_key` (NULL: no file), where a file that is only the
- * preset may be missing. Then the caller calls conf_apply. `first` as in conf_options. ERR_CONFIG with a text in `e`, or ERR_NOMEM.
+ * All four steps in one: options, environment, then the file named by the key `file_key` (NULL: no file), where a file that is only
+ * the preset may be missing. Then the caller calls conf_apply. `first` as in conf_options. ERR_CONFIG with a text in `e`, or
+ * ERR_NOMEM.
  */
-int conf_load(struct conf *c, int argc, char *const argv[], char *const envp[], const char *file_key, int *first, struct conf_error *e);
+int conf_load(struct conf *c, int argc, char *const argv[], char *const envp[], const char *file_key, int *first,
+              struct conf_error *e);
 
-/* `--key=value`, `--key value`, `--flag` (a CONF_BOOL; its value only with `=`). argv[0] is skipped. Stops at the first argument that is
- * no option, or behind `--`, and stores its index in `first`; with `first` NULL such an argument is an error. ERR_CONFIG, ERR_NOMEM. */
+/* `--key=value`, `--key value`, `--flag` (a CONF_BOOL; its value only with `=`). argv[0] is skipped. Stops at the first argument
+ * that is no option, or behind `--`, and stores its index in `first`; with `first` NULL such an argument is an error. ERR_CONFIG,
+ * ERR_NOMEM. */
 int conf_options(struct conf *c, int argc, char *const argv[], int *first, struct conf_error *e);
-/* The prefix, then the key in upper case with `_` for `-`. An empty variable is an unset one. Several values of a repeatable key are
- * separated by newlines. An unknown variable with our prefix is a warning only (orchestrators inject such). ERR_CONFIG, ERR_NOMEM. */
+/* The prefix, then the key in upper case with `_` for `-`. Blanks around a value go; an empty variable is an unset one. Several
+ * values of a repeatable key are separated by newlines (an alias holds one). An unknown variable with our prefix is a warning only
+ * (orchestrators inject such). ERR_CONFIG, ERR_NOMEM. */
 int conf_environment(struct conf *c, char *const envp[], struct conf_error *e);
 /* ERR_CONFIG (unreadable file, includes in a circle, syntax, unknown key, a key twice), ERR_NOMEM. */
 int conf_file(struct conf *c, const char *path, struct conf_error *e);
 /* The same from memory. `name` is for error texts; `include=` is refused here. `text` need not end in NUL. */
 int conf_buffer(struct conf *c, const char *name, const char *text, size_t len, struct conf_error *e);
-/* One value from the caller (two variables that make up one value, say). `origin` names it in errors. ERR_CONFIG, ERR_NOMEM. */
+/* One value from the caller (two variables that make up one value, say). `origin` names it in errors. From CONF_FROM_ALIAS a value
+ * that cannot be taken is a warning, as with the aliases of the table. ERR_CONFIG, ERR_NOMEM. */
 int conf_put(struct conf *c, enum conf_source from, const char *key, const char *value, const char *origin, struct conf_error *e);
 
-/* The winning value as text (of a repeatable key the first), before it was read; NULL when there is none. Borrowed until conf_free. */
+/* The winning value as text (of a repeatable key the first), before it was read; NULL when there is none. Borrowed until conf_free.
+ */
 const char *conf_text(const struct conf *c, const char *key);
 /* Where the winning value came from; CONF_FROM_NOWHERE when there is none. */
 enum conf_source conf_source(const struct conf *c, const char *key);
@@ -121,7 +127,7 @@ enum conf_source conf_source(const struct conf *c, const char *key);
 const char *conf_origin(const struct conf *c, const char *key);
 
 /* Reads every winning value into `target`, which the caller has zeroed. On an error `target` is released as by conf_release.
- * ERR_CONFIG with a text in `e`, or ERR_NOMEM. */
+ * ERR_CONFIG or ERR_NOMEM, with a text in `e`. */
 int conf_apply(struct conf *c, void *target, struct conf_error *e);
 /* Frees the strings and lists in `target` (wiping secrets) and nulls them. What CONF_CUSTOM wrote is the caller's. */
 void conf_release(const struct conf_table *table, void *target);

@@ -27,13 +27,14 @@ struct map {
 int map_init(struct map *m, size_t slots);
 void map_deinit(struct map *m);
 uint64_t map_hash(const struct map *m, const void *key, size_t len);
-/* The caller has checked that the key is not there. Grows by itself; when there is no memory to grow, chains get longer and nothing fails. */
+/* The caller has checked that the key is not there. Grows by itself; when there is no memory to grow, chains get longer and nothing
+ * fails. */
 void map_insert(struct map *m, struct map_node *n, uint64_t hash);
 void map_remove(struct map *m, struct map_node *n);
 /* The first node with this hash, and the next one after it: the caller compares keys. NULL at the end. */
 struct map_node *map_first(const struct map *m, uint64_t hash);
 struct map_node *map_next(const struct map_node *n);
-/* Calls `visit` for each node; the visited node may be removed (and freed) in the call. */
+/* Calls `visit` for each node; the visited node, and no other, may be removed (and freed) in the call. Nothing may be inserted. */
 void map_each(struct map *m, void (*visit)(struct map_node *n, void *ctx), void *ctx);
 
 #endif

@@ -14,7 +14,8 @@
 
 struct ring;
 
-/* `bytes` is rounded up to a power of two. ERR_NOMEM. */
+/* `bytes` is rounded up to a power of two. A record takes its length rounded up to 8 and 8 more; one that takes more than half of
+ * the ring is never accepted, so that each other one fits again once the consumer has caught up. ERR_NOMEM. */
 int ring_new(struct ring **out, size_t bytes);
 void ring_free(struct ring **r);
 

@@ -24,7 +24,8 @@ struct wheel_timer {
 
 struct wheel {
     struct wheel_timer slot[WHEEL_SLOTS]; /* list heads */
-    uint64_t tick;                        /* the last tick that was handled */
+    struct wheel_timer overdue;           /* what had passed already when it was set: fires at the next advance */
+    uint64_t now_ms;                      /* of the last advance */
 };
 
 void wheel_init(struct wheel *w, uint64_t now_ms);
