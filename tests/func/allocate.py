@@ -44,10 +44,16 @@ def _(w):
             c = w.client(transport=transport, algorithm=algorithm)
             c.challenge()
             raw = c.signed(stun.ALLOCATE, [UDP, stun.lifetime(1000)])
-            first, second = c.exchange(raw), c.exchange(raw)
-            equal((first.cls, first.raw), (stun.SUCCESS, second.raw), "the first answer, against the second")
+            first = c.exchange(raw)
+            equal((first.cls, first.lifetime), (stun.SUCCESS, 1000), "the class and the lifetime")
+            again = [c.exchange(raw)]
             equal(c.refuse_allocate(stun.lifetime(1000)), 437, "the error of a new transaction")
-            equal(c.exchange(raw).raw, first.raw, "the answer to one more retransmission")
+            again.append(c.exchange(raw))
+            for answer in again:
+                check(answer.verify(c.key), "the answer to a retransmission is not signed")
+                within(answer.lifetime, 900, 1000, "the lifetime that is left")
+                for kind in (stun.XOR_RELAYED_ADDRESS, stun.XOR_MAPPED_ADDRESS):
+                    equal(answer.address(kind), first.address(kind), f"attribute {kind:#x} of the answer to a retransmission")
 
 
 @usual.case("C36 two Allocates of the same transaction sent at once make one allocation")
@@ -371,7 +377,7 @@ def _(w):
         x.refresh(0)
 
 
-@quotas.case("S21 source-quota and total-quota: 486")
+@quotas.case("S21 source-quota: 486; total-quota: 508")
 def _(w):
     clients = [w.client(4), w.client(4), w.client(4, **BOB)]
     for c in clients:
@@ -380,7 +386,7 @@ def _(w):
     equal(d.refuse_allocate(), 486, "the error of a source's fourth")
     elsewhere, last = w.client(5, **BOB), w.client(6, **CAROL)
     elsewhere.allocate()
-    equal(last.refuse_allocate(), 486, "the error of the fifth in all")
+    equal(last.refuse_allocate(), 508, "the error of the fifth in all")
     clients[0].refresh(0)
     last.allocate()
     for x in (clients[1], clients[2], elsewhere, last):

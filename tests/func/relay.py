@@ -476,7 +476,7 @@ def _(w):
     c = w.client(v6=True)
     c.allocate(V6)
     inside = ["::ff", "::104", "::200", "::fff", "::1:0", "::1:1", "::1:10"]
-    outside = ["::", "::1", "::fe", "::1:11", "::1:ff", "::2:0", "::100", "::101", "::103"]
+    outside = ["::", "::2", "::fe", "::1:11", "::1:ff", "::2:0", "::100", "::101", "::103"]
     for tail in inside + outside:
         ip = str(ipaddress.ip_address(int(ipaddress.ip_address("2001:db8:2::")) + int(ipaddress.ip_address(tail))))
         if tail in inside:
