@@ -102,6 +102,9 @@ void auth_free(struct auth **a);
 int auth_add_user(struct auth *a, const char *name, const char *secret);
 /* ERR_INVAL (empty), ERR_NOSPC (more than AUTH_KEYS_MAX), ERR_EXIST, ERR_NOMEM. */
 int auth_add_secret(struct auth *a, const char *secret);
+/* A reload, while workers ask: the fixed users and shared secrets of `fresh` take the place of those of `a`; quotas, realm and other
+ * sources stay. Frees and nulls `fresh`. */
+void auth_replace(struct auth *a, struct auth **fresh);
 
 /* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say
  * AUTH_UNKNOWN; one that can say AUTH_PENDING comes last. Fixed users and shared secrets are sources that auth_new brings along. */

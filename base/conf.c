@@ -71,11 +71,8 @@ static void warn(struct conf *c, const char *text, const char *end)
     char *line;
     if (c->n_warnings == WARNINGS_MAX)
         return;
-    line = malloc(strlen(text) + strlen(end) + 1);
-    if (!line)
+    if (asprintf(&line, "%s%s", text, end) < 0)
         return;
-    strcpy(line, text);
-    strcat(line, end);
     c->warnings[c->n_warnings++] = line;
 }
 
@@ -508,10 +505,8 @@ static int include(struct conf *c, const char *file, const struct frame *f, cons
     if (!*file)
         return fail(e, "%s: include=: a file is expected", where);
     slash = *file == '/' ? NULL : strrchr(f->path, '/');
-    path = malloc(strlen(f->path) + strlen(file) + 1);
-    if (!path)
+    if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - f->path) : 0, f->path, file) < 0)
         return fail_nomem(e);
-    sprintf(path, "%.*s%s", slash ? (int)(slash + 1 - f->path) : 0, f->path, file);
     err = read_file(c, path, f, where, false, e);
     free(path);
     return err;
@@ -596,10 +591,11 @@ static int lines(struct conf *c, const char *name, const char *text, size_t len,
 {
     char line[LINE_MAX_BYTES], *where;
     const char *end = text + len;
+    size_t where_cap = strlen(name) + 16;
     unsigned number = 0;
     int err = 0;
 
-    where = malloc(strlen(name) + 16);
+    where = malloc(where_cap);
     if (!where)
         return fail_nomem(e);
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
@@ -609,7 +605,7 @@ static int lines(struct conf *c, const char *name, const char *text, size_t len,
         size_t n = (size_t)((newline ? newline : end) - text);
         const char *start;
 
-        sprintf(where, "%s:%u", name, ++number);
+        snprintf(where, where_cap, "%s:%u", name, ++number);
         if (n >= sizeof(line)) {
             err = fail(e, "%s: a line of at most %d bytes is expected", where, LINE_MAX_BYTES - 1);
         } else if (memchr(text, '\0', n)) {

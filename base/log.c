@@ -27,8 +27,9 @@ static struct {
     pthread_cond_t drained; /* to log_stop: the writer has returned */
     pthread_t thread;
     bool running, stopping, ended;
-    int fd;      /* the writer's; STDERR_FILENO or a file */
-    int next_fd; /* the one to go on with, or -1 */
+    bool abandoned; /* log_stop went away from a writer that hung; it ends when its write does */
+    int fd;         /* the writer's; STDERR_FILENO or a file */
+    int next_fd;    /* the one to go on with, or -1 */
     char *fill;
     size_t fill_len;
 } queue = {
@@ -47,7 +48,7 @@ static int64_t unix_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Writes all, waiting while it must; the number of bytes that went out. A cancellation point. */
+/* Writes all, waiting while it must; the number of bytes that went out. */
 static size_t write_all(int fd, const char *p, size_t len)
 {
     size_t done = 0;
@@ -85,14 +86,11 @@ static uint64_t count_lines(const char *p, size_t done, size_t len)
 static uint64_t write_lines(int fd, const char *p, size_t len, bool *torn)
 {
     size_t done = 0;
-    int old;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &old);
     if (len && *torn)
         *torn = write_all(fd, "\n", 1) != 1;
     if (!*torn)
         done = write_all(fd, p, len);
-    pthread_setcancelstate(old, NULL);
     if (done)
         *torn = p[done - 1] != '\n';
     return count_lines(p, done, len);
@@ -117,7 +115,6 @@ static void *writer(void *arg)
     uint64_t told = atomic_load(&dropped);
     bool more = true, torn = false;
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL); /* only a write that hangs may be broken off */
     while (more) {
         char *full;
         size_t len;
@@ -163,7 +160,8 @@ static void take_config(const struct log_config *config)
     atomic_store(&log_format_now, (int)config->format);
 }
 
-/* The deadline in log_stop is by the monotonic clock: somebody may set the time meanwhile. */
+/* The deadline in log_stop is by the monotonic clock: somebody may set the time meanwhile. Never destroyed, because an abandoned
+ * writer still signals it. */
 static void init_drained(void)
 {
     pthread_condattr_t attr;
@@ -173,17 +171,42 @@ static void init_drained(void)
     pthread_condattr_destroy(&attr);
 }
 
+/* Once no writer is left. */
+static void close_files(void)
+{
+    close_file(queue.fd);
+    close_file(queue.next_fd);
+    queue.fd = STDERR_FILENO;
+    queue.next_fd = -1;
+    queue.abandoned = false;
+}
+
+/* Whether an abandoned writer still hangs. */
+static bool hangs(void)
+{
+    bool yes;
+    pthread_mutex_lock(&queue.lock);
+    yes = queue.abandoned && !queue.ended;
+    pthread_mutex_unlock(&queue.lock);
+    return yes;
+}
+
 int log_start(const struct log_config *config)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     sigset_t all, old;
     int fd, err;
 
     if (queue.running)
         return ERR_EXIST;
+    if (hangs())
+        return ERR_AGAIN;
+    if (queue.abandoned)
+        close_files();
+    pthread_once(&once, init_drained);
     fd = open_file(config->file);
     if (fd < 0)
         return fd;
-    init_drained();
     queue.fd = fd;
     queue.fill = buffers[0];
     queue.fill_len = 0;
@@ -195,7 +218,6 @@ int log_start(const struct log_config *config)
     if (err) {
         close_file(fd);
         queue.fd = STDERR_FILENO;
-        pthread_cond_destroy(&queue.drained);
         return -err;
     }
     take_config(config);
@@ -221,15 +243,14 @@ void log_stop(void)
     while (!queue.ended && pthread_cond_timedwait(&queue.drained, &queue.lock, &until) == 0)
         ;
     ended = queue.ended;
+    queue.abandoned = !ended;
     pthread_mutex_unlock(&queue.lock);
-    if (!ended)
-        pthread_cancel(queue.thread);
-    pthread_join(queue.thread, NULL);
-    close_file(queue.fd);
-    close_file(queue.next_fd);
-    queue.fd = STDERR_FILENO;
-    queue.next_fd = -1;
-    pthread_cond_destroy(&queue.drained);
+    if (ended) {
+        pthread_join(queue.thread, NULL);
+        close_files();
+    } else {
+        pthread_detach(queue.thread);
+    }
 }
 
 int log_reconfigure(const struct log_config *config)

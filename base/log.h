@@ -38,7 +38,8 @@ struct log_field {
 #define LOG_ADDR(k, v)     ((struct log_field){.key = (k), .kind = LOG_F_ADDR, .p = (v)})
 #define LOG_ERR(k, v)      ((struct log_field){.key = (k), .kind = LOG_F_ERR, .i = (v)})
 
-/* A negated errno when the file cannot be opened or no thread started; ERR_EXIST when it runs already. The file is opened for
+/* A negated errno when the file cannot be opened or no thread started; ERR_EXIST when it runs already, ERR_AGAIN while the
+ * writer of an earlier log_stop still hangs in its write. The file is opened for
  * appending, mode 0640. From log_start to log_stop the three calls here belong to one thread. */
 int log_start(const struct log_config *config);
 /* Writes what is queued (bounded wait of one second: then a reader that does not read loses the rest), then stops the thread. */

@@ -38,7 +38,7 @@ uint8_t wire_u8(struct wire *w)
 uint16_t wire_u16(struct wire *w)
 {
     const uint8_t *p = wire_bytes(w, 2);
-    return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+    return (uint16_t)(p ? p[0] << 8 | p[1] : 0); /* cast as a whole: with UBSan gcc warns about the ?: otherwise */
 }
 
 static uint32_t u32_at(const uint8_t *p)
