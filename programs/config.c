@@ -263,10 +263,8 @@ static int add_user(struct auth *a, const char *pair, struct conf_error *e)
         return fail_nomem(e);
     case ERR_EXIST:
         return fail(e, "user: %.*s is given twice", shown, pair);
-    case ERR_NOSPC:
-        return fail(e, "user: %.*s...: a name has at most %d bytes", shown, pair, STUN_USERNAME_MAX);
     case ERR_INVAL:
-        return fail(e, "user: %.*s: name and password must be UTF-8 without control characters", shown, pair);
+        return fail(e, "user: %.*s: the password must be UTF-8 without control characters, of at most 1023 bytes", shown, pair);
     default:
         return fail(e, "user: %.*s: %s", shown, pair, err_str(err));
     }

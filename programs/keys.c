@@ -127,11 +127,16 @@ static int set_admin_listen(void *target, const char *value, char *expected, siz
 
 static int check_user(const char *value, char *expected, size_t cap)
 {
+    char prepared[STUN_USERNAME_MAX + 1];
     const char *colon = strchr(value, ':');
+    int err;
 
     if (!colon || colon == value || colon[1] == '\0')
         return refuse(expected, cap, "NAME:PASSWORD, or NAME:0x and the 32 hex digits of the MD5 key");
-    return 0;
+    err = auth_opaque_string(prepared, sizeof(prepared), value, (size_t)(colon - value));
+    if (err == ERR_NOSPC)
+        return refuse(expected, cap, "a name of at most 763 bytes");
+    return err ? refuse(expected, cap, "a name in UTF-8 without control characters") : 0;
 }
 
 bool keys_realm_ok(const char *text)

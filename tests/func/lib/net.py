@@ -164,6 +164,14 @@ class Standard(Net):
             "eth0",
             [f"{self.PEER}/24", f"{self.PEER_2}/24", f"{self.PUBLIC}/24", f"{self.PEER6}/64", "2001:db8:2::11/64", f"{self.PUBLIC6}/64"],
         )
+        for key, value in (
+            ("net.ipv4.icmp_ratelimit", 0),  # tests look for ICMP errors more often than once a second
+            ("net.ipv6.icmp.ratelimit", 0),
+            ("net.ipv4.icmp_msgs_per_sec", 100000),
+            ("net.ipv4.icmp_msgs_burst", 10000),
+        ):
+            with contextlib.suppress(OSError):  # before Linux 6.13 the last two are the whole machine's, not a namespace's
+                self.srv.sysctl(key, value)
         for ns, via, via6 in ((self.cli, self.SERVER, self.SERVER6), (self.peer, self.RELAY, self.RELAY6)):
             ns.ip(f"route add default via {via}", f"route add default via {via6}")
 
