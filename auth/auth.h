@@ -33,21 +33,33 @@ struct auth_request {
     struct stun_mac *mac;
 };
 
+enum {
+    AUTH_KEYS_MAX = 8, /* candidate keys of one answer, and so shared secrets that are valid at once */
+};
+
+/*
+ * With several shared secrets one name has several passwords, and only the integrity of the request tells which one the client has:
+ * the asker tries each key (in constant time each) and keeps the one that fits. A fixed user has one key. Wipe it after use.
+ */
 struct auth_answer {
     enum auth_status status;
-    uint8_t key[STUN_KEY_MAX];
-    size_t key_len;
-    int64_t expires_at; /* wall clock, seconds; 0: never. No lifetime reaches beyond it (C50) */
-    char name[STUN_USERNAME_MAX + 1];  /* the full user name; compared by 441 (C33) */
-    char owner[STUN_USERNAME_MAX + 1]; /* the user part: quotas, usage and throttling go by it */
+    size_t nkeys;   /* 1 to AUTH_KEYS_MAX with AUTH_OK, otherwise 0 */
+    size_t key_len; /* of each key: 16 or 32, as the request's algorithm wants */
+    uint8_t keys[AUTH_KEYS_MAX][STUN_KEY_MAX];
+    int64_t expires_at;               /* wall clock, seconds; 0: never. No lifetime reaches beyond it (C50) */
+    char name[STUN_USERNAME_MAX + 1]; /* the full user name; compared by 441 (C33) */
+    /* The user part: quotas, usage and throttling go by it. "" for a bare expiry: those count together. */
+    char owner[STUN_USERNAME_MAX + 1];
 };
 
 typedef void auth_cb(void *ctx, const struct auth_answer *answer);
 
 /*
  * Ask. Either the answer is known at once: it is stored in `answer`, its status is returned, and the callback is never called. Or
- * AUTH_PENDING is returned: `*ticket` is set and the callback is called exactly once, later, on this thread, never from within this call.
- * The request is copied as far as it is needed. Expired credentials are AUTH_UNKNOWN.
+ * AUTH_PENDING is returned: `*ticket` is set and the callback is called exactly once, later, on this thread, never from within this
+ * call; when it runs, the ticket is gone (forget it, don't cancel it), and the answer is borrowed for the call. With any other
+ * status `*ticket` is NULL. The request is copied as far as it is needed; its `mac` is used within the call only. Expired
+ * credentials are AUTH_UNKNOWN.
  */
 enum auth_status auth_check(struct auth *a, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
                             struct auth_ticket **ticket);
@@ -85,9 +97,14 @@ struct auth_config {
 /* ERR_NOMEM, ERR_INVAL (realm too long or not preparable). */
 int auth_new(struct auth **out, const struct auth_config *config);
 void auth_free(struct auth **a);
-/* `secret` is a password, or "0x" and 32 hex digits: the MD5 key. Before the workers start. ERR_INVAL, ERR_EXIST, ERR_NOMEM. */
+/* `secret` is a password, or "0x" and 32 hex digits: the MD5 key. Both are copied (the password as keys only, C32). Before the
+ * workers start. ERR_INVAL (name or password can't be prepared), ERR_NOSPC (name too long), ERR_EXIST, ERR_NOMEM, ERR_CRYPTO. */
 int auth_add_user(struct auth *a, const char *name, const char *secret);
+/* ERR_INVAL (empty), ERR_NOSPC (more than AUTH_KEYS_MAX), ERR_EXIST, ERR_NOMEM. */
 int auth_add_secret(struct auth *a, const char *secret);
+/* A reload, while workers ask: the fixed users and shared secrets of `fresh` take the place of those of `a`; quotas, realm and other
+ * sources stay. Frees and nulls `fresh`. */
+void auth_replace(struct auth *a, struct auth **fresh);
 
 /* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say
  * AUTH_UNKNOWN; one that can say AUTH_PENDING comes last. Fixed users and shared secrets are sources that auth_new brings along. */

@@ -35,11 +35,8 @@ void conf_warn(struct conf *c, const char *text, const char *end)
     char *line;
     if (c->n_warnings == CONF_WARNINGS_MAX)
         return;
-    line = malloc(strlen(text) + strlen(end) + 1);
-    if (!line)
+    if (asprintf(&line, "%s%s", text, end) < 0)
         return;
-    strcpy(line, text);
-    strcat(line, end);
     c->warnings[c->n_warnings++] = line;
 }
 

@@ -37,10 +37,8 @@ static int include(struct conf *c, const char *file, const struct frame *f, cons
     if (!*file)
         return conf_fail(e, "%s: include=: a file is expected", where);
     slash = *file == '/' ? NULL : strrchr(f->path, '/');
-    path = malloc(strlen(f->path) + strlen(file) + 1);
-    if (!path)
+    if (asprintf(&path, "%.*s%s", slash ? (int)(slash + 1 - f->path) : 0, f->path, file) < 0)
         return conf_fail_nomem(e);
-    sprintf(path, "%.*s%s", slash ? (int)(slash + 1 - f->path) : 0, f->path, file);
     err = read_file(c, path, f, where, false, e);
     free(path);
     return err;
@@ -126,10 +124,11 @@ static int lines(struct conf *c, const char *name, const char *text, size_t len,
 {
     char line[LINE_MAX_BYTES], *where;
     const char *end = text + len;
+    size_t where_cap = strlen(name) + 16;
     unsigned number = 0;
     int err = 0;
 
-    where = malloc(strlen(name) + 16);
+    where = malloc(where_cap);
     if (!where)
         return conf_fail_nomem(e);
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
@@ -139,7 +138,7 @@ static int lines(struct conf *c, const char *name, const char *text, size_t len,
         size_t n = (size_t)((newline ? newline : end) - text);
         const char *start;
 
-        sprintf(where, "%s:%u", name, ++number);
+        snprintf(where, where_cap, "%s:%u", name, ++number);
         if (n >= sizeof(line)) {
             err = conf_fail(e, "%s: a line of at most %d bytes is expected", where, LINE_MAX_BYTES - 1);
         } else if (memchr(text, '\0', n)) {

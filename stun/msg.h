@@ -90,7 +90,7 @@ int stun_end(const struct stun_out *o);
 /*
  * Data indication around a payload, written in place: the payload stands at `payload`, with at least STUN_DATA_HEADROOM bytes before it
  * and 3 bytes after it that may be overwritten. Returns the message's start; its length is stored in *len (RFC 8656 section 11.4).
- * `txid` is 12 bytes.
+ * NULL when the length does not fit into 16 bits, or the peer has no family. `txid` is 12 bytes.
  */
 enum { STUN_DATA_HEADROOM = 64 };
 uint8_t *stun_wrap_data(uint8_t *payload, size_t payload_len, const struct addr *peer, const uint8_t *txid, size_t *len);

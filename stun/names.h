@@ -14,6 +14,7 @@ enum {
     STUN_HEADER_LEN = 20,
     STUN_TXID_LEN = 12,
     STUN_COOKIE = 0x2112A442,
+    STUN_FINGERPRINT_XOR = 0x5354554E, /* section 14.7 */
     STUN_PORT = 3478,
     STUN_USERNAME_MAX = 763, /* bytes, RFC 8489 section 14.3 (what RFC 5389 clients may send) */
     STUN_REALM_MAX = 763,    /* bytes, section 14.9 */

@@ -1,0 +1,259 @@
+#include "auth/auth.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/fixed.h"
+#include "auth/quota.h"
+#include "auth/secret.h"
+#include "base/err.h"
+
+enum {
+    SOURCE_FIXED, /* first: fixed users win over everything */
+    SOURCE_SECRET,
+};
+
+struct auth {
+    pthread_rwlock_t lock; /* a question reads, a reload writes; the data path does neither */
+    char realm[STUN_REALM_MAX + 1];
+    struct fixed *fixed;
+    struct secret *secret;
+    struct quota *quota;
+    struct auth_source *sources; /* grows only before the workers start: tickets point into it */
+    size_t nsources;
+    atomic_bool can_sha256, can_userhash; /* of all sources */
+};
+
+static enum auth_status check_fixed(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
+                                    void *ctx, struct auth_ticket **ticket)
+{
+    (void)cb, (void)ctx, (void)ticket;
+    return fixed_check(self, request, answer);
+}
+
+static enum auth_status check_secret(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
+                                     void *ctx, struct auth_ticket **ticket)
+{
+    (void)cb, (void)ctx, (void)ticket;
+    return secret_check(self, request, answer);
+}
+
+static void cancel_nothing(void *self, struct auth_ticket *ticket)
+{
+    (void)self, (void)ticket;
+}
+
+static void free_fixed(void *self)
+{
+    struct fixed *f = self;
+    fixed_free(&f);
+}
+
+static void free_secret(void *self)
+{
+    struct secret *s = self;
+    secret_free(&s);
+}
+
+/* What all sources can do is one bit each: a reader does not take the lock for it. */
+static void note_features(struct auth *a)
+{
+    bool sha256 = true, userhash = true;
+
+    for (size_t i = 0; i < a->nsources; i++) {
+        sha256 = sha256 && a->sources[i].can_sha256;
+        userhash = userhash && a->sources[i].can_userhash;
+    }
+    atomic_store(&a->can_sha256, sha256);
+    atomic_store(&a->can_userhash, userhash);
+}
+
+/* As auth_add_source. On an error the source stays the caller's. */
+int auth_add_source(struct auth *a, const struct auth_source *source)
+{
+    struct auth_source *grown = reallocarray(a->sources, a->nsources + 1, sizeof(*grown));
+
+    if (!grown)
+        return ERR_NOMEM;
+    a->sources = grown;
+    a->sources[a->nsources++] = *source;
+    note_features(a);
+    return 0;
+}
+
+static int add_users(struct auth *a)
+{
+    int err = fixed_new(&a->fixed, a->realm);
+
+    if (err)
+        return err;
+    err = auth_add_source(a, &(struct auth_source){.name = "fixed",
+                                                   .can_sha256 = true,
+                                                   .can_userhash = true,
+                                                   .check = check_fixed,
+                                                   .cancel = cancel_nothing,
+                                                   .free = free_fixed,
+                                                   .self = a->fixed});
+    if (err)
+        fixed_free(&a->fixed);
+    return err;
+}
+
+static int add_secrets(struct auth *a, char separator)
+{
+    int err = secret_new(&a->secret, a->realm, separator ? separator : ':');
+
+    if (err)
+        return err;
+    err = auth_add_source(a, &(struct auth_source){.name = "secret",
+                                                   .can_sha256 = true,
+                                                   .can_userhash = true, /* until there is a secret */
+                                                   .check = check_secret,
+                                                   .cancel = cancel_nothing,
+                                                   .free = free_secret,
+                                                   .self = a->secret});
+    if (err)
+        secret_free(&a->secret);
+    return err;
+}
+
+int auth_new(struct auth **out, const struct auth_config *config)
+{
+    struct auth *a = calloc(1, sizeof(*a));
+    int err;
+
+    *out = NULL;
+    if (!a)
+        return ERR_NOMEM;
+    pthread_rwlock_init(&a->lock, NULL);
+    err = auth_opaque_string(a->realm, sizeof(a->realm), config->realm, strlen(config->realm));
+    if (err == ERR_NOSPC)
+        err = ERR_INVAL;
+    if (!err)
+        err = add_users(a);
+    if (!err)
+        err = add_secrets(a, config->separator);
+    if (!err)
+        err = quota_new(&a->quota, &(struct quota_limits){config->user_quota, config->source_quota, config->total_quota});
+    if (err)
+        auth_free(&a);
+    *out = a;
+    return err;
+}
+
+void auth_free(struct auth **a)
+{
+    if (!*a)
+        return;
+    for (size_t i = 0; i < (*a)->nsources; i++)
+        if ((*a)->sources[i].free)
+            (*a)->sources[i].free((*a)->sources[i].self);
+    free((*a)->sources);
+    quota_free(&(*a)->quota);
+    pthread_rwlock_destroy(&(*a)->lock);
+    free(*a);
+    *a = NULL;
+}
+
+int auth_add_user(struct auth *a, const char *name, const char *secret)
+{
+    int err = fixed_add(a->fixed, name, secret);
+
+    a->sources[SOURCE_FIXED].can_sha256 = fixed_can_sha256(a->fixed);
+    note_features(a);
+    return err;
+}
+
+int auth_add_secret(struct auth *a, const char *secret)
+{
+    int err = secret_add(a->secret, secret);
+
+    a->sources[SOURCE_SECRET].can_userhash = secret_count(a->secret) == 0;
+    note_features(a);
+    return err;
+}
+
+enum auth_status auth_check(struct auth *a, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
+                            struct auth_ticket **ticket)
+{
+    enum auth_status status = AUTH_UNKNOWN;
+
+    *ticket = NULL;
+    pthread_rwlock_rdlock(&a->lock);
+    for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
+        const struct auth_source *s = &a->sources[i];
+        status = s->check(s->self, request, answer, cb, ctx, ticket);
+        if (status == AUTH_PENDING)
+            (*ticket)->source = s;
+    }
+    pthread_rwlock_unlock(&a->lock);
+    if (status != AUTH_OK)
+        answer->nkeys = 0;
+    answer->status = status;
+    return status;
+}
+
+void auth_cancel(struct auth_ticket **ticket)
+{
+    if (!*ticket)
+        return;
+    (*ticket)->source->cancel((*ticket)->source->self, *ticket);
+    *ticket = NULL;
+}
+
+bool auth_can_sha256(const struct auth *a)
+{
+    return atomic_load(&a->can_sha256);
+}
+
+bool auth_can_userhash(const struct auth *a)
+{
+    return atomic_load(&a->can_userhash);
+}
+
+static void swap_source(struct auth_source *a, struct auth_source *b)
+{
+    struct auth_source t = *a;
+
+    *a = *b;
+    *b = t;
+}
+
+void auth_replace(struct auth *a, struct auth **fresh)
+{
+    struct fixed *f = a->fixed;
+    struct secret *s = a->secret;
+
+    pthread_rwlock_wrlock(&a->lock);
+    swap_source(&a->sources[SOURCE_FIXED], &(*fresh)->sources[SOURCE_FIXED]);
+    swap_source(&a->sources[SOURCE_SECRET], &(*fresh)->sources[SOURCE_SECRET]);
+    a->fixed = (*fresh)->fixed;
+    a->secret = (*fresh)->secret;
+    (*fresh)->fixed = f;
+    (*fresh)->secret = s;
+    note_features(a);
+    pthread_rwlock_unlock(&a->lock);
+    auth_free(fresh);
+}
+
+const char *auth_realm(const struct auth *a)
+{
+    return a->realm;
+}
+
+enum auth_quota_result auth_quota_take(struct auth *a, const char *owner, const struct addr *source)
+{
+    return quota_take(a->quota, owner, source);
+}
+
+void auth_quota_give(struct auth *a, const char *owner, const struct addr *source)
+{
+    quota_give(a->quota, owner, source);
+}
+
+uint64_t auth_quota_total(const struct auth *a)
+{
+    return quota_total(a->quota);
+}

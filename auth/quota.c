@@ -1,0 +1,235 @@
+#include "auth/quota.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "base/map.h"
+
+enum {
+    STRIPES = 16, /* locks a table: more than workers that are likely to allocate at the same moment */
+    STRIPE_SLOTS = 16,
+    V6_PREFIX = 8, /* bytes: one subscriber has a /64 */
+};
+
+struct entry {
+    struct map_node node;
+    uint32_t count;
+    uint32_t len;
+    uint8_t key[];
+};
+
+struct stripe {
+    pthread_mutex_t lock;
+    struct map map;
+};
+
+struct table {
+    uint32_t limit;
+    struct stripe stripe[STRIPES];
+};
+
+struct quota {
+    uint32_t total_limit;
+    _Atomic uint64_t total;
+    struct table users;
+    struct table sources;
+};
+
+struct key {
+    const void *bytes;
+    size_t len;
+};
+
+/* An IPv4 address (also one that a dual-stack socket shows as mapped), or the /64 of an IPv6 address. */
+static struct key source_key(const struct addr *source)
+{
+    static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+
+    if (source->family != ADDR_V6)
+        return (struct key){source->ip, 4};
+    if (memcmp(source->ip, mapped, sizeof(mapped)) == 0)
+        return (struct key){source->ip + sizeof(mapped), 4};
+    return (struct key){source->ip, V6_PREFIX};
+}
+
+static struct key owner_key(const char *owner)
+{
+    return (struct key){owner, strlen(owner)};
+}
+
+static struct stripe *stripe_of(struct table *t, struct key k, uint64_t *hash)
+{
+    /* Seeds never change, so no lock is needed; the map uses the hash's low bits, the choice of the stripe its high ones. */
+    *hash = map_hash(&t->stripe[0].map, k.bytes, k.len);
+    return &t->stripe[(*hash >> 32) % STRIPES];
+}
+
+static struct entry *find(const struct map *m, uint64_t hash, struct key k)
+{
+    for (struct map_node *n = map_first(m, hash); n; n = map_next(n)) {
+        struct entry *e = (struct entry *)(void *)n; /* the node is the first member */
+        if (e->len == k.len && (k.len == 0 || memcmp(e->key, k.bytes, k.len) == 0))
+            return e;
+    }
+    return NULL;
+}
+
+static int table_init(struct table *t, uint32_t limit)
+{
+    t->limit = limit;
+    for (size_t i = 0; i < STRIPES; i++) {
+        int err = map_init(&t->stripe[i].map, STRIPE_SLOTS);
+        if (err)
+            return err;
+        pthread_mutex_init(&t->stripe[i].lock, NULL); /* cannot fail with default attributes */
+    }
+    return 0;
+}
+
+static void free_entry(struct map_node *n, void *ctx)
+{
+    (void)ctx;
+    free(n);
+}
+
+static void table_deinit(struct table *t)
+{
+    for (size_t i = 0; i < STRIPES && t->stripe[i].map.slots; i++) {
+        map_each(&t->stripe[i].map, free_entry, NULL);
+        map_deinit(&t->stripe[i].map);
+        pthread_mutex_destroy(&t->stripe[i].lock);
+    }
+}
+
+/* 0, ERR_DENIED at the limit, ERR_NOMEM. */
+static int table_take(struct table *t, struct key k)
+{
+    uint64_t hash;
+    struct stripe *s = stripe_of(t, k, &hash);
+    int err = 0;
+
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = find(&s->map, hash, k);
+    if (!e) {
+        e = calloc(1, sizeof(*e) + k.len);
+        if (!e) {
+            err = ERR_NOMEM;
+            goto out;
+        }
+        e->len = (uint32_t)k.len;
+        if (k.len)
+            memcpy(e->key, k.bytes, k.len);
+        map_insert(&s->map, &e->node, hash);
+    } else if (t->limit && e->count >= t->limit) {
+        err = ERR_DENIED;
+        goto out;
+    }
+    e->count++;
+out:
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+static void table_give(struct table *t, struct key k)
+{
+    uint64_t hash;
+    struct stripe *s = stripe_of(t, k, &hash);
+
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = find(&s->map, hash, k);
+    assert(e && e->count > 0); /* given back once too often */
+    if (--e->count == 0) {
+        map_remove(&s->map, &e->node);
+        free(e);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+int quota_new(struct quota **out, const struct quota_limits *limits)
+{
+    struct quota *q = calloc(1, sizeof(*q));
+
+    *out = NULL;
+    if (!q)
+        return ERR_NOMEM;
+    q->total_limit = limits->total;
+    int err = table_init(&q->users, limits->user);
+    if (!err)
+        err = table_init(&q->sources, limits->source);
+    if (err) {
+        quota_free(&q);
+        return err;
+    }
+    *out = q;
+    return 0;
+}
+
+void quota_free(struct quota **q)
+{
+    if (!*q)
+        return;
+    table_deinit(&(*q)->users);
+    table_deinit(&(*q)->sources);
+    free(*q);
+    *q = NULL;
+}
+
+enum auth_quota_result quota_take(struct quota *q, const char *owner, const struct addr *source)
+{
+    uint64_t before = atomic_fetch_add_explicit(&q->total, 1, memory_order_relaxed);
+    enum auth_quota_result result = AUTH_QUOTA_TOTAL;
+    int err;
+
+    if (q->total_limit && before >= q->total_limit)
+        goto undo_total;
+    err = table_take(&q->users, owner_key(owner));
+    if (err) {
+        result = err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_USER;
+        goto undo_total;
+    }
+    err = table_take(&q->sources, source_key(source));
+    if (err) {
+        result = err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_SOURCE;
+        goto undo_user;
+    }
+    return AUTH_QUOTA_OK;
+undo_user:
+    table_give(&q->users, owner_key(owner));
+undo_total:
+    atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
+    return result;
+}
+
+void quota_give(struct quota *q, const char *owner, const struct addr *source)
+{
+    table_give(&q->sources, source_key(source));
+    table_give(&q->users, owner_key(owner));
+    atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
+}
+
+uint64_t quota_total(const struct quota *q)
+{
+    return atomic_load_explicit(&q->total, memory_order_relaxed);
+}
+
+static size_t table_entries(struct table *t)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        pthread_mutex_lock(&t->stripe[i].lock);
+        n += t->stripe[i].map.count;
+        pthread_mutex_unlock(&t->stripe[i].lock);
+    }
+    return n;
+}
+
+size_t quota_entries(struct quota *q)
+{
+    return table_entries(&q->users) + table_entries(&q->sources);
+}

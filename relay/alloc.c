@@ -1,0 +1,531 @@
+#include "relay/alloc.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+
+static void event(struct shard *s, enum relay_event which, const struct alloc *a, const char *detail)
+{
+    s->net->event(s->net_ctx,
+                  &(struct relay_event_info){.event = which, .path = &a->path, .alloc = a, .user = a->name, .detail = detail});
+}
+
+/* ---- The table of 5-tuples. ---- */
+
+static struct alloc *expire(struct shard *s, struct alloc *a);
+
+static struct alloc *of_node(struct map_node *n)
+{
+    return (struct alloc *)(void *)((char *)n - offsetof(struct alloc, by_tuple));
+}
+
+struct alloc *alloc_find(struct shard *s, const struct path *path)
+{
+    struct map_node *n = map_first(&s->allocs, map_hash(&s->allocs, path, PATH_KEY_LEN));
+
+    for (; n; n = map_next(n))
+        if (memcmp(&of_node(n)->path, path, PATH_KEY_LEN) == 0)
+            return of_node(n)->timer.wheel.due_ms <= s->now.ms ? expire(s, of_node(n)) : of_node(n);
+    return NULL;
+}
+
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who)
+{
+    struct alloc *a = calloc(1, sizeof(*a));
+    uint64_t bytes_per_s = s->settings.max_bps / 8;
+
+    if (!a)
+        return ERR_NOMEM;
+    a->name = strdup(who->name);
+    a->owner = strdup(who->owner);
+    if (!a->name || !a->owner) {
+        free(a->name);
+        free(a->owner);
+        free(a);
+        return ERR_NOMEM;
+    }
+    a->path = *path;
+    a->timer.kind = TIMER_ALLOC;
+    a->created_ms = s->now.ms;
+    a->permissions = a->permissions_inline;
+    a->channels = a->channels_inline;
+    a->permissions_cap = a->channels_cap = ALLOC_INLINE;
+    rate_init(&a->up, bytes_per_s, bytes_per_s, s->now.ms);
+    rate_init(&a->down, bytes_per_s, bytes_per_s, s->now.ms);
+    map_insert(&s->allocs, &a->by_tuple, map_hash(&s->allocs, path, PATH_KEY_LEN));
+    *out = a;
+    return 0;
+}
+
+/* Order matters: unreachable for the other workers, then for the kernel, then free for others. */
+static void close_leg(struct shard *s, struct alloc *a, struct leg *leg)
+{
+    unsigned space;
+
+    if (!leg->socket)
+        return;
+    space = ports_address(s->ports, leg->relay)->space;
+    if (s->offload)
+        s->offload->end(s->offload_ctx, a);
+    ports_retract(s->ports, space, leg->port, s->worker);
+    s->by_port[space][leg->port] = NULL;
+    s->net->relay_close(s->net_ctx, &leg->socket);
+    ports_release(s->ports, space, leg->port);
+    *leg = (struct leg){0};
+}
+
+void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
+{
+    struct alloc *a = *ap;
+
+    *ap = NULL;
+    if (!a)
+        return;
+    if (a->legs[0].socket || a->legs[1].socket) {
+        event(s, EVENT_ALLOCATION_DELETED, a, reason);
+        count(s->counters, COUNT_ALLOCATIONS_DELETED);
+    }
+    close_leg(s, a, &a->legs[0]);
+    close_leg(s, a, &a->legs[1]);
+    map_remove(&s->allocs, &a->by_tuple);
+    wheel_remove(&a->timer.wheel);
+    auth_quota_give(s->auth, a->owner, &a->path.client);
+    if (a->permissions != a->permissions_inline)
+        free(a->permissions);
+    if (a->channels != a->channels_inline)
+        free(a->channels);
+    free(a->name);
+    free(a->owner);
+    free(a);
+}
+
+/* Nothing is freed here: the caller may be reading from this very socket. */
+struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port)
+{
+    struct alloc *a = s->by_port[space] ? s->by_port[space][port] : NULL;
+
+    if (!a || a->timer.wheel.due_ms > s->now.ms)
+        return a;
+    for (int i = 0; i < 2; i++)
+        if (a->legs[i].socket && a->legs[i].port == port && ports_address(s->ports, a->legs[i].relay)->space == space &&
+            a->legs[i].expires_ms > s->now.ms)
+            return a;
+    return NULL;
+}
+
+struct addr alloc_relayed(const struct shard *s, const struct leg *leg)
+{
+    return addr_with_port(&ports_address(s->ports, leg->relay)->advertised, leg->port);
+}
+
+struct addr alloc_relayed_local(const struct shard *s, const struct leg *leg)
+{
+    return addr_with_port(&ports_address(s->ports, leg->relay)->local, leg->port);
+}
+
+/* ---- Relayed ports. ---- */
+
+int alloc_pick_relay(const struct shard *s, const struct path *path, enum addr_family family)
+{
+    int fallback = -1;
+
+    for (size_t i = 0; i < ports_count(s->ports); i++) {
+        const struct relay_address *r = ports_address(s->ports, (unsigned)i);
+
+        if (r->local.family != family)
+            continue;
+        if (addr_same_ip(&r->local, &path->server))
+            return (int)i;
+        /* The first one, but a loopback or link-local address only if there is nothing else: a client of the other family can't use it. */
+        if (fallback < 0 || ((addr_is_loopback(&ports_address(s->ports, (unsigned)fallback)->local) ||
+                              addr_is_link_local(&ports_address(s->ports, (unsigned)fallback)->local)) &&
+                             !addr_is_loopback(&r->local) && !addr_is_link_local(&r->local)))
+            fallback = (int)i;
+    }
+    return fallback;
+}
+
+/* Claims and binds one port. ERR_ADDRINUSE: not free, here or in the kernel. */
+static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct claimed *out)
+{
+    const struct relay_address *r = ports_address(s->ports, relay);
+    struct addr local = addr_with_port(&r->local, port);
+    int err;
+
+    if (!ports_claim(s->ports, r->space, port, s->worker))
+        return ERR_ADDRINUSE;
+    err = s->net->relay_open(s->net_ctx, &local, &out->socket);
+    if (err) {
+        ports_release(s->ports, r->space, port);
+        return err;
+    }
+    out->relay = relay;
+    out->port = port;
+    return 0;
+}
+
+static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out, struct claimed *next)
+{
+    int err;
+
+    if (wish != PORT_ANY && port % 2)
+        return ERR_ADDRINUSE;
+    if (wish == PORT_EVEN_AND_NEXT && port == ports_max(s->ports))
+        return ERR_ADDRINUSE;
+    err = claim_port(s, relay, port, out);
+    if (err || wish != PORT_EVEN_AND_NEXT)
+        return err;
+    err = claim_port(s, relay, (uint16_t)(port + 1), next);
+    if (err)
+        alloc_unclaim(s, out);
+    return err;
+}
+
+int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct claimed *out, struct claimed *next)
+{
+    unsigned space = ports_address(s->ports, relay)->space;
+    uint32_t min = ports_min(s->ports), span = (uint32_t)ports_max(s->ports) - min + 1;
+    uint32_t start = random_below(&s->random, span);
+    int err, failures = 0;
+
+    for (int i = 0; i < PORT_TRIES_RANDOM; i++) {
+        uint32_t port = min + random_below(&s->random, span);
+
+        err = claim_wish(s, relay, (uint16_t)(wish == PORT_ANY || port == min ? port : port & ~1U), wish, out, next);
+        if (err != ERR_ADDRINUSE)
+            return err;
+    }
+    /* The range is nearly full: walk it, asking the kernel only for what our own table says is free. */
+    for (uint32_t i = 0; i < span && failures < PORT_BIND_FAILURES_MAX; i++) {
+        uint16_t port = (uint16_t)(min + (start + i) % span);
+
+        if (wish != PORT_ANY && port % 2)
+            continue;
+        err = claim_wish(s, relay, port, wish, out, next);
+        if (err != ERR_ADDRINUSE)
+            return err;
+        if (ports_owner(s->ports, space, port) < 0)
+            failures++;
+    }
+    return ERR_NOSPC;
+}
+
+void alloc_unclaim(struct shard *s, struct claimed *c)
+{
+    if (!c->socket)
+        return;
+    s->net->relay_close(s->net_ctx, &c->socket);
+    ports_release(s->ports, ports_address(s->ports, c->relay)->space, c->port);
+}
+
+static void arm(struct shard *s, struct alloc *a)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (int i = 0; i < 2; i++)
+        if (a->legs[i].socket && a->legs[i].expires_ms < due)
+            due = a->legs[i].expires_ms;
+    wheel_set(&s->wheel, &a->timer.wheel, due);
+}
+
+int alloc_add_leg(struct shard *s, struct alloc *a, struct claimed *c, uint64_t expires_ms)
+{
+    const struct relay_address *r = ports_address(s->ports, c->relay);
+    struct leg *leg = alloc_leg(a, r->local.family);
+    int err;
+
+    assert(!leg->socket);
+    if (!s->by_port[r->space]) {
+        s->by_port[r->space] = calloc(65536, sizeof(struct alloc *));
+        if (!s->by_port[r->space])
+            return ERR_NOMEM;
+    }
+    err = s->net->relay_start(s->net_ctx, c->socket, c->relay, c->port);
+    if (err)
+        return err;
+    s->by_port[r->space][c->port] = a;
+    *leg = (struct leg){.socket = c->socket, .relay = (uint16_t)c->relay, .port = c->port, .expires_ms = expires_ms};
+    c->socket = NULL;
+    ports_publish(s->ports, r->space, leg->port, s->worker);
+    arm(s, a);
+    return 0;
+}
+
+void alloc_drop_leg(struct shard *s, struct alloc **ap, enum addr_family family, const char *reason)
+{
+    struct alloc *a = *ap;
+
+    if (!alloc_leg(a, family == ADDR_V4 ? ADDR_V6 : ADDR_V4)->socket) {
+        alloc_free(s, ap, reason);
+        return;
+    }
+    close_leg(s, a, alloc_leg(a, (uint8_t)family));
+    for (uint32_t i = 0; i < a->npermissions; i++)
+        if (a->permissions[i].ip.family == family)
+            a->permissions[i].expires_ms = 0;
+    for (uint32_t i = 0; i < a->nchannels; i++)
+        if (a->channels[i].peer.family == family)
+            a->channels[i].expires_ms = 0;
+    arm(s, a);
+}
+
+void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family, uint64_t expires_ms)
+{
+    alloc_leg(a, (uint8_t)family)->expires_ms = expires_ms;
+    arm(s, a);
+}
+
+/* Drops what has expired; NULL when nothing is left. On use, so that no Refresh comes too late and is granted; and by the timer. */
+static struct alloc *expire(struct shard *s, struct alloc *a)
+{
+    for (int i = 0; i < 2 && a; i++)
+        if (a->legs[i].socket && a->legs[i].expires_ms <= s->now.ms)
+            alloc_drop_leg(s, &a, i ? ADDR_V6 : ADDR_V4, "expired");
+    if (a)
+        arm(s, a);
+    return a;
+}
+
+void alloc_on_timer(struct shard *s, struct timer *t)
+{
+    expire(s, (struct alloc *)(void *)((char *)t - offsetof(struct alloc, timer)));
+}
+
+/* ---- Permissions and channels: a handful by allocation, so a short walk that starts where the last one ended. ---- */
+
+/* Grows an array that starts inside the object. ERR_NOSPC at the limit. */
+static int grow(void **array, void *inline_array, uint32_t *cap, uint32_t limit, size_t size)
+{
+    uint32_t more = *cap * 2 > limit ? limit : *cap * 2;
+    void *p;
+
+    assert(*cap > 0);
+    if (*cap >= limit)
+        return ERR_NOSPC;
+    p = realloc(*array == inline_array ? NULL : *array, more * size);
+    if (!p)
+        return ERR_NOMEM;
+    if (*array == inline_array)
+        memcpy(p, inline_array, *cap * size);
+    *array = p;
+    *cap = more;
+    return 0;
+}
+
+struct permission *alloc_permission(const struct shard *s, struct alloc *a, const struct addr *peer)
+{
+    for (uint32_t n = 0, i = a->last_permission; n < a->npermissions; n++, i++) {
+        if (i >= a->npermissions)
+            i = 0;
+        if (addr_same_ip(&a->permissions[i].ip, peer)) {
+            a->last_permission = i;
+            return a->permissions[i].expires_ms > s->now.ms ? &a->permissions[i] : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* The slot of this IP, live or not; else one that has expired; else NULL. */
+static struct permission *permission_slot(const struct shard *s, struct alloc *a, const struct addr *peer)
+{
+    struct permission *expired = NULL;
+
+    for (uint32_t i = 0; i < a->npermissions; i++) {
+        if (addr_same_ip(&a->permissions[i].ip, peer))
+            return &a->permissions[i];
+        if (!expired && a->permissions[i].expires_ms <= s->now.ms)
+            expired = &a->permissions[i];
+    }
+    return expired;
+}
+
+bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n)
+{
+    size_t room = ALLOC_PERMISSIONS_MAX - a->npermissions, wanted = 0;
+
+    for (uint32_t i = 0; i < a->npermissions; i++)
+        room += a->permissions[i].expires_ms <= s->now.ms;
+    for (size_t i = 0; i < n; i++) {
+        bool twice = false;
+
+        for (size_t j = 0; j < i; j++)
+            twice = twice || addr_same_ip(&peers[j], &peers[i]);
+        wanted += !twice && !alloc_permission(s, a, &peers[i]);
+    }
+    return wanted <= room;
+}
+
+int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports)
+{
+    struct permission *p = permission_slot(s, a, peer);
+
+    if (!p) {
+        if (a->npermissions == a->permissions_cap) {
+            void *array = a->permissions;
+            int err = grow(&array, a->permissions_inline, &a->permissions_cap, ALLOC_PERMISSIONS_MAX, sizeof(*a->permissions));
+
+            a->permissions = array;
+            if (err)
+                return err;
+        }
+        assert(a->permissions);
+        p = &a->permissions[a->npermissions++];
+    }
+    *p = (struct permission){.ip = addr_with_port(peer, 0),
+                             .expires_ms = s->now.ms + PERMISSION_LIFETIME_S * 1000ULL,
+                             .policy = policy_generation(s->policy),
+                             .all_ports = all_ports};
+    return 0;
+}
+
+struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number)
+{
+    for (uint32_t n = 0, i = a->last_channel; n < a->nchannels; n++, i++) {
+        if (i >= a->nchannels)
+            i = 0;
+        if (a->channels[i].number == number && a->channels[i].expires_ms > s->now.ms) {
+            a->last_channel = i;
+            return &a->channels[i];
+        }
+    }
+    return NULL;
+}
+
+struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const struct addr *peer)
+{
+    for (uint32_t n = 0, i = a->last_channel; n < a->nchannels; n++, i++) {
+        if (i >= a->nchannels)
+            i = 0;
+        if (addr_equal(&a->channels[i].peer, peer) && a->channels[i].expires_ms > s->now.ms) {
+            a->last_channel = i;
+            return &a->channels[i];
+        }
+    }
+    return NULL;
+}
+
+int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer)
+{
+    struct channel *by_number = alloc_channel(s, a, number), *by_peer = alloc_channel_of(s, a, peer), *c = by_number;
+    bool advertised = false;
+
+    if (by_number != by_peer)
+        return ERR_EXIST;
+    for (uint32_t i = 0; !c && i < a->nchannels; i++)
+        if (a->channels[i].expires_ms <= s->now.ms)
+            c = &a->channels[i];
+    if (!c) {
+        if (a->nchannels == a->channels_cap) {
+            void *array = a->channels;
+            int err = grow(&array, a->channels_inline, &a->channels_cap, ALLOC_CHANNELS_MAX, sizeof(*a->channels));
+
+            a->channels = array;
+            if (err)
+                return err;
+        }
+        c = &a->channels[a->nchannels++];
+    }
+    *c = (struct channel){.number = number,
+                          .own = (int16_t)ports_find(s->ports, peer, &advertised),
+                          .peer = *peer,
+                          .expires_ms = s->now.ms + CHANNEL_LIFETIME_S * 1000ULL,
+                          .policy = policy_generation(s->policy)};
+    c->own_advertised = advertised;
+    if (s->offload)
+        s->offload->bind(s->offload_ctx, a, c);
+    return 0;
+}
+
+/* ---- Reservations. A token is the worker's number and 56 random bits. ---- */
+
+struct reservation {
+    struct map_node by_token;
+    struct timer timer;
+    uint8_t token[STUN_RESERVATION_TOKEN_LEN];
+    struct claimed port;
+    char *user;
+};
+
+static struct reservation *reservation_of(struct map_node *n)
+{
+    return (struct reservation *)(void *)((char *)n - offsetof(struct reservation, by_token));
+}
+
+/* The port in it has been moved out, or is closed here. */
+static void reservation_free(struct shard *s, struct reservation *r)
+{
+    alloc_unclaim(s, &r->port);
+    map_remove(&s->reservations, &r->by_token);
+    wheel_remove(&r->timer.wheel);
+    free(r->user);
+    free(r);
+}
+
+int alloc_reserve(struct shard *s, struct claimed *c, const char *user, uint8_t token[static STUN_RESERVATION_TOKEN_LEN])
+{
+    struct reservation *r;
+
+    if (s->reservations.count >= RESERVATIONS_MAX)
+        return ERR_NOSPC;
+    r = calloc(1, sizeof(*r));
+    if (!r || !(r->user = strdup(user))) {
+        free(r);
+        return ERR_NOMEM;
+    }
+    random_bytes(r->token, sizeof(r->token));
+    r->token[0] = (uint8_t)s->worker;
+    r->port = *c;
+    c->socket = NULL;
+    r->timer.kind = TIMER_RESERVATION;
+    map_insert(&s->reservations, &r->by_token, map_hash(&s->reservations, r->token, sizeof(r->token)));
+    wheel_set(&s->wheel, &r->timer.wheel, s->now.ms + RESERVATION_LIFETIME_S * 1000ULL);
+    memcpy(token, r->token, sizeof(r->token));
+    return 0;
+}
+
+int alloc_token_worker(const struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN])
+{
+    return token[0] < s->workers ? token[0] : -1;
+}
+
+int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN], const char *user, struct claimed *out)
+{
+    struct map_node *n = map_first(&s->reservations, map_hash(&s->reservations, token, STUN_RESERVATION_TOKEN_LEN));
+
+    for (; n; n = map_next(n)) {
+        struct reservation *r = reservation_of(n);
+
+        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0)
+            continue;
+        *out = r->port;
+        r->port.socket = NULL;
+        reservation_free(s, r);
+        return 0;
+    }
+    return ERR_NOENT;
+}
+
+void alloc_on_reservation_timer(struct shard *s, struct timer *t)
+{
+    reservation_free(s, (struct reservation *)(void *)((char *)t - offsetof(struct reservation, timer)));
+}
+
+static void free_alloc_node(struct map_node *n, void *ctx)
+{
+    struct alloc *a = of_node(n);
+
+    alloc_free(ctx, &a, "shutdown");
+}
+
+static void free_reservation_node(struct map_node *n, void *ctx)
+{
+    reservation_free(ctx, reservation_of(n));
+}
+
+void alloc_free_all(struct shard *s)
+{
+    map_each(&s->allocs, free_alloc_node, s);
+    map_each(&s->reservations, free_reservation_node, s);
+}

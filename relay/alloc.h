@@ -1,0 +1,132 @@
+/*
+ * Purpose:  allocations with their relayed addresses, permissions and channels; and reservations of EVEN-PORT.
+ * Owner:    the worker whose shard holds them. An allocation lives on the worker that its 5-tuple reaches.
+ * Lifetime: alloc_new to alloc_free; whoever wants to remember one keeps its 5-tuple, not its pointer.
+ * Callers:  relay/turn and its request files, relay/forward, relay/shard.
+ * RFC:      8656 sections 5, 7, 8, 9, 12.
+ */
+#ifndef RELAY_ALLOC_H
+#define RELAY_ALLOC_H
+
+#include "relay/shard.h"
+
+enum {
+    ALLOC_INLINE = 2, /* permissions and channels inside the object: a call has one peer, seldom two */
+};
+
+struct permission {
+    struct addr ip;         /* port 0 */
+    uint64_t expires_ms;
+    uint32_t policy;        /* generation of the policy that granted it */
+    bool all_ports;         /* that policy allows every port of it: packets need no further question */
+};
+
+struct channel {
+    uint16_t number;
+    int16_t own;            /* the relay address of ours that the peer's IP is, or -1 */
+    bool own_advertised;    /* the peer was named by its advertised address */
+    struct addr peer;
+    uint64_t expires_ms;
+    uint32_t policy;        /* generation of the policy that allowed the flow */
+};
+
+/* One relayed transport address: IPv4 and IPv6 have one each at most. */
+struct leg {
+    struct relay_socket *socket; /* NULL: none of this family */
+    uint16_t relay;              /* index of the relay address */
+    uint16_t port;
+    uint64_t expires_ms;
+};
+
+struct alloc {
+    struct map_node by_tuple;
+    struct timer timer;
+    struct path path;
+    uint8_t txid[STUN_TXID_LEN]; /* of the Allocate that made it: a retransmission gets the same answer (C36, C38) */
+    uint8_t token[STUN_RESERVATION_TOKEN_LEN];
+    bool has_token;              /* that answer carries a RESERVATION-TOKEN */
+    int failed_family_code;      /* that answer carries ADDRESS-ERROR-CODE (0: it doesn't) */
+    enum addr_family failed_family; /* for this family */
+    struct leg legs[2];          /* [0] IPv4, [1] IPv6 */
+    struct rate up, down;        /* bytes a second */
+    uint64_t created_ms;
+    uint64_t packets_up, packets_down, bytes_up, bytes_down;
+    char *name;  /* the credential's user name (C33) */
+    char *owner; /* who pays for it: quotas */
+    uint32_t permissions_cap, channels_cap;
+    uint32_t npermissions, nchannels;
+    uint32_t last_permission, last_channel; /* where the last look-up ended: the next one starts there */
+    struct permission *permissions;
+    struct channel *channels;
+    struct permission permissions_inline[ALLOC_INLINE];
+    struct channel channels_inline[ALLOC_INLINE];
+};
+
+/* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
+ * the quota, which alloc_free gives back. ERR_NOMEM. */
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who);
+/* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
+void alloc_free(struct shard *s, struct alloc **a, const char *reason);
+/* What has expired is not found, and ends here. */
+struct alloc *alloc_find(struct shard *s, const struct path *path);
+/* By relayed port; NULL when nothing of this worker lives there, or what did has expired. */
+struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port);
+
+static inline struct leg *alloc_leg(struct alloc *a, uint8_t family)
+{
+    return &a->legs[family == ADDR_V6];
+}
+/* The relayed address that clients are told (or, for the splice, that sockets are bound to). */
+struct addr alloc_relayed(const struct shard *s, const struct leg *leg);
+struct addr alloc_relayed_local(const struct shard *s, const struct leg *leg);
+
+/* ---- Relayed ports. ---- */
+
+/* How a port is wanted. */
+enum port_wish { PORT_ANY, PORT_EVEN, PORT_EVEN_AND_NEXT };
+/* A port that is claimed and bound, and belongs to nobody yet. */
+struct claimed {
+    struct relay_socket *socket;
+    unsigned relay;
+    uint16_t port;
+};
+/* A relay address of this family for this client: -1 when the server has none. */
+int alloc_pick_relay(const struct shard *s, const struct path *path, enum addr_family family);
+/* Opens a random free port (C49). With PORT_EVEN_AND_NEXT `next` holds the port above, too. ERR_NOSPC: none free; ERR_MFILE, ERR_NOMEM. */
+int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct claimed *out, struct claimed *next);
+void alloc_unclaim(struct shard *s, struct claimed *c);
+/* Makes a claimed port the allocation's, live from now on, and nulls the claim. ERR_*: the claim is still the caller's. */
+int alloc_add_leg(struct shard *s, struct alloc *a, struct claimed *c, uint64_t expires_ms);
+/* Ends one family's relayed address with its permissions and channels; the last one ends the allocation (and nulls the pointer). */
+void alloc_drop_leg(struct shard *s, struct alloc **a, enum addr_family family, const char *reason);
+/* New expiry of a family; re-arms the timer. */
+void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family, uint64_t expires_ms);
+
+/* ---- Permissions and channels. Live ones only are found. ---- */
+
+struct permission *alloc_permission(const struct shard *s, struct alloc *a, const struct addr *peer);
+/* Installs or refreshes: 300 s from now. ERR_NOSPC, ERR_NOMEM. */
+int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports);
+/* How many of these peers have no slot yet and can't get one: CreatePermission is all or nothing (C57). */
+bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n);
+
+struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number);
+struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const struct addr *peer);
+/* Binds or refreshes for 600 s. ERR_EXIST: the number has another peer or the peer another number (C65); ERR_NOSPC, ERR_NOMEM. */
+int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer);
+
+/* ---- Reservations (EVEN-PORT with R=1, RESERVATION-TOKEN). ---- */
+
+/* Keeps a claimed port for its token's holder; nulls the claim. ERR_NOSPC, ERR_NOMEM: the claim is still the caller's. */
+int alloc_reserve(struct shard *s, struct claimed *c, const char *user, uint8_t token[static STUN_RESERVATION_TOKEN_LEN]);
+/* The worker that a token names; it may be nonsense from a stranger: -1. */
+int alloc_token_worker(const struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN]);
+/* Takes the port behind a token of this worker out of the reservations. ERR_NOENT: unknown, expired, used, or another user's. */
+int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN], const char *user, struct claimed *out);
+
+/* For shard_tick and shard_deinit. */
+void alloc_on_timer(struct shard *s, struct timer *t);
+void alloc_on_reservation_timer(struct shard *s, struct timer *t);
+void alloc_free_all(struct shard *s);
+
+#endif

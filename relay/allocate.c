@@ -1,0 +1,320 @@
+/* Allocate and Refresh. */
+#include <string.h>
+
+#include "base/err.h"
+#include "relay/request.h"
+
+/* C50: max(600, min(requested, max)), and never beyond the credential's own end. 0 when that is over. */
+static uint32_t lifetime(const struct request *r, uint32_t wanted)
+{
+    uint32_t max = r->s->settings.max_lifetime_s;
+    uint32_t s = wanted < max ? wanted : max;
+
+    if (s < LIFETIME_DEFAULT_S)
+        s = LIFETIME_DEFAULT_S;
+    if (r->who->expires_at) {
+        int64_t left = r->who->expires_at - r->s->now.wall;
+
+        if (left < s)
+            s = left > 0 ? (uint32_t)left : 0;
+    }
+    return s;
+}
+
+static uint64_t expiry(const struct request *r, uint32_t lifetime_s)
+{
+    return r->s->now.ms + lifetime_s * 1000ULL;
+}
+
+static uint32_t left_s(const struct request *r, const struct leg *leg)
+{
+    return leg->expires_ms > r->s->now.ms ? (uint32_t)((leg->expires_ms - r->s->now.ms) / 1000) : 0;
+}
+
+/* The success answer is built from the allocation alone, so that a retransmission gets the same one (C36, C38). */
+static void answer_allocate(const struct request *r, const struct alloc *a)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+    uint32_t left = 0;
+
+    request_success(r, &o, buf);
+    for (int i = 0; i < 2; i++) {
+        const struct leg *leg = &a->legs[i];
+        struct addr relayed;
+
+        if (!leg->socket)
+            continue;
+        relayed = alloc_relayed(r->s, leg);
+        stun_put_xor_addr(&o, STUN_ATTR_XOR_RELAYED_ADDRESS, &relayed);
+        left = left_s(r, leg);
+    }
+    stun_put_u32(&o, STUN_ATTR_LIFETIME, left);
+    stun_put_xor_addr(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->from->client);
+    if (a->has_token)
+        stun_put(&o, STUN_ATTR_RESERVATION_TOKEN, a->token, sizeof(a->token));
+    if (a->failed_family_code)
+        stun_put_address_error(&o, a->failed_family, a->failed_family_code);
+    count(r->s->counters, COUNT_SUCCESSES);
+    request_send(r, &o);
+}
+
+/* What an Allocate asks for, read and judged in the order of RFC 8656 section 7.2. */
+struct wish {
+    enum addr_family family;
+    bool additional; /* an IPv6 address beside the IPv4 one */
+    enum port_wish port;
+    const uint8_t *token;
+    uint32_t lifetime_s;
+};
+
+/* False: it has been refused. */
+static bool read_wish(const struct request *r, struct wish *w)
+{
+    const struct stun_msg *m = r->msg;
+    const struct stun_attr *token = stun_find(m, STUN_ATTR_RESERVATION_TOKEN);
+    uint8_t transport, reserve_next, family;
+    uint32_t lifetime_s;
+    int err;
+
+    *w = (struct wish){.family = ADDR_V4, .lifetime_s = LIFETIME_DEFAULT_S};
+    if (stun_get_u8(m, STUN_ATTR_REQUESTED_TRANSPORT, 4, &transport)) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "REQUESTED-TRANSPORT is missing or malformed"); /* C41 */
+        return false;
+    }
+    if (transport != 17) {
+        request_refuse(r, STUN_E_UNSUPPORTED_TRANSPORT, "only UDP is relayed");
+        return false;
+    }
+    if (token && (token->len != STUN_RESERVATION_TOKEN_LEN || stun_find(m, STUN_ATTR_EVEN_PORT) ||
+                  stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) || stun_find(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY))) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "RESERVATION-TOKEN is malformed, or comes with what it excludes"); /* C43 */
+        return false;
+    }
+    w->token = token ? token->value : NULL;
+    if (stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) && stun_find(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY)) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "REQUESTED- and ADDITIONAL-ADDRESS-FAMILY together"); /* C44 */
+        return false;
+    }
+    err = stun_get_u8(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 4, &family);
+    if (err == 0 && family != ADDR_V4 && family != ADDR_V6) {
+        request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "an address family that does not exist"); /* C45 */
+        return false;
+    }
+    if (err == 0)
+        w->family = family;
+    if (err == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "REQUESTED-ADDRESS-FAMILY is malformed");
+        return false;
+    }
+    err = stun_get_u8(m, STUN_ATTR_EVEN_PORT, 1, &reserve_next);
+    if (err == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "EVEN-PORT is malformed");
+        return false;
+    }
+    if (err == 0)
+        w->port = reserve_next & 0x80 ? PORT_EVEN_AND_NEXT : PORT_EVEN;
+    err = stun_get_u8(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 4, &family);
+    if (err == ERR_MALFORMED || (err == 0 && (family != ADDR_V6 || w->port == PORT_EVEN_AND_NEXT))) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "ADDITIONAL-ADDRESS-FAMILY must be IPv6, and excludes EVEN-PORT with R=1"); /* C46, C47 */
+        return false;
+    }
+    w->additional = err == 0;
+    if (!w->token && !w->additional && alloc_pick_relay(r->s, r->from, w->family) < 0) {
+        request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "no relay address of this family"); /* C45, before the quota */
+        return false;
+    }
+    if (stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s) == 0)
+        w->lifetime_s = lifetime_s;
+    return true;
+}
+
+/* The port behind a token: here, or with another worker, which is asked by mail. */
+static enum verdict take_token(struct request *r, const struct wish *w, struct claimed *port, int *err)
+{
+    struct shard *s = r->s;
+    int worker = alloc_token_worker(s, w->token);
+
+    *err = 0;
+    if (r->redemption == REDEEM_GRANTED) {
+        *port = r->redeemed;
+        r->redeemed.socket = NULL;
+    } else if (r->redemption == REDEEM_REFUSED || worker < 0) {
+        *err = ERR_NOENT;
+    } else if ((unsigned)worker == s->worker) {
+        *err = alloc_redeem(s, w->token, r->who->name, port);
+    } else {
+        struct mail mail = {.kind = MAIL_REDEEM, .from = s->worker, .ticket = s->next_ticket++};
+
+        memcpy(mail.token, w->token, sizeof(mail.token));
+        memcpy(mail.user, r->who->name, sizeof(mail.user));
+        *err = s->net->post(s->net_ctx, (unsigned)worker, &mail);
+        if (!*err)
+            return VERDICT_WAIT_TOKEN;
+    }
+    return VERDICT_DONE;
+}
+
+static int code_of_quota(enum auth_quota_result q)
+{
+    return q == AUTH_QUOTA_TOTAL || q == AUTH_QUOTA_NOMEM ? STUN_E_INSUFFICIENT_CAPACITY : STUN_E_ALLOCATION_QUOTA;
+}
+
+/* Opens one family's relayed address; `have` may hold its port already (a redeemed one). 0, or the error code that tells why not. */
+static int open_leg(struct request *r, const struct wish *w, struct alloc *a, enum addr_family family, struct claimed *have)
+{
+    struct shard *s = r->s;
+    struct claimed next = {0};
+    int relay, code = STUN_E_INSUFFICIENT_CAPACITY;
+
+    if (!have->socket) {
+        relay = alloc_pick_relay(s, r->from, family);
+        if (relay < 0)
+            return STUN_E_FAMILY_NOT_SUPPORTED;
+        if (alloc_claim(s, (unsigned)relay, w->port, have, &next))
+            return STUN_E_INSUFFICIENT_CAPACITY;
+    }
+    if (next.socket) {
+        if (alloc_reserve(s, &next, r->who->name, a->token))
+            goto out;
+        a->has_token = true;
+    }
+    if (alloc_add_leg(s, a, have, expiry(r, w->lifetime_s)) == 0)
+        code = 0;
+out:
+    alloc_unclaim(s, &next);
+    alloc_unclaim(s, have);
+    return code;
+}
+
+/* Opens the relayed addresses that are wished for. 0, or the error code to answer with. Of two families one is enough: the other is told
+ * by ADDRESS-ERROR-CODE (C47). */
+static int open_legs(struct request *r, const struct wish *w, struct alloc *a, struct claimed *have)
+{
+    struct claimed second = {0};
+    int code = open_leg(r, w, a, w->family, have), code6;
+
+    if (!w->additional)
+        return code;
+    code6 = open_leg(r, w, a, ADDR_V6, &second);
+    if (code && code6)
+        return code;
+    a->failed_family = code ? ADDR_V4 : ADDR_V6;
+    a->failed_family_code = code ? code : code6;
+    return 0;
+}
+
+enum verdict allocate_on_allocate(struct request *r)
+{
+    struct shard *s = r->s;
+    struct alloc *a = alloc_find(s, r->from);
+    struct claimed port = {0};
+    enum auth_quota_result quota;
+    struct wish w;
+    int err, code;
+
+    if (a) {
+        if (memcmp(a->txid, r->msg->txid, STUN_TXID_LEN) == 0 && strcmp(a->name, r->who->name) == 0)
+            answer_allocate(r, a); /* C36: the first answer was lost */
+        else
+            request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "this 5-tuple has an allocation"); /* C40 */
+        return VERDICT_DONE;
+    }
+    if (!read_wish(r, &w))
+        return VERDICT_DONE;
+    w.lifetime_s = lifetime(r, w.lifetime_s);
+    if (!w.lifetime_s) {
+        request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
+        return VERDICT_DONE;
+    }
+    if (w.token) {
+        if (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN)
+            return VERDICT_WAIT_TOKEN;
+        if (err) {
+            request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
+            return VERDICT_DONE;
+        }
+    }
+    quota = auth_quota_take(s->auth, r->who->owner, &r->from->client);
+    if (quota != AUTH_QUOTA_OK) {
+        alloc_unclaim(s, &port);
+        request_refuse(r, code_of_quota(quota), "allocation quota reached"); /* C48 */
+        return VERDICT_DONE;
+    }
+    if (alloc_new(&a, s, r->from, r->who)) {
+        auth_quota_give(s->auth, r->who->owner, &r->from->client);
+        alloc_unclaim(s, &port);
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "no memory");
+        return VERDICT_DONE;
+    }
+    memcpy(a->txid, r->msg->txid, STUN_TXID_LEN);
+    code = open_legs(r, &w, a, &port);
+    if (code) {
+        alloc_free(s, &a, "refused");
+        request_refuse(r, code, "no relayed address can be opened");
+        return VERDICT_DONE;
+    }
+    count(s->counters, COUNT_ALLOCATIONS_CREATED);
+    s->net->event(s->net_ctx,
+                  &(struct relay_event_info){.event = EVENT_ALLOCATION_CREATED, .path = r->from, .alloc = a, .user = a->name});
+    answer_allocate(r, a);
+    return VERDICT_DONE;
+}
+
+struct alloc *request_alloc(const struct request *r)
+{
+    struct alloc *a = alloc_find(r->s, r->from);
+
+    if (!a) {
+        request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "no allocation for this 5-tuple"); /* C53 */
+        return NULL;
+    }
+    if (strcmp(a->name, r->who->name) != 0) {
+        request_refuse(r, STUN_E_WRONG_CREDENTIALS, "another user's allocation"); /* C33 */
+        return NULL;
+    }
+    return a;
+}
+
+static void answer_refresh(const struct request *r, uint32_t lifetime_s)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    request_success(r, &o, buf);
+    stun_put_u32(&o, STUN_ATTR_LIFETIME, lifetime_s);
+    count(r->s->counters, COUNT_SUCCESSES);
+    request_send(r, &o);
+}
+
+enum verdict allocate_on_refresh(struct request *r)
+{
+    struct alloc *a = request_alloc(r);
+    uint32_t wanted = LIFETIME_DEFAULT_S, granted;
+    uint8_t family = ADDR_NONE;
+    int err;
+
+    if (!a)
+        return VERDICT_DONE;
+    err = stun_get_u8(r->msg, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 4, &family);
+    if (err == ERR_MALFORMED || stun_get_u32(r->msg, STUN_ATTR_LIFETIME, &wanted) == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "a malformed attribute");
+        return VERDICT_DONE;
+    }
+    /* C55: with a family, that family's address alone. */
+    if (err == 0 && ((family != ADDR_V4 && family != ADDR_V6) || !alloc_leg(a, family)->socket)) {
+        request_refuse(r, STUN_E_PEER_FAMILY_MISMATCH, "the allocation has no address of this family");
+        return VERDICT_DONE;
+    }
+    granted = wanted ? lifetime(r, wanted) : 0;
+    for (uint8_t f = ADDR_V4; f <= ADDR_V6 && a; f++) {
+        if (!alloc_leg(a, f)->socket || (err == 0 && f != family))
+            continue;
+        if (granted)
+            alloc_set_expiry(r->s, a, f, expiry(r, granted));
+        else
+            alloc_drop_leg(r->s, &a, f, "refreshed with 0");
+    }
+    answer_refresh(r, granted); /* after the close: the relayed address is dead when the client hears of it */
+    return VERDICT_DONE;
+}

@@ -1,0 +1,61 @@
+/*
+ * Purpose:  requests that wait for an answer from elsewhere (credentials, another worker), in order for each 5-tuple.
+ * Owner:    the worker whose shard it is.
+ * Lifetime: bounded in number, size and time (PARKED_* in relay/shard.h).
+ * Callers:  relay/turn only.
+ * RFC:      8489 section 6.3.1 (a retransmission joins the request that is being worked on).
+ */
+#ifndef RELAY_PARK_H
+#define RELAY_PARK_H
+
+#include "relay/shard.h"
+
+/* One waiting request with its own copy of the datagram, which has room around it. The head of a queue waits for credentials (`auth`)
+ * or for a mail (`ticket`); those behind wait for the head. */
+struct parked {
+    struct parked *next;
+    struct timer timer;
+    struct shard *shard;
+    struct path path;
+    struct auth_ticket *auth;
+    uint64_t ticket;         /* 0: none */
+    struct auth_answer *who; /* with a ticket: the answer that it has been authenticated with, */
+    size_t key;              /* the key that fits, */
+    bool sign_sha256;        /* and how it is to be answered */
+    size_t len;
+    uint8_t room[HEADROOM + REQUEST_MAX + TAILROOM];
+};
+
+static inline uint8_t *park_datagram(struct parked *p)
+{
+    return p->room + HEADROOM;
+}
+static inline bool park_waits(const struct parked *p)
+{
+    return p->auth || p->ticket;
+}
+
+/* A spare object: the context for a question that may have to wait. Asking again gives the same one, until park_behind uses it. NULL: no
+ * memory, or PARKED_MAX are waiting. */
+struct parked *park_spare(struct shard *s);
+/* Copies a request behind what waits for its 5-tuple (often nothing: then it is the head), using the spare. NULL: it can't wait. */
+struct parked *park_behind(struct shard *s, const struct path *from, const uint8_t *buf, size_t len);
+/* Does a request with this transaction id wait for this 5-tuple? */
+bool park_has(const struct shard *s, const struct path *from, const uint8_t *txid);
+/* The head of a 5-tuple's queue, or NULL. */
+struct parked *park_head(const struct shard *s, const struct path *from);
+/* The one that waits for this mail, or NULL. */
+struct parked *park_by_ticket(const struct shard *s, uint64_t ticket);
+/* Ends one: out of its queue, its question cancelled, wiped and freed. */
+void park_end(struct shard *s, struct parked **p);
+/* Ends all of a 5-tuple. */
+void park_forget(struct shard *s, const struct path *from);
+/* Ends all. */
+void park_free_all(struct shard *s);
+
+static inline struct parked *park_of_timer(struct timer *t)
+{
+    return (struct parked *)(void *)((char *)t - offsetof(struct parked, timer));
+}
+
+#endif

@@ -1,0 +1,431 @@
+#include "relay/relay.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "relay/stream.h"
+#include "relay/udp.h"
+#include "relay/worker.h"
+
+enum {
+    HOST_ADDRESSES_MAX = 256, /* of this host; more are not denied by name, only by the ranges */
+    FREE_PORT_TRIES = 16,     /* with listening-port=0: UDP and TCP of all addresses must agree on one */
+};
+
+/* Addresses of this host, as they are now. */
+struct host {
+    struct addr addr[HOST_ADDRESSES_MAX];
+    size_t n;
+};
+
+struct relay {
+    struct ports *ports;
+    struct nonce_key nonce_key;
+    struct worker *workers;
+    unsigned nworkers;
+    struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
+    size_t nlisten;
+};
+
+static int host_read(struct host *h)
+{
+    struct ifaddrs *list;
+
+    h->n = 0;
+    if (getifaddrs(&list))
+        return -errno;
+    for (struct ifaddrs *i = list; i && h->n < HOST_ADDRESSES_MAX; i = i->ifa_next)
+        if (i->ifa_addr && (i->ifa_flags & IFF_UP) && addr_from_sockaddr(&h->addr[h->n], i->ifa_addr) == 0)
+            h->addr[h->n++].port = 0;
+    freeifaddrs(list);
+    return 0;
+}
+
+/* ---- What the configuration means on this host. ---- */
+
+static struct addr advertised(const struct relay_config *c, const struct addr *local)
+{
+    struct addr found = *local;
+
+    for (size_t i = 0; i < c->nexternal; i++) {
+        const struct relay_external *e = &c->external[i];
+
+        if (e->local.family != ADDR_NONE && addr_same_ip(&e->local, local))
+            return e->public;
+        if (e->local.family == ADDR_NONE && e->public.family == local->family)
+            found = e->public;
+    }
+    return found;
+}
+
+static void add_relay(const struct relay_config *c, struct relay_address *list, size_t *n, const struct addr *ip)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (addr_same_ip(&list[i].local, ip))
+            return;
+    if (*n == PORTS_ADDRESSES_MAX)
+        return;
+    list[*n].local = addr_with_port(ip, 0);
+    list[*n].advertised = advertised(c, &list[*n].local);
+    (*n)++;
+}
+
+/* relay-ip; else the listening addresses; else every address of this host that a peer could use. */
+static size_t relay_addresses(const struct relay_config *c, const struct host *h, struct relay_address list[static PORTS_ADDRESSES_MAX])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < c->nrelay; i++)
+        add_relay(c, list, &n, &c->relay[i]);
+    for (size_t i = 0; !c->nrelay && i < c->nlisten; i++)
+        if (!addr_is_any(&c->listen[i]))
+            add_relay(c, list, &n, &c->listen[i]);
+    for (size_t i = 0; !n && i < h->n; i++)
+        if (!addr_is_loopback(&h->addr[i]) && !addr_is_link_local(&h->addr[i]))
+            add_relay(c, list, &n, &h->addr[i]);
+    for (size_t i = 0; !n && i < h->n; i++) /* a machine without a network: loopback is better than nothing */
+        add_relay(c, list, &n, &h->addr[i]);
+    return n;
+}
+
+static void listen_addresses(const struct relay_config *c, struct relay *r)
+{
+    for (size_t i = 0; i < c->nlisten && r->nlisten < RELAY_LISTENERS_MAX; i++)
+        r->listen[r->nlisten++] = addr_with_port(&c->listen[i], c->port);
+    if (!c->nlisten) {
+        r->listen[r->nlisten++] = (struct addr){.family = ADDR_V4, .port = c->port};
+        r->listen[r->nlisten++] = (struct addr){.family = ADDR_V6, .port = c->port};
+    }
+}
+
+static int make_policy(const struct relay_config *c, const struct addr *listen, size_t nlisten, struct policy **out, char *text)
+{
+    struct host host;
+    const char *bad = "";
+    int err = host_read(&host);
+    struct policy_config pc = {.allowed = c->allowed,
+                               .nallowed = c->nallowed,
+                               .denied = c->denied,
+                               .ndenied = c->ndenied,
+                               .host = host.addr,
+                               .nhost = host.n,
+                               .listeners = listen,
+                               .nlisteners = nlisten};
+
+    if (!err)
+        err = policy_new(out, &pc, &bad);
+    if (err == ERR_CONFIG)
+        snprintf(text, RELAY_TEXT_MAX,
+                 "peer entry '%s' can't be read: write an address, CIDR or range, with ports if wanted: 10.1.2.0/24, "
+                 "10.1.2.3-10.1.2.9, 10.1.2.3:5060-5070/udp, [2001:db8::/32]:5060/udp",
+                 bad);
+    else if (err)
+        snprintf(text, RELAY_TEXT_MAX, "the peer policy can't be built: %s", err_str(err));
+    return err;
+}
+
+int relay_check(const struct relay_config *c, char text[static RELAY_TEXT_MAX])
+{
+    struct policy *p = NULL;
+    int err = make_policy(c, NULL, 0, &p, text);
+
+    policy_unref(&p);
+    return err;
+}
+
+/* ---- Sockets. ---- */
+
+/* One listener's sockets for all workers, UDP and TCP. With port 0 the first one chooses. */
+static int open_listener(struct relay *r, struct addr *a, int (*fds)[2])
+{
+    struct sockaddr_storage sa;
+    socklen_t len;
+    int err = 0;
+
+    for (unsigned w = 0; w < r->nworkers && !err; w++) {
+        fds[w][0] = udp_socket(a, true);
+        if (fds[w][0] < 0) {
+            err = fds[w][0];
+            break;
+        }
+        len = sizeof(sa);
+        if (a->port == 0 && getsockname(fds[w][0], (struct sockaddr *)&sa, &len) == 0)
+            err = addr_from_sockaddr(a, (struct sockaddr *)&sa);
+        if (!err)
+            fds[w][1] = stream_socket(a);
+        if (fds[w][1] < 0)
+            err = fds[w][1];
+    }
+    return err;
+}
+
+static void close_all(int (*fds)[2], size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (int j = 0; j < 2; j++)
+            if (fds[i][j] >= 0) {
+                close(fds[i][j]);
+                fds[i][j] = -1;
+            }
+}
+
+/* All listeners on one port. Several workers share it by SO_REUSEPORT, so somebody else's socket on it would be found too late: a first
+ * bind without that option is refused if the port is taken. */
+static int probe_port(const struct addr *a)
+{
+    int fd = udp_socket(a, false);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+static int open_listeners(struct relay *r, const struct relay_config *c, int (*fds)[2], size_t nfds, char *text)
+{
+    char name[ADDR_TEXT_MAX];
+    int err = 0;
+
+    for (int attempt = 0; attempt < FREE_PORT_TRIES; attempt++) {
+        uint16_t port = c->port;
+
+        r->nlisten = 0;
+        listen_addresses(c, r);
+        for (size_t i = 0; i < r->nlisten; i++) {
+            r->listen[i].port = port;
+            err = port ? probe_port(&r->listen[i]) : 0;
+            if (!err)
+                err = open_listener(r, &r->listen[i], fds + i * r->nworkers);
+            if (err == ERR_AFNOSUPPORT && !c->nlisten && i == 1) { /* a host without IPv6 */
+                close_all(fds + i * r->nworkers, r->nworkers);
+                r->nlisten = 1;
+                err = 0;
+            }
+            if (err) {
+                snprintf(text, RELAY_TEXT_MAX, "can't listen on %s: %s%s", addr_text(&r->listen[i], name), err_str(err),
+                         err == ERR_ADDRINUSE ? " (another server is running there: stop it, or set listening-port)"
+                         : err == ERR_ACCES   ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                         : err == -EADDRNOTAVAIL ? " (not an address of this host: see `ip addr`, correct listening-ip)"
+                                                 : "");
+                break;
+            }
+            port = r->listen[i].port;
+        }
+        if (!err)
+            return 0;
+        close_all(fds, nfds);
+        if (c->port)
+            break;
+    }
+    return err;
+}
+
+/* Each relay address must be one of this host's: told now, not at the first call. */
+static int probe_relays(const struct relay *r, char *text)
+{
+    char name[ADDR_TEXT_MAX];
+
+    if (!ports_count(r->ports)) {
+        snprintf(text, RELAY_TEXT_MAX, "this host has no address to relay from: set relay-ip");
+        return ERR_CONFIG;
+    }
+    for (size_t i = 0; i < ports_count(r->ports); i++) {
+        const struct relay_address *a = ports_address(r->ports, (unsigned)i);
+        int fd = udp_socket(&a->local, false);
+
+        if (fd < 0) {
+            snprintf(text, RELAY_TEXT_MAX, "can't relay from %s: %s (not an address of this host? see `ip addr`, correct relay-ip)",
+                     addr_ip_text(&a->local, name), err_str(fd));
+            return fd;
+        }
+        close(fd);
+    }
+    return 0;
+}
+
+static unsigned cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > PORTS_WORKERS_MAX ? PORTS_WORKERS_MAX : (unsigned)n;
+}
+
+static int start_workers(struct relay *r, const struct relay_config *c, struct policy *policy, int (*fds)[2])
+{
+    int err = 0;
+
+    for (unsigned w = 0; w < r->nworkers && !err; w++) {
+        struct shard_config sc = {.worker = w,
+                                  .workers = r->nworkers,
+                                  .auth = c->auth,
+                                  .ports = r->ports,
+                                  .nonce_key = &r->nonce_key,
+                                  .policy = policy,
+                                  .settings = c->settings,
+                                  .now = clock_now()};
+        err = worker_init(&r->workers[w], &sc, r->workers, r->nworkers);
+        for (size_t i = 0; i < r->nlisten && !err; i++) {
+            int *fd = fds[i * r->nworkers + w];
+
+            err = udp_listen(r->workers[w].udp, fd[0], &r->listen[i]);
+            fd[0] = -1;
+            if (!err) {
+                err = streams_listen(r->workers[w].streams, fd[1]);
+                fd[1] = -1;
+            }
+        }
+    }
+    return err;
+}
+
+int relay_new(struct relay **out, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
+{
+    struct relay *r = calloc(1, sizeof(*r));
+    struct relay_address addresses[PORTS_ADDRESSES_MAX] = {0};
+    struct policy *policy = NULL;
+    struct host host;
+    size_t nfds = 0;
+    int(*fds)[2] = NULL;
+    int err = r ? host_read(&host) : ERR_NOMEM;
+
+    text[0] = '\0';
+    if (err)
+        goto out;
+    nonce_key_init(&r->nonce_key);
+    r->nworkers = c->workers ? c->workers : cores();
+    r->workers = calloc(r->nworkers, sizeof(*r->workers));
+    nfds = (size_t)RELAY_LISTENERS_MAX * r->nworkers;
+    fds = malloc(nfds * sizeof(*fds));
+    if (fds)
+        memset(fds, 0xFF, nfds * sizeof(*fds)); /* -1 */
+    if (!r->workers || !fds) {
+        err = ERR_NOMEM;
+        goto out;
+    }
+    err = ports_new(&r->ports, addresses, relay_addresses(c, &host, addresses), c->min_port, c->max_port);
+    if (!err)
+        err = probe_relays(r, text);
+    if (!err)
+        err = open_listeners(r, c, fds, nfds, text);
+    if (!err)
+        err = make_policy(c, r->listen, r->nlisten, &policy, text);
+    if (!err)
+        err = start_workers(r, c, policy, fds);
+out:
+    if (fds)
+        close_all(fds, nfds);
+    free(fds);
+    policy_unref(&policy);
+    if (err) {
+        if (!text[0])
+            snprintf(text, RELAY_TEXT_MAX, "the relay can't start: %s", err_str(err));
+        relay_free(&r);
+    }
+    *out = r;
+    return err;
+}
+
+int relay_start(struct relay *r)
+{
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        int err = worker_start(&r->workers[i]);
+
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static void log_stats(const struct relay *r, unsigned worker)
+{
+    struct log_field fields[COUNTERS_N + 1];
+    size_t n = 0;
+
+    fields[n++] = LOG_INT("worker", worker);
+    for (enum counter i = 0; i < COUNTERS_N; i++) { /* drops that did not happen would only hide those that did */
+        uint64_t v = count_read(&r->workers[worker].counters, i);
+
+        if (v || i < DROP_NOT_STUN)
+            fields[n++] = LOG_INT(count_name(i), v);
+    }
+    log_write(LOG_INFO, "worker_stats", fields, n);
+}
+
+void relay_stop(struct relay *r)
+{
+    for (unsigned i = 0; i < r->nworkers; i++)
+        worker_stop(&r->workers[i]);
+    for (unsigned i = 0; i < r->nworkers; i++)
+        worker_join(&r->workers[i]);
+    for (unsigned i = 0; i < r->nworkers; i++)
+        log_stats(r, i);
+}
+
+void relay_free(struct relay **rp)
+{
+    struct relay *r = *rp;
+
+    *rp = NULL;
+    if (!r)
+        return;
+    for (unsigned i = 0; r->workers && i < r->nworkers; i++)
+        worker_deinit(&r->workers[i]);
+    free(r->workers);
+    ports_free(&r->ports);
+    explicit_bzero(&r->nonce_key, sizeof(r->nonce_key));
+    free(r);
+}
+
+int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
+{
+    struct policy *policy = NULL;
+    int err = make_policy(c, r->listen, r->nlisten, &policy, text);
+
+    for (unsigned i = 0; i < r->nworkers && !err; i++) {
+        struct letter *l = calloc(1, sizeof(*l));
+
+        if (!l) {
+            snprintf(text, RELAY_TEXT_MAX, "no memory");
+            err = ERR_NOMEM;
+            break;
+        }
+        l->kind = LETTER_SETTINGS;
+        l->settings = c->settings;
+        l->policy = policy_ref(policy);
+        worker_post(&r->workers[i], l);
+    }
+    policy_unref(&policy);
+    return err;
+}
+
+unsigned relay_workers(const struct relay *r)
+{
+    return r->nworkers;
+}
+
+const struct counters *relay_counters(const struct relay *r, unsigned worker)
+{
+    return &r->workers[worker].counters;
+}
+
+size_t relay_listeners(const struct relay *r, struct relay_listener out[static RELAY_LISTENERS_MAX * 2])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->nlisten; i++) {
+        out[n++] = (struct relay_listener){.transport = "udp", .addr = r->listen[i]};
+        out[n++] = (struct relay_listener){.transport = "tcp", .addr = r->listen[i]};
+    }
+    return n;
+}
+
+const struct ports *relay_ports(const struct relay *r)
+{
+    return r->ports;
+}

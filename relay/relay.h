@@ -1,0 +1,71 @@
+/*
+ * Purpose:  the relay as a whole: listeners, workers, their start, reload and end.
+ * Owner:    the control thread (programs/) calls; the workers run by themselves.
+ * Lifetime: relay_new to relay_free.
+ * Callers:  programs/.
+ * RFC:      8656 section 3.
+ */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "relay/count.h"
+#include "relay/shard.h"
+
+enum {
+    RELAY_LISTENERS_MAX = 64, /* addresses of one server, each with UDP and TCP and a socket for each worker */
+    RELAY_TEXT_MAX = 512,
+};
+
+/* One side of `external-ip=PUBLIC/LOCAL`; family ADDR_NONE in `local`: for every relay address of the family. */
+struct relay_external {
+    struct addr public;
+    struct addr local;
+};
+
+struct relay_config {
+    const struct addr *listen; /* IPs, ports ignored; none: every address, IPv4 and IPv6 */
+    size_t nlisten;
+    uint16_t port; /* 0: a free one */
+    const struct addr *relay; /* IPs; none: the listening addresses */
+    size_t nrelay;
+    const struct relay_external *external;
+    size_t nexternal;
+    uint16_t min_port, max_port;
+    unsigned workers; /* 0: one a core */
+    struct relay_settings settings;
+    const char *const *allowed; /* peer policy, as in relay/policy.h */
+    size_t nallowed;
+    const char *const *denied;
+    size_t ndenied;
+    struct auth *auth; /* borrowed; outlives the relay */
+};
+
+struct relay;
+
+/* Opens every socket and starts nothing. On error `text` tells what failed, with the cure where there is one. */
+int relay_new(struct relay **out, const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
+/* Starts the workers. ERR_AGAIN, ERR_NOMEM. */
+int relay_start(struct relay *r);
+/* Ends the workers, which close every allocation; waits for them (well under a second). Logs event=worker_stats for each. */
+void relay_stop(struct relay *r);
+void relay_free(struct relay **r);
+
+/* New settings and peer policy, from the next packet on. The old ones stay when an entry can't be read: ERR_CONFIG, and `text`. */
+int relay_reload(struct relay *r, const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
+
+/* Checks what relay_new would refuse of the policy, without opening anything. */
+int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
+
+unsigned relay_workers(const struct relay *r);
+const struct counters *relay_counters(const struct relay *r, unsigned worker);
+struct relay_listener {
+    const char *transport; /* "udp", "tcp" */
+    struct addr addr;      /* as bound; an unspecified IP: every address of the family */
+};
+size_t relay_listeners(const struct relay *r, struct relay_listener out[static RELAY_LISTENERS_MAX * 2]);
+const struct ports *relay_ports(const struct relay *r);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * Purpose:  one request on its way through turn, authenticate, and the handler of its method.
+ * Owner:    the worker; lives on its stack. What has to wait is copied into relay/park.
+ * Lifetime: one call.
+ * Callers:  relay/turn, relay/authenticate, relay/allocate, relay/bind. Private to them.
+ * RFC:      8489 section 6.3.1, 8656 sections 7 to 12.
+ */
+#ifndef RELAY_REQUEST_H
+#define RELAY_REQUEST_H
+
+#include "relay/alloc.h"
+#include "stun/msg.h"
+
+enum {
+    ANSWER_MAX = 1280, /* bytes; our answers stay below 548 (C11) but for a realm of extreme length */
+    UNKNOWN_MAX = STUN_ATTRS_MAX,
+};
+
+/* A port that another worker gave up for this request's RESERVATION-TOKEN. */
+enum redemption { REDEEM_NOT_ASKED, REDEEM_GRANTED, REDEEM_REFUSED };
+
+struct request {
+    struct shard *s;
+    const struct path *from;
+    const struct stun_msg *msg;
+    const struct auth_answer *who; /* NULL until authenticated; then answers are signed */
+    size_t key;                    /* which of its keys fits */
+    bool sign_sha256;              /* C29 */
+    enum redemption redemption;
+    struct claimed redeemed;       /* with REDEEM_GRANTED; nulled by who takes it */
+};
+
+/* What is to become of it. */
+enum verdict {
+    VERDICT_DONE,
+    VERDICT_WAIT_TOKEN, /* `r` waits for another worker; r->s->next_ticket - 1 is its number */
+};
+
+/* Building and sending answers. A success: begin, put attributes, send. */
+void request_success(const struct request *r, struct stun_out *o, uint8_t buf[static ANSWER_MAX]);
+void request_send(const struct request *r, struct stun_out *o);
+/* An error answer: signed when the request is authenticated. `detail` is for the log. */
+void request_refuse(const struct request *r, int code, const char *detail);
+/* 420 with these types. */
+void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n);
+/* 401 or 438 with REALM, NONCE and what belongs to them, unsigned. */
+void request_challenge(const struct request *r, int code, const char *detail);
+/* Whether one more answer may go to a source that has not shown a valid credential; takes it from its bucket. */
+bool source_allow(struct shard *s, const struct addr *source);
+void source_trust(struct shard *s, const struct addr *source);
+
+/* RFC 8489 section 9.2.4 up to the look-up: true when `question` is to be asked; otherwise the request has been answered. `name` is the
+ * prepared user name's room. */
+bool authenticate_question(struct request *r, struct auth_request *question, char name[static STUN_USERNAME_MAX + 1]);
+/* The rest of it, with the answer: true when the integrity fits and r->who is set; otherwise the request has been answered. */
+bool authenticate_answer(struct request *r, const struct auth_answer *answer);
+
+enum verdict allocate_on_allocate(struct request *r);
+enum verdict allocate_on_refresh(struct request *r);
+enum verdict bind_on_create_permission(struct request *r);
+enum verdict bind_on_channel_bind(struct request *r);
+/* An indication: `raw` is the datagram, writable, with room around it. */
+void bind_on_send(struct shard *s, const struct path *from, const struct stun_msg *msg, uint8_t *raw, uint8_t tos);
+
+/* The allocation of this 5-tuple, if the request's user made it; otherwise 437 or 441 has been sent, and NULL. */
+struct alloc *request_alloc(const struct request *r);
+
+#endif

@@ -1,0 +1,300 @@
+#include "relay/stream.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "relay/alloc.h"
+#include "relay/input.h"
+#include "relay/turn.h"
+
+struct stream {
+    struct streams *streams;
+    struct bufferevent *bev;
+    struct path path;
+};
+
+struct acceptor {
+    struct streams *streams;
+    struct event event;
+    struct event pause;
+    int fd;
+};
+
+/* A slot's generation tells a stream from the next one in the same slot. */
+struct slot {
+    struct stream *stream;
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct streams {
+    struct worker *worker;
+    struct acceptor **acceptors;
+    unsigned nacceptors;
+    struct slot *slots;
+    uint32_t nslots;
+    uint32_t free_slot; /* head of the list of free ones; NONE: none */
+    uint8_t frame[HEADROOM + STUN_HEADER_LEN + DATAGRAM_MAX + TAILROOM];
+};
+
+#define NONE UINT32_MAX
+
+static void stream_end(struct stream *st)
+{
+    struct streams *s = st->streams;
+    struct slot *slot = &s->slots[st->path.io];
+
+    turn_stream_closed(&s->worker->shard, &st->path);
+    bufferevent_free(st->bev); /* closes the descriptor */
+    slot->stream = NULL;
+    slot->generation++;
+    slot->next_free = s->free_slot;
+    s->free_slot = st->path.io;
+    free(st);
+}
+
+/* ---- Receiving. ---- */
+
+/* Cuts what is there into frames. */
+static void on_read(struct bufferevent *bev, void *ctx)
+{
+    struct stream *st = ctx;
+    struct worker *w = st->streams->worker;
+    struct evbuffer *in = bufferevent_get_input(bev);
+    uint8_t *frame = st->streams->frame + HEADROOM;
+
+    worker_time(w);
+    for (;;) {
+        uint8_t head[4];
+        ev_ssize_t have = evbuffer_copyout(in, head, sizeof(head));
+        int len = have > 0 ? input_frame_len(&w->shard, &st->path, head, (size_t)have) : 0;
+
+        if (len < 0 || len > STUN_HEADER_LEN + DATAGRAM_MAX) {
+            stream_end(st);
+            return;
+        }
+        if (len == 0 || evbuffer_get_length(in) < (size_t)len)
+            return;
+        evbuffer_remove(in, frame, (size_t)len);
+        if (input_frame(&w->shard, &st->path, frame, (size_t)len, 0) < 0) {
+            stream_end(st);
+            return;
+        }
+    }
+}
+
+static void on_event(struct bufferevent *bev, short what, void *ctx)
+{
+    struct stream *st = ctx;
+    struct worker *w = st->streams->worker;
+
+    worker_time(w);
+    if ((what & BEV_EVENT_TIMEOUT) && alloc_find(&w->shard, &st->path)) {
+        bufferevent_enable(bev, EV_READ); /* it may be silent: its allocation has a lifetime of its own */
+        return;
+    }
+    stream_end(st);
+}
+
+/* ---- Accepting. ---- */
+
+static uint32_t take_slot(struct streams *s)
+{
+    uint32_t i = s->free_slot;
+
+    if (i != NONE) {
+        s->free_slot = s->slots[i].next_free;
+        return i;
+    }
+    if (s->nslots == STREAMS_MAX)
+        return NONE;
+    if (s->nslots % 64 == 0) {
+        struct slot *more = realloc(s->slots, (s->nslots + 64) * sizeof(*more));
+
+        if (!more)
+            return NONE;
+        s->slots = more;
+    }
+    s->slots[s->nslots] = (struct slot){0};
+    return s->nslots++;
+}
+
+static int stream_new(struct streams *s, int fd, const struct addr *client, const struct addr *server)
+{
+    static const struct timeval IDLE = {.tv_sec = STREAM_IDLE_S};
+    struct stream *st = calloc(1, sizeof(*st));
+    uint32_t slot = st ? take_slot(s) : NONE;
+    int on = 1;
+
+    if (slot == NONE)
+        goto fail;
+    st->bev = bufferevent_socket_new(s->worker->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (!st->bev) {
+        s->slots[slot].next_free = s->free_slot;
+        s->free_slot = slot;
+        goto fail;
+    }
+    st->streams = s;
+    st->path = (struct path){.client = *client,
+                             .server = *server,
+                             .transport = TRANSPORT_TCP,
+                             .io = slot,
+                             .generation = s->slots[slot].generation};
+    s->slots[slot].stream = st;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    bufferevent_setcb(st->bev, on_read, NULL, on_event, st);
+    bufferevent_set_timeouts(st->bev, &IDLE, NULL);
+    bufferevent_enable(st->bev, EV_READ | EV_WRITE);
+    return 0;
+fail:
+    free(st);
+    close(fd);
+    return ERR_NOMEM;
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *ctx)
+{
+    static const struct timeval PAUSE = {.tv_usec = STREAM_ACCEPT_PAUSE_MS * 1000};
+    struct acceptor *a = ctx;
+
+    (void)what;
+    worker_time(a->streams->worker);
+    for (int i = 0; i < STREAM_ACCEPT_BATCH; i++) {
+        struct sockaddr_storage from, to;
+        socklen_t from_len = sizeof(from), to_len = sizeof(to);
+        int fd = accept4(listener, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct addr client, server;
+
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                event_del(&a->event);
+                event_add(&a->pause, &PAUSE);
+            }
+            return;
+        }
+        if (getsockname(fd, (struct sockaddr *)&to, &to_len) || addr_from_sockaddr(&client, (struct sockaddr *)&from) ||
+            addr_from_sockaddr(&server, (struct sockaddr *)&to)) {
+            close(fd);
+            continue;
+        }
+        if (stream_new(a->streams, fd, &client, &server))
+            count(&a->streams->worker->counters, DROP_NO_MEMORY);
+    }
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *ctx)
+{
+    struct acceptor *a = ctx;
+
+    (void)fd;
+    (void)what;
+    event_add(&a->event, NULL);
+}
+
+/* ---- Sending. ---- */
+
+int stream_client_send(void *net, const struct path *to, const uint8_t *data, size_t len)
+{
+    static const uint8_t PADDING[3];
+    struct worker *w = net;
+    struct streams *s = w->streams;
+    struct stream *st = to->io < s->nslots && s->slots[to->io].generation == to->generation ? s->slots[to->io].stream : NULL;
+    struct evbuffer *out;
+
+    if (!st)
+        return ERR_NOENT;
+    out = bufferevent_get_output(st->bev);
+    if (evbuffer_get_length(out) + len > STREAM_QUEUE_MAX) {
+        count(&w->counters, DROP_STREAM_FULL);
+        return 0;
+    }
+    if (evbuffer_add(out, data, len) || (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
+        return ERR_NOMEM;
+    return 0;
+}
+
+/* ---- Life. ---- */
+
+int stream_socket(const struct addr *bind_to)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(bind_to, &sa);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, err = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) ||
+        (bind_to->family == ADDR_V6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on))) ||
+        bind(fd, (struct sockaddr *)&sa, len) || listen(fd, STREAM_BACKLOG))
+        err = -errno;
+    if (err) {
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+int streams_new(struct streams **out, struct worker *w)
+{
+    struct streams *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return ERR_NOMEM;
+    s->worker = w;
+    s->free_slot = NONE;
+    *out = s;
+    return 0;
+}
+
+int streams_listen(struct streams *s, int fd)
+{
+    struct acceptor **more = realloc(s->acceptors, (s->nacceptors + 1) * sizeof(struct acceptor *));
+    struct acceptor *a = more ? calloc(1, sizeof(*a)) : NULL;
+
+    if (more)
+        s->acceptors = more;
+    if (!a) {
+        close(fd);
+        return ERR_NOMEM;
+    }
+    a->streams = s;
+    a->fd = fd;
+    if (event_assign(&a->event, s->worker->base, fd, EV_READ | EV_PERSIST, on_accept, a) ||
+        event_assign(&a->pause, s->worker->base, -1, 0, on_pause_over, a) || event_add(&a->event, NULL)) {
+        close(fd);
+        free(a);
+        return ERR_IO;
+    }
+    s->acceptors[s->nacceptors++] = a;
+    return 0;
+}
+
+void streams_free(struct streams **sp)
+{
+    struct streams *s = *sp;
+
+    *sp = NULL;
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->nslots; i++)
+        if (s->slots[i].stream)
+            stream_end(s->slots[i].stream);
+    for (unsigned i = 0; i < s->nacceptors; i++) {
+        event_del(&s->acceptors[i]->event);
+        event_del(&s->acceptors[i]->pause);
+        close(s->acceptors[i]->fd);
+        free(s->acceptors[i]);
+    }
+    free(s->acceptors);
+    free(s->slots);
+    free(s);
+}

@@ -1,0 +1,342 @@
+#include "relay/turn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "relay/park.h"
+#include "relay/request.h"
+
+/* ---- Answers. ---- */
+
+static void begin(const struct request *r, struct stun_out *o, uint8_t *buf, enum stun_class class)
+{
+    stun_begin(o, buf, ANSWER_MAX, class, r->msg->method, r->msg->txid);
+}
+
+void request_success(const struct request *r, struct stun_out *o, uint8_t buf[static ANSWER_MAX])
+{
+    begin(r, o, buf, STUN_SUCCESS);
+}
+
+void request_send(const struct request *r, struct stun_out *o)
+{
+    struct shard *s = r->s;
+    int len;
+
+    if (s->settings.software[0])
+        stun_put(o, STUN_ATTR_SOFTWARE, s->settings.software, strlen(s->settings.software));
+    if (r->who && r->sign_sha256)
+        stun_put_sha256(o, s->mac, r->who->keys[r->key], r->who->key_len);
+    else if (r->who)
+        stun_put_sha1(o, s->mac, r->who->keys[r->key], r->who->key_len);
+    if (stun_find(r->msg, STUN_ATTR_FINGERPRINT))
+        stun_put_fingerprint(o);
+    len = stun_end(o);
+    if (len > 0 && s->net->client_send(s->net_ctx, r->from, o->w.buf, (size_t)len, 0) < 0)
+        count(s->counters, DROP_CLIENT_SEND);
+}
+
+static void report(const struct request *r, int code, const char *detail)
+{
+    count(r->s->counters, COUNT_ERRORS);
+    r->s->net->event(r->s->net_ctx, &(struct relay_event_info){.event = EVENT_REQUEST_REFUSED,
+                                                               .path = r->from,
+                                                               .method = stun_method_name(r->msg->method),
+                                                               .user = r->who ? r->who->name : NULL,
+                                                               .code = code,
+                                                               .detail = detail});
+}
+
+void request_refuse(const struct request *r, int code, const char *detail)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    if (!r->who && !source_allow(r->s, &r->from->client))
+        return;
+    begin(r, &o, buf, STUN_ERROR);
+    stun_put_error(&o, code);
+    report(r, code, detail);
+    request_send(r, &o);
+}
+
+void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    if (!r->who && !source_allow(r->s, &r->from->client))
+        return;
+    begin(r, &o, buf, STUN_ERROR);
+    stun_put_error(&o, STUN_E_UNKNOWN_ATTRIBUTE);
+    stun_put_unknown(&o, types, n);
+    report(r, STUN_E_UNKNOWN_ATTRIBUTE, "unknown attribute");
+    request_send(r, &o);
+}
+
+/* ---- Binding. ---- */
+
+static enum verdict on_binding(struct request *r)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    if (!source_allow(r->s, &r->from->client))
+        return VERDICT_DONE;
+    request_success(r, &o, buf);
+    stun_put_xor_addr(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->from->client);
+    count(r->s->counters, COUNT_SUCCESSES);
+    request_send(r, &o);
+    return VERDICT_DONE;
+}
+
+/* ---- Methods: what is not in this table is dropped (C2). ---- */
+
+static const struct method {
+    uint16_t method;
+    bool authenticated;
+    enum verdict (*handler)(struct request *r);
+} METHODS[] = {
+    {STUN_BINDING, false, on_binding},
+    {STUN_ALLOCATE, true, allocate_on_allocate},
+    {STUN_REFRESH, true, allocate_on_refresh},
+    {STUN_CREATE_PERMISSION, true, bind_on_create_permission},
+    {STUN_CHANNEL_BIND, true, bind_on_channel_bind},
+};
+
+static const struct method *method_of(uint16_t method)
+{
+    for (size_t i = 0; i < sizeof(METHODS) / sizeof(METHODS[0]); i++)
+        if (METHODS[i].method == method)
+            return &METHODS[i];
+    return NULL;
+}
+
+/* Comprehension-required attributes that we understand. DONT-FRAGMENT stands last: it is understood where it can be honoured (C42). */
+static const uint16_t KNOWN[] = {
+    STUN_ATTR_MAPPED_ADDRESS,
+    STUN_ATTR_USERNAME,
+    STUN_ATTR_MESSAGE_INTEGRITY,
+    STUN_ATTR_ERROR_CODE,
+    STUN_ATTR_UNKNOWN_ATTRIBUTES,
+    STUN_ATTR_CHANNEL_NUMBER,
+    STUN_ATTR_LIFETIME,
+    STUN_ATTR_XOR_PEER_ADDRESS,
+    STUN_ATTR_DATA,
+    STUN_ATTR_REALM,
+    STUN_ATTR_NONCE,
+    STUN_ATTR_XOR_RELAYED_ADDRESS,
+    STUN_ATTR_REQUESTED_ADDRESS_FAMILY,
+    STUN_ATTR_EVEN_PORT,
+    STUN_ATTR_REQUESTED_TRANSPORT,
+    STUN_ATTR_MESSAGE_INTEGRITY_SHA256,
+    STUN_ATTR_PASSWORD_ALGORITHM,
+    STUN_ATTR_USERHASH,
+    STUN_ATTR_XOR_MAPPED_ADDRESS,
+    STUN_ATTR_RESERVATION_TOKEN,
+    STUN_ATTR_DONT_FRAGMENT,
+};
+
+static size_t unknown(const struct shard *s, const struct stun_msg *msg, uint16_t types[static UNKNOWN_MAX])
+{
+    return stun_unknown(msg, KNOWN, sizeof(KNOWN) / sizeof(KNOWN[0]) - !s->net->can_dont_fragment, types, UNKNOWN_MAX);
+}
+
+/* The last two steps of every request: what we don't understand (C7: not before authentication), then its handler. */
+static enum verdict handle(struct request *r)
+{
+    uint16_t types[UNKNOWN_MAX];
+    size_t n = unknown(r->s, r->msg, types);
+
+    if (n) {
+        request_refuse_unknown(r, types, n);
+        return VERDICT_DONE;
+    }
+    return method_of(r->msg->method)->handler(r);
+}
+
+/* ---- Requests that need credentials; some wait. ---- */
+
+static void on_answer(void *ctx, const struct auth_answer *answer);
+
+/* Remembers an authenticated request that waits for another worker's mail. False: it can't wait. */
+static bool wait_for_mail(const struct request *r, struct parked *p)
+{
+    if (!p)
+        p = park_behind(r->s, r->from, r->msg->buf, r->msg->len);
+    if (!p || !(p->who = malloc(sizeof(*p->who))))
+        return false;
+    *p->who = *r->who;
+    p->key = r->key;
+    p->sign_sha256 = r->sign_sha256;
+    p->ticket = r->s->next_ticket - 1;
+    return true;
+}
+
+/* From the answer about its credentials on. `p` is where the request is parked already, or NULL. */
+static void proceed(struct request *r, const struct auth_answer *answer, struct parked *p)
+{
+    if (!authenticate_answer(r, answer))
+        return;
+    source_trust(r->s, &r->from->client);
+    if (handle(r) == VERDICT_WAIT_TOKEN && !wait_for_mail(r, p))
+        count(r->s->counters, DROP_PARKED_FULL);
+}
+
+static void serve(struct shard *s, const struct path *from, const struct stun_msg *msg, struct parked *p)
+{
+    struct request r = {.s = s, .from = from, .msg = msg};
+    struct auth_request question = {.wall = s->now.wall, .mac = s->mac};
+    struct auth_answer answer;
+    struct auth_ticket *ticket = NULL;
+    struct parked *context = p ? p : park_spare(s);
+    char name[STUN_USERNAME_MAX + 1];
+
+    if (!authenticate_question(&r, &question, name))
+        return;
+    if (!context) {
+        count(s->counters, DROP_PARKED_FULL);
+        return;
+    }
+    if (auth_check(s->auth, &question, &answer, on_answer, context, &ticket) != AUTH_PENDING) {
+        proceed(&r, &answer, p);
+        explicit_bzero(answer.keys, sizeof(answer.keys));
+    } else if (p || (p = park_behind(s, from, msg->buf, msg->len))) {
+        p->auth = ticket;
+    } else {
+        auth_cancel(&ticket);
+        count(s->counters, DROP_PARKED_FULL);
+    }
+}
+
+/* Ends one that has been served, or has waited for too long, and serves what stands behind it, until one has to wait again. */
+static void next(struct parked *p)
+{
+    struct shard *s = p->shard;
+    struct path path = p->path;
+
+    for (;;) {
+        struct stun_msg msg;
+
+        park_end(s, &p);
+        p = park_head(s, &path);
+        if (!p || park_waits(p))
+            return;
+        if (stun_decode(&msg, park_datagram(p), p->len) == 0)
+            serve(s, &path, &msg, p);
+        if (park_waits(p))
+            return;
+    }
+}
+
+/* The head of a queue has what it waited for. */
+static void resume(struct parked *p, const struct auth_answer *answer, struct claimed *port, enum redemption redemption)
+{
+    struct stun_msg msg;
+    struct request r = {.s = p->shard, .from = &p->path, .msg = &msg, .redemption = redemption};
+
+    if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
+        if (redemption == REDEEM_NOT_ASKED) {
+            proceed(&r, answer, p);
+        } else {
+            if (port)
+                r.redeemed = *port;
+            r.who = p->who;
+            r.key = p->key;
+            r.sign_sha256 = p->sign_sha256;
+            p->ticket = 0;
+            handle(&r);
+            alloc_unclaim(r.s, &r.redeemed);
+        }
+    }
+    if (!park_waits(p))
+        next(p);
+}
+
+static void on_answer(void *ctx, const struct auth_answer *answer)
+{
+    struct parked *p = ctx;
+
+    p->auth = NULL;
+    resume(p, answer, NULL, REDEEM_NOT_ASKED);
+}
+
+/* ---- In. ---- */
+
+int turn_input(struct shard *s, const struct path *from, uint8_t *buf, size_t len, uint8_t tos)
+{
+    struct stun_msg msg;
+    const struct method *method;
+    uint16_t types[UNKNOWN_MAX];
+    int err = stun_decode(&msg, buf, len);
+
+    if (err) {
+        count(s->counters, err == ERR_NOT_STUN ? DROP_NOT_STUN : DROP_MALFORMED);
+        return err;
+    }
+    if (msg.class == STUN_INDICATION && msg.method == STUN_SEND && unknown(s, &msg, types) == 0) {
+        bind_on_send(s, from, &msg, buf, tos);
+        return 0;
+    }
+    method = msg.class == STUN_REQUEST ? method_of(msg.method) : NULL;
+    if (!method) {
+        count(s->counters, DROP_METHOD);
+        return 0;
+    }
+    count(s->counters, COUNT_REQUESTS);
+    if (!method->authenticated) {
+        handle(&(struct request){.s = s, .from = from, .msg = &msg});
+    } else if (!park_head(s, from)) {
+        serve(s, from, &msg, NULL);
+    } else if (park_has(s, from, msg.txid)) {
+        count(s->counters, DROP_RETRANSMISSION);
+    } else if (!park_behind(s, from, buf, len)) {
+        count(s->counters, DROP_PARKED_FULL);
+    }
+    return 0;
+}
+
+void turn_mail(struct shard *s, const struct mail *mail)
+{
+    struct claimed port = {0};
+
+    if (mail->kind == MAIL_REDEEM) {
+        struct mail answer = {.kind = MAIL_REDEEMED, .from = s->worker, .ticket = mail->ticket, .fd = -1};
+
+        if (alloc_redeem(s, mail->token, mail->user, &port) == 0) {
+            answer.relay = port.relay;
+            answer.port = port.port;
+            answer.fd = s->net->relay_detach(s->net_ctx, &port.socket);
+        }
+        s->net->post(s->net_ctx, mail->from, &answer);
+        return;
+    }
+    if (mail->fd >= 0) {
+        unsigned space = ports_address(s->ports, mail->relay)->space;
+
+        port = (struct claimed){.relay = mail->relay, .port = mail->port};
+        ports_retract(s->ports, space, mail->port, s->worker); /* claimed, by us from now on */
+        if (s->net->relay_adopt(s->net_ctx, mail->fd, &port.socket))
+            ports_release(s->ports, space, mail->port);
+    }
+    struct parked *p = park_by_ticket(s, mail->ticket);
+    if (p)
+        resume(p, NULL, &port, port.socket ? REDEEM_GRANTED : REDEEM_REFUSED);
+    else
+        alloc_unclaim(s, &port);
+}
+
+void turn_timeout(struct shard *s, struct timer *t)
+{
+    (void)s;
+    next(park_of_timer(t));
+}
+
+void turn_stream_closed(struct shard *s, const struct path *path)
+{
+    struct alloc *a = alloc_find(s, path);
+
+    park_forget(s, path);
+    alloc_free(s, &a, "stream closed");
+}

@@ -1,0 +1,77 @@
+/*
+ * Purpose:  one worker thread: event loop, clock, mailbox, rings to the other workers; what relay/udp and relay/stream hang on.
+ * Owner:    its own thread; other threads only post letters and write to the rings that lead here.
+ * Lifetime: worker_init to worker_deinit, around the life of the thread.
+ * Callers:  relay/relay starts and ends it; relay/udp and relay/stream use it. Private to relay/.
+ * RFC:      none.
+ */
+#ifndef RELAY_WORKER_H
+#define RELAY_WORKER_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/ring.h"
+#include "relay/shard.h"
+
+enum {
+    RING_BYTES = 1 << 20,     /* of each ordered pair of workers: 20 ms of 250 Mbit/s; more queued would be late anyway */
+    RING_PASS_MAX = 256,      /* records taken from one ring in a pass, so that no ring starves a socket */
+    TICK_MS = 250,            /* a wheel's tick */
+    EVENTS_LOGGED_PER_S = 50, /* lines a second that strangers can cause, by worker; the rest is counted (habit 11) */
+};
+
+struct udp;
+struct streams;
+
+/* What is posted to a worker: a mail of another worker, or new settings from the control thread. */
+struct letter {
+    struct letter *next;
+    enum { LETTER_MAIL, LETTER_SETTINGS } kind;
+    struct mail mail;
+    struct relay_settings settings;
+    struct policy *policy;
+};
+
+struct worker {
+    struct shard shard;
+    unsigned index, count;
+    struct worker *all; /* the array of `count` workers that this one is in */
+    struct counters counters;
+    pthread_t thread;
+    bool started;
+    struct event_base *base;
+    struct event tick;
+    struct event wake;
+    int wake_fd;
+    atomic_bool stopping;
+    bool timed; /* this pass has asked the clock */
+
+    pthread_mutex_t mailbox_lock;
+    struct letter *mailbox; /* newest first */
+
+    struct ring **rings; /* [from]: what other workers splice to here */
+    bool *dirty;         /* [to]: written to in this pass, to be woken at its end */
+
+    struct udp *udp;
+    struct streams *streams;
+    struct rate log_rate;
+    uint64_t log_suppressed;
+};
+
+/* ERR_NOMEM, ERR_IO. The shard is up when it returns; sockets are added by relay/udp and relay/stream. */
+int worker_init(struct worker *w, const struct shard_config *config, struct worker *all, unsigned count);
+void worker_deinit(struct worker *w);
+int worker_start(struct worker *w);
+/* Asks it to end; from any thread. */
+void worker_stop(struct worker *w);
+void worker_join(struct worker *w);
+/* From any thread; takes the letter over. */
+void worker_post(struct worker *w, struct letter *letter);
+/* The first call of a pass asks the clocks: every callback calls it first. */
+void worker_time(struct worker *w);
+
+#endif
