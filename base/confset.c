@@ -1,4 +1,4 @@
-#include "base/confset.h"
+#include "base/confparts.h"
 
 #include "base/err.h"
 

@@ -1,4 +1,6 @@
 /* turnpiked: options and wiring. Reads the configuration, builds auth and relay, serves until SIGTERM, reloads on SIGHUP. */
+#include <config.h> /* the build's; not programs/config.h */
+
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
@@ -16,18 +18,18 @@
 #include "programs/config.h"
 #include "relay/relay.h"
 
-enum { EXIT_OK = 0, EXIT_FAULT = 1, EXIT_CONFIG = 2 };
+enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
 
 /* The user that is made when nobody has configured one. */
 static const char GENERATED_USER[] = "turnpike";
 
 struct server {
-    struct config config;
+    struct config *config;
     struct auth *auth;
     struct store *store;
     struct relay *relay;
-    const char *user;     /* the credential to paste, when it was generated here; else NULL */
-    const char *password; /* the store's */
+    const char *user;     /* a credential that was generated here, to be shown; or NULL */
+    const char *password; /* borrowed from the store */
 };
 
 static int fail(int status, const char *text)
@@ -40,26 +42,348 @@ static int fail(int status, const char *text)
 
 static struct relay_config relay_config_of(const struct config *c, struct auth *auth)
 {
-    struct relay_config rc = {.listen = c->listening_ips.addr,
-                              .nlisten = c->listening_ips.n,
+    struct relay_config rc = {.listen = c->listening_ip.item,
+                              .nlisten = c->listening_ip.n,
                               .port = c->listening_port,
-                              .relay = c->relay_ips.addr,
-                              .nrelay = c->relay_ips.n,
-                              .external = c->external_ips.pair,
-                              .nexternal = c->external_ips.n,
+                              .relay = c->relay_ip.item,
+                              .nrelay = c->relay_ip.n,
+                              .external = c->external_ip.item,
+                              .nexternal = c->external_ip.n,
                               .min_port = c->min_port,
                               .max_port = c->max_port,
-                              .workers = c->workers,
-                              .allowed = (const char *const *)c->allowed_peers.item,
-                              .nallowed = c->allowed_peers.n,
-                              .denied = (const char *const *)c->denied_peers.item,
-                              .ndenied = c->denied_peers.n,
+                              .workers = (unsigned)c->workers,
+                              .allowed = (const char *const *)c->allowed_peer_ip.item,
+                              .nallowed = c->allowed_peer_ip.n,
+                              .denied = (const char *const *)c->denied_peer_ip.item,
+                              .ndenied = c->denied_peer_ip.n,
                               .auth = auth};
 
-    rc.settings = (struct relay_settings){.max_lifetime_s = c->max_lifetime,
+    rc.settings = (struct relay_settings){.max_lifetime_s = (uint32_t)c->max_lifetime,
                                           .max_bps = c->max_bps,
-                                          .unauthenticated_rate = c->unauthenticated_rate,
+                                          .unauthenticated_rate = (uint32_t)c->unauthenticated_rate,
                                           .strict_channel_range = c->strict_channel_range};
-    snprintf(rc.settings.software, sizeof(rc.settings.software), "%s", c->software ? c->software : "");
+    snprintf(rc.settings.software, sizeof(rc.settings.software), "%s", c->software);
     return rc;
+}
+
+/* Credentials of the configuration; where there are none, or only a user name, the store's, which are generated when first needed. */
+static int build_auth(struct server *s, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])
+{
+    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n ? GENERATED_USER : NULL;
+    struct conf_error e;
+    unsigned line;
+    int err = config_auth(c, out, &e);
+
+    if (err) {
+        snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
+        return err;
+    }
+    store_free(&s->store);
+    s->user = s->password = NULL;
+    err = store_open(&s->store, c->state_dir, &line);
+    if (!err && user) {
+        err = store_user(s->store, user, &s->password, NULL);
+        s->user = user;
+    }
+    if (!err)
+        err = store_load(s->store, *out);
+    if (err) {
+        snprintf(text, RELAY_TEXT_MAX,
+                 "%s/credentials: %s (the credential store: set state-dir to a directory that can be written)", c->state_dir,
+                 err_str(err));
+        auth_free(out);
+    }
+    return err;
+}
+
+/* ---- What the start tells. ---- */
+
+/* The address that clients reach us by: the first advertised one, but an IPv4 one if there is any. */
+static struct addr public_address(const struct server *s)
+{
+    const struct ports *p = relay_ports(s->relay);
+    struct addr best = ports_address(p, 0)->advertised;
+
+    for (size_t i = 0; i < ports_count(p) && best.family != ADDR_V4; i++)
+        if (ports_address(p, (unsigned)i)->advertised.family == ADDR_V4)
+            best = ports_address(p, (unsigned)i)->advertised;
+    return best;
+}
+
+static uint16_t port_in_use(const struct server *s)
+{
+    struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
+
+    return relay_listeners(s->relay, listeners) ? listeners[0].addr.port : 0;
+}
+
+/* Writes "stun:192.0.2.1:3478" or "turn:...?transport=udp". */
+static void uri(const struct server *s, const char *scheme, const char *transport, char *text, size_t cap)
+{
+    struct addr a = public_address(s);
+    char where[ADDR_TEXT_MAX];
+
+    a.port = port_in_use(s);
+    snprintf(text, cap, "%s:%s%s%s", scheme, addr_text(&a, where), transport ? "?transport=" : "", transport ? transport : "");
+}
+
+/* For the UC server's STUN & TURN page. A password stands here only if it was generated here; configured ones are never shown. */
+static void print_settings(const struct server *s)
+{
+    char stun[128], udp[128], tcp[128];
+
+    uri(s, "stun", NULL, stun, sizeof(stun));
+    uri(s, "turn", "udp", udp, sizeof(udp));
+    uri(s, "turn", "tcp", tcp, sizeof(tcp));
+    printf("\nPaste into the UC server's STUN & TURN settings:\n\n"
+           "  STUN URI   %s\n"
+           "  TURN URI   %s\n"
+           "             %s\n"
+           "  User name  %s\n"
+           "  Password   %s\n\n"
+           "(kept in %s)\n\n",
+           stun, udp, tcp, s->user, s->password, store_path(s->store));
+    fflush(stdout);
+}
+
+static json_t *ready_json(const struct server *s)
+{
+    struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
+    size_t n = relay_listeners(s->relay, listeners);
+    const struct ports *p = relay_ports(s->relay);
+    json_t *root = json_object(), *list = json_array(), *relays = json_array();
+    char text[128];
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s,s:i}", "transport", listeners[i].transport, "address",
+                                              addr_ip_text(&listeners[i].addr, text), "port", (int)listeners[i].addr.port));
+    for (size_t i = 0; i < ports_count(p); i++) {
+        const struct relay_address *a = ports_address(p, (unsigned)i);
+        char advertised[ADDR_TEXT_MAX];
+
+        json_array_append_new(relays, json_pack("{s:s,s:s}", "address", addr_ip_text(&a->local, text), "advertised",
+                                                addr_ip_text(&a->advertised, advertised)));
+    }
+    json_object_set_new(root, "pid", json_integer(getpid()));
+    json_object_set_new(root, "version", json_string(PACKAGE_VERSION));
+    json_object_set_new(root, "realm", json_string(auth_realm(s->auth)));
+    json_object_set_new(root, "workers", json_integer(relay_workers(s->relay)));
+    json_object_set_new(root, "listeners", list);
+    json_object_set_new(root, "relays", relays);
+    uri(s, "stun", NULL, text, sizeof(text));
+    json_object_set_new(root, "stun", json_string(text));
+    uri(s, "turn", "udp", text, sizeof(text));
+    json_object_set_new(root, "turn", json_string(text));
+    return root;
+}
+
+/* Whole or not at all: whoever waits for the file must not read half of it. */
+static int write_ready_file(const struct server *s, const char *path)
+{
+    char temporary[4096];
+    json_t *root = ready_json(s);
+    int err = 0;
+
+    if ((size_t)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= sizeof(temporary))
+        err = ERR_NOSPC;
+    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path)))
+        err = errno ? -errno : ERR_IO;
+    json_decref(root);
+    if (err)
+        LOG(LOG_ERROR, "ready_file_failed", LOG_STR("file", path), LOG_ERR("reason", err));
+    return err;
+}
+
+static void log_warnings(const struct config *c)
+{
+    for (size_t i = 0; i < c->warnings.n; i++)
+        LOG(LOG_WARNING, "configuration_warning", LOG_STR("text", c->warnings.item[i]));
+}
+
+static void log_start_lines(const struct server *s)
+{
+    struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
+    size_t n = relay_listeners(s->relay, listeners);
+
+    for (size_t i = 0; i < n; i++)
+        LOG(LOG_INFO, "listening", LOG_STR("transport", listeners[i].transport), LOG_ADDR("address", &listeners[i].addr));
+    LOG(LOG_INFO, "serving", LOG_STR("version", PACKAGE_VERSION), LOG_STR("realm", auth_realm(s->auth)),
+        LOG_INT("workers", relay_workers(s->relay)));
+}
+
+/* ---- Serving. ---- */
+
+static struct log_config log_config_of(const struct config *c)
+{
+    return (struct log_config){
+        .level = (enum log_level)c->log_level, .format = (enum log_format)c->log_format, .file = c->log_file};
+}
+
+/* Each relayed address is a descriptor: as many as the system lets us have. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* What a reload can't change is told, and keeps its value until the next start. */
+static void warn_unchanged(const struct config *old, const struct config *new)
+{
+    const char *key = old->listening_port != new->listening_port   ? "listening-port"
+                      : old->listening_ip.n != new->listening_ip.n ? "listening-ip"
+                      : old->relay_ip.n != new->relay_ip.n         ? "relay-ip"
+                      : old->external_ip.n != new->external_ip.n   ? "external-ip"
+                      : old->min_port != new->min_port             ? "min-port"
+                      : old->max_port != new->max_port             ? "max-port"
+                      : old->workers != new->workers               ? "workers"
+                      : strcmp(old->realm, new->realm) != 0        ? "realm"
+                      : old->user_quota != new->user_quota         ? "user-quota"
+                      : old->source_quota != new->source_quota     ? "source-quota"
+                      : old->total_quota != new->total_quota       ? "total-quota"
+                                                                   : NULL;
+
+    if (key)
+        LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));
+}
+
+/* All or nothing: what can't be read leaves the old settings in force (F17). */
+static void reload(struct server *s, int argc, char *const argv[])
+{
+    struct config *c = NULL;
+    struct auth *auth = NULL;
+    struct conf_error e;
+    char text[RELAY_TEXT_MAX] = "";
+    struct log_config lc;
+    int err = config_load(&c, argc, argv, environ, &e);
+
+    if (err) {
+        LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
+        return;
+    }
+    err = build_auth(s, c, &auth, text);
+    if (!err) {
+        struct relay_config rc = relay_config_of(c, s->auth);
+
+        err = relay_reload(s->relay, &rc, text);
+    }
+    if (err) {
+        LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text));
+        auth_free(&auth);
+        config_free(&c);
+        return;
+    }
+    auth_replace(s->auth, &auth);
+    config_wipe_secrets(c);
+    warn_unchanged(s->config, c);
+    config_free(&s->config);
+    s->config = c;
+    lc = log_config_of(c);
+    log_reconfigure(&lc);
+    log_warnings(c);
+    LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
+}
+
+static int serve(struct server *s, int argc, char *const argv[])
+{
+    struct relay_config rc = relay_config_of(s->config, s->auth);
+    char text[RELAY_TEXT_MAX];
+    sigset_t signals;
+    int err, which = SIGHUP;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    err = relay_new(&s->relay, &rc, text);
+    if (err) {
+        LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
+        return err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT;
+    }
+    err = relay_start(s->relay);
+    if (!err) {
+        log_warnings(s->config);
+        log_start_lines(s);
+        if (s->user)
+            print_settings(s);
+        if (s->config->ready_file)
+            err = write_ready_file(s, s->config->ready_file);
+    }
+    while (!err && which == SIGHUP) {
+        if (sigwait(&signals, &which))
+            continue;
+        if (which == SIGHUP)
+            reload(s, argc, argv);
+    }
+    if (!err)
+        LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal(which)));
+    relay_stop(s->relay);
+    if (s->config->ready_file)
+        unlink(s->config->ready_file);
+    return err ? STATUS_FAULT : STATUS_OK;
+}
+
+static int check_only(struct server *s)
+{
+    struct relay_config rc = relay_config_of(s->config, s->auth);
+    char text[RELAY_TEXT_MAX];
+
+    if (relay_check(&rc, text))
+        return fail(STATUS_CONFIG, text);
+    for (size_t i = 0; i < s->config->warnings.n; i++)
+        fprintf(stderr, "turnpiked: warning: %s\n", s->config->warnings.item[i]);
+    printf("turnpiked: the configuration is fine\n");
+    return STATUS_OK;
+}
+
+static int start(struct server *s, int argc, char *const argv[])
+{
+    struct log_config lc = log_config_of(s->config);
+    struct conf_error e;
+    char text[RELAY_TEXT_MAX];
+    int status, err;
+
+    if (s->config->check_config)
+        return config_auth(s->config, &s->auth, &e) ? fail(STATUS_CONFIG, e.text) : check_only(s);
+    err = build_auth(s, s->config, &s->auth, text);
+    if (err)
+        return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
+    config_wipe_secrets(s->config);
+    if (log_start(&lc)) {
+        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, strerror(errno));
+        return fail(STATUS_CONFIG, text);
+    }
+    status = serve(s, argc, argv);
+    relay_free(&s->relay);
+    log_stop();
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct server s = {0};
+    struct conf_error e;
+    int status;
+
+    if (config_load(&s.config, argc, argv, environ, &e))
+        return fail(STATUS_CONFIG, e.text);
+    if (s.config->help) {
+        config_help(stdout);
+        status = STATUS_OK;
+    } else if (s.config->version) {
+        printf("turnpiked %s\n", PACKAGE_VERSION);
+        status = STATUS_OK;
+    } else {
+        status = start(&s, argc, argv);
+    }
+    auth_free(&s.auth);
+    store_free(&s.store);
+    config_free(&s.config);
+    return status;
 }

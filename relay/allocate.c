@@ -120,6 +120,10 @@ static bool read_wish(const struct request *r, struct wish *w)
         return false;
     }
     w->additional = err == 0;
+    if (!w->token && !w->additional && alloc_pick_relay(r->s, r->from, w->family) < 0) {
+        request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "no relay address of this family"); /* C45, before the quota */
+        return false;
+    }
     if (stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s) == 0)
         w->lifetime_s = lifetime_s;
     return true;

@@ -128,6 +128,10 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
         for (int i = 0; i < 3; i++)
             txid[i] = random_u32(&s->random);
         start = stun_wrap_data(data, len, peer, (const uint8_t *)txid, &total);
+        if (!start) { /* so long that no Data indication can hold it */
+            count(s->counters, DROP_TRUNCATED);
+            return;
+        }
     }
     a->packets_down++;
     a->bytes_down += len;

@@ -299,12 +299,9 @@ void stun_begin(struct stun_out *o, uint8_t *buf, size_t cap, enum stun_class cl
     wire_put(&o->w, o->txid, STUN_TXID_LEN);
 }
 
+/* A length of more than 16 bits cannot pass put_end. */
 static void put_header(struct stun_out *o, uint16_t type, size_t len)
 {
-    if (len > UINT16_MAX) {
-        o->w.err = o->w.err ? o->w.err : ERR_NOSPC;
-        return;
-    }
     wire_put_u16(&o->w, type);
     wire_put_u16(&o->w, (uint16_t)len);
 }

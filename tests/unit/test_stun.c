@@ -412,11 +412,30 @@ static void c9_two_fingerprints(void)
     stun_put_fingerprint(&o);
     CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), ERR_FINGERPRINT);
     stun_begin(&o, b, sizeof(b), STUN_REQUEST, STUN_BINDING, txid);
-    stun_put(&o, STUN_ATTR_FINGERPRINT, "12345678", 8);
-    CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), ERR_FINGERPRINT);
-    stun_begin(&o, b, sizeof(b), STUN_REQUEST, STUN_BINDING, txid);
     stun_put(&o, STUN_ATTR_FINGERPRINT, "", 0);
     CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), ERR_FINGERPRINT);
+}
+
+/* The CRC is right, over what stands before the attribute and the header's length as it is: only the place or the length is wrong. */
+static void c9_place(void)
+{
+    static const struct {
+        size_t len;  /* of the value */
+        size_t more; /* bytes of another attribute behind it */
+        int want;
+    } cases[] = {{4, 0, 0}, {4, 4, ERR_FINGERPRINT}, {4, 8, ERR_FINGERPRINT}, {5, 0, ERR_FINGERPRINT}, {8, 0, ERR_FINGERPRINT}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t b[64] = {0};
+        struct stun_msg m;
+        size_t len = cases[i].len, at = raw_header(b, 0x0001, 4 + (len + 3) / 4 * 4 + cases[i].more);
+        size_t n = at + raw_attr(b + at, STUN_ATTR_FINGERPRINT, len, 0);
+        if (cases[i].more)
+            n += raw_attr(b + n, STUN_ATTR_SOFTWARE, cases[i].more - 4, 'x');
+        uint32_t crc = stun_crc32(b, at) ^ 0x5354554e;
+        put16(b + at + 4, crc >> 16);
+        put16(b + at + 6, crc & 0xFFFF);
+        CHECK_INT(stun_decode(&m, b, n), cases[i].want);
+    }
 }
 
 static void c9_crc(void)
@@ -611,38 +630,40 @@ static void c21_altered(void)
 
 /* ---- integrity ---- */
 
+/*
+ * An integrity attribute of `len` bytes whose value is right but for that: the HMAC over a length field that tells of `told` bytes, and
+ * behind the end of the message what was cut off. `want` is the right length.
+ */
+static void cut_integrity(uint16_t type, size_t len, size_t told, size_t want)
+{
+    uint8_t b[128] = {0}, h[64] = {0};
+    struct stun_out o;
+    struct stun_msg m;
+    bool sha1 = type == STUN_ATTR_MESSAGE_INTEGRITY;
+    stun_begin(&o, b, sizeof(b), STUN_REQUEST, STUN_REFRESH, txid);
+    stun_put_u32(&o, STUN_ATTR_LIFETIME, 600);
+    put16(b + 2, 8 + 4 + told);
+    CHECK_INT(sha1 ? stun_hmac_sha1(mac, key, sizeof(key), b, 28, h) : stun_hmac_sha256(mac, key, sizeof(key), b, 28, h), 0);
+    stun_put(&o, type, h, len);
+    memcpy(b + 32, h, sizeof(h));
+    CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
+    int got = sha1 ? stun_check_sha1(mac, &m, key, sizeof(key)) : stun_check_sha256(mac, &m, key, sizeof(key));
+    CHECK_INT(got, len == want && told == want ? 0 : ERR_INTEGRITY);
+}
+
 static void c23_exact_length(void)
 {
-    for (size_t len = 0; len <= 36; len++) {
-        uint8_t b[256], full[256];
-        struct stun_out o;
-        struct stun_msg m;
-        /* The value is the HMAC of the message as truncation would have it: right but for its length. */
-        stun_begin(&o, full, sizeof(full), STUN_REQUEST, STUN_REFRESH, txid);
-        stun_put_u32(&o, STUN_ATTR_LIFETIME, 600);
-        put16(full + 2, 8 + 4 + len);
-        uint8_t h[36] = {0};
-        CHECK_INT(stun_hmac_sha256(mac, key, sizeof(key), full, 28, h), 0);
-        stun_begin(&o, b, sizeof(b), STUN_REQUEST, STUN_REFRESH, txid);
-        stun_put_u32(&o, STUN_ATTR_LIFETIME, 600);
-        stun_put(&o, STUN_ATTR_MESSAGE_INTEGRITY_SHA256, h, len);
-        CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
-        CHECK_INT(stun_check_sha256(mac, &m, key, sizeof(key)), len == 32 ? 0 : ERR_INTEGRITY);
+    for (size_t len = 0; len <= 40; len++) {
+        cut_integrity(STUN_ATTR_MESSAGE_INTEGRITY_SHA256, len, len, 32);
+        cut_integrity(STUN_ATTR_MESSAGE_INTEGRITY_SHA256, len, 32, 32);
     }
 }
 
 static void c23_sha1_length(void)
 {
-    for (size_t len = 0; len <= 24; len += 4) {
-        uint8_t b[256], h[24] = {0};
-        struct stun_out o;
-        struct stun_msg m;
-        stun_begin(&o, b, sizeof(b), STUN_REQUEST, STUN_REFRESH, txid);
-        put16(b + 2, 4 + len);
-        CHECK_INT(stun_hmac_sha1(mac, key, sizeof(key), b, 20, h), 0);
-        stun_put(&o, STUN_ATTR_MESSAGE_INTEGRITY, h, len);
-        CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
-        CHECK_INT(stun_check_sha1(mac, &m, key, sizeof(key)), len == 20 ? 0 : ERR_INTEGRITY);
+    for (size_t len = 0; len <= 40; len++) {
+        cut_integrity(STUN_ATTR_MESSAGE_INTEGRITY, len, len, 20);
+        cut_integrity(STUN_ATTR_MESSAGE_INTEGRITY, len, 20, 20);
     }
 }
 
@@ -955,7 +976,8 @@ static const struct tap_test tests[] = {
     {"C6 MESSAGE-INTEGRITY behind MESSAGE-INTEGRITY-SHA256 is ignored", c6_sha1_after_sha256},
     {"C8 unknown types are listed", c8_unknown},
     {"C9 FINGERPRINT is last and right", c9_fingerprint},
-    {"C9 a second FINGERPRINT, or one of another length", c9_two_fingerprints},
+    {"C9 a second FINGERPRINT, or an empty one", c9_two_fingerprints},
+    {"C9 a right CRC in the wrong place or of the wrong length", c9_place},
     {"C9 CRC-32 check value", c9_crc},
     {"C12 error codes and phrases", c12_errors},
     {"C12 class 3 to 6, number 0 to 99", c12_error_range},
