@@ -498,7 +498,7 @@ int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TO
     for (; n; n = map_next(n)) {
         struct reservation *r = reservation_of(n);
 
-        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0)
+        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0 || r->timer.wheel.due_ms <= s->now.ms)
             continue;
         *out = r->port;
         r->port.socket = NULL;
