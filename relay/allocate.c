@@ -124,7 +124,12 @@ static bool read_wish(const struct request *r, struct wish *w)
         request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "no relay address of this family"); /* C45, before the quota */
         return false;
     }
-    if (stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s) == 0)
+    err = stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s);
+    if (err == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "LIFETIME is malformed");
+        return false;
+    }
+    if (err == 0)
         w->lifetime_s = lifetime_s;
     return true;
 }
