@@ -35,6 +35,7 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
 {
     struct alloc *a = calloc(1, sizeof(*a));
     uint64_t bytes_per_s = s->settings.max_bps / 8;
+    uint64_t burst = bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX; /* a second, and no less than one packet */
 
     if (!a)
         return ERR_NOMEM;
@@ -52,8 +53,8 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;
     a->permissions_cap = a->channels_cap = ALLOC_INLINE;
-    rate_init(&a->up, bytes_per_s, bytes_per_s, s->now.ms);
-    rate_init(&a->down, bytes_per_s, bytes_per_s, s->now.ms);
+    rate_init(&a->up, bytes_per_s, burst, s->now.ms);
+    rate_init(&a->down, bytes_per_s, burst, s->now.ms);
     map_insert(&s->allocs, &a->by_tuple, map_hash(&s->allocs, path, PATH_KEY_LEN));
     *out = a;
     return 0;
@@ -497,7 +498,7 @@ int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TO
     for (; n; n = map_next(n)) {
         struct reservation *r = reservation_of(n);
 
-        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0)
+        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0 || r->timer.wheel.due_ms <= s->now.ms)
             continue;
         *out = r->port;
         r->port.socket = NULL;

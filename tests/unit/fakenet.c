@@ -338,8 +338,11 @@ static void ok(int err, const char *what)
     }
 }
 
+/* And the policy: this host's addresses are those that it relays from, under both names. */
 static void up_ports(struct fakenet *f, const struct fake_options *o)
 {
+    struct policy_config policy = o->policy;
+    struct addr host[2 * FAKE_RELAYS];
     struct relay_address relays[FAKE_RELAYS] = {{.local = fake_addr("9.9.9.9"), .advertised = fake_addr("9.9.9.9")}};
     size_t n = 1;
 
@@ -355,6 +358,13 @@ static void up_ports(struct fakenet *f, const struct fake_options *o)
         n = i + 1;
     }
     ok(ports_new(&f->ports, relays, n, o->port_min ? o->port_min : 49152, o->port_max ? o->port_max : 65535), "ports_new");
+    for (size_t i = 0; i < n; i++) {
+        host[2 * i] = relays[i].local;
+        host[2 * i + 1] = relays[i].advertised;
+    }
+    policy.host = host;
+    policy.nhost = 2 * n;
+    ok(policy_new(&f->policy, &policy, NULL), "policy_new");
 }
 
 static void up_auth(struct fakenet *f, const struct fake_options *o)
@@ -394,7 +404,6 @@ void fake_up(struct fakenet *f, const struct fake_options *o)
     for (size_t i = 0; i < sizeof(f->nonce_key.secret); i++)
         f->nonce_key.secret[i] = (uint8_t)(i * 7 + 1);
     ok(stun_mac_new(&f->mac), "stun_mac_new");
-    ok(policy_new(&f->policy, &o->policy, NULL), "policy_new");
     up_ports(f, o);
     up_auth(f, o);
     for (unsigned i = 0; i < f->workers; i++) {

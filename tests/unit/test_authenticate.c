@@ -368,7 +368,7 @@ static void c30(void)
     for (int i = 0; i < 100; i++) {
         client_begin_allocate(&alice);
         memset(alice.nonce, 'A' + i % 26, sizeof(alice.nonce));
-        alice.nonce_len = (size_t)(i + 1);
+        alice.nonce_len = (size_t)i + 1;
         CHECK_INT(client_ask(&alice), 438);
     }
     CHECK_INT(client_greet(&mallory), 401);
