@@ -230,9 +230,10 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* What a reload can't change is told, and keeps its value until the next start. */
-static void warn_unchanged(const struct config *old, const struct config *new)
+/* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
+static int keep_unchangeable(const struct config *old, struct config *new)
 {
+    char *realm = strdup(old->realm);
     const char *key = old->listening_port != new->listening_port   ? "listening-port"
                       : old->listening_ip.n != new->listening_ip.n ? "listening-ip"
                       : old->relay_ip.n != new->relay_ip.n         ? "relay-ip"
@@ -248,6 +249,11 @@ static void warn_unchanged(const struct config *old, const struct config *new)
 
     if (key)
         LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));
+    if (!realm)
+        return ERR_NOMEM;
+    free(new->realm);
+    new->realm = realm;
+    return 0;
 }
 
 /* All or nothing: what can't be read leaves the old settings in force (F17). */
@@ -264,7 +270,9 @@ static void reload(struct server *s, int argc, char *const argv[])
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
         return;
     }
-    err = build_auth(s, c, &auth, text);
+    err = keep_unchangeable(s->config, c);
+    if (!err)
+        err = build_auth(s, c, &auth, text);
     if (!err) {
         struct relay_config rc = relay_config_of(c, s->auth);
 
@@ -278,7 +286,6 @@ static void reload(struct server *s, int argc, char *const argv[])
     }
     auth_replace(s->auth, &auth);
     config_wipe_secrets(c);
-    warn_unchanged(s->config, c);
     config_free(&s->config);
     s->config = c;
     lc = log_config_of(c);

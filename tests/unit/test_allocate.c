@@ -353,6 +353,10 @@ static void c50(void)
         CHECK_INT(client_refresh(&alice, CASES[i].wanted), 0);
         CHECK_INT(alice.lifetime, CASES[i].granted);
     }
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    client_begin_allocate(&alice);
+    stun_put(&alice.o, STUN_ATTR_LIFETIME, "\0\0\2", 3);
+    CHECK_INT(client_ask(&alice), 400);
     UP(.settings = {.max_lifetime_s = 60}); /* never below 600 */
     CHECK_INT(allocate_for(&alice, 3600), 0);
     CHECK_INT(alice.lifetime, 600);

@@ -69,35 +69,42 @@ static void bandwidth(void)
 {
     unsigned out, in;
 
-    UP(.settings = {.max_bps = 80000});
+    UP(.settings = {.max_bps = 800000});
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_allocate(&bob), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
     CHECK_INT(client_bind(&bob, 0x4000, PEER), 0);
     fake_clock(&net, 2000);
-    for (out = 0; out < 100; out++) {
+    for (out = 0; out < 1000; out++) {
         client_channel(&alice, 0x4000, bytes, 1000, 0);
         if (!client_sent(&alice, PEER, bytes, 1000))
             break;
     }
-    CHECK_INT(out, 10); /* a second's worth at once */
-    for (in = 0; in < 100; in++) {
+    CHECK_INT(out, 100); /* a second's worth at once */
+    for (in = 0; in < 1000; in++) {
         fake_from_peer(&net, &alice.relayed[0], PEER, bytes, 1000, 0);
         if (!client_got(&alice, PEER, 0x4000, bytes, 1000))
             break;
     }
-    CHECK_INT(in, 10);
+    CHECK_INT(in, 100);
     CHECK_INT(fake_count(&net, DROP_BANDWIDTH), 2);
-    CHECK_INT(fake_count(&net, COUNT_PACKETS_UP), 10);
-    CHECK_INT(fake_count(&net, COUNT_PACKETS_DOWN), 10);
+    CHECK_INT(fake_count(&net, COUNT_PACKETS_UP), 100);
+    CHECK_INT(fake_count(&net, COUNT_PACKETS_DOWN), 100);
     client_channel(&bob, 0x4000, bytes, 1000, 0); /* nobody else pays for it */
     CHECK(client_sent(&bob, PEER, bytes, 1000));
     client_say(&alice, PEER, bytes, 1000);
     CHECK(!fake_take_peer(&net));
-    fake_clock(&net, 100);
+    fake_clock(&net, 10);
     client_say(&alice, PEER, bytes, 1000);
     CHECK(client_sent(&alice, PEER, bytes, 1000));
     client_say(&alice, PEER, bytes, 1000);
+    CHECK(!fake_take_peer(&net));
+    UP(.settings = {.max_bps = 8000}); /* a low limit is no limit to the size of a packet */
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    client_channel(&alice, 0x4000, bytes, 65000, 0);
+    CHECK(client_sent(&alice, PEER, bytes, 65000));
+    client_channel(&alice, 0x4000, bytes, 1000, 0);
     CHECK(!fake_take_peer(&net));
     DOWN();
 }

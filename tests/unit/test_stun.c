@@ -750,6 +750,9 @@ static void addresses(void)
         CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_RELAYED_ADDRESS, &got), 0);
         CHECK(addr_equal(&got, &a));
         const struct stun_attr *plain = stun_find(&m, STUN_ATTR_ALTERNATE_SERVER);
+        CHECK_INT(stun_get_addr(&m, STUN_ATTR_ALTERNATE_SERVER, &got), 0);
+        CHECK(addr_equal(&got, &a));
+        CHECK_INT(stun_get_addr(&m, STUN_ATTR_MAPPED_ADDRESS, &got), ERR_NOENT);
         CHECK_INT(plain->value[2] << 8 | plain->value[3], a.port);
         CHECK_MEM(plain->value + 4, a.ip, addr_ip_len(&a));
         CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_PEER_ADDRESS, &got), ERR_NOENT);
