@@ -336,6 +336,7 @@ bool client_sent(struct client *c, const char *peer, const void *data, size_t le
     struct fake_sent *s = fake_take_peer(c->net);
     struct addr to = fake_addr(peer);
 
-    return s && addr_equal(&s->peer, &to) && s->worker == c->worker && (s->local.port == c->relayed[0].port || s->local.port == c->relayed[1].port) &&
-           s->len == len && (!len || memcmp(s->data, data, len) == 0);
+    return s && addr_equal(&s->peer, &to) && s->worker == c->worker &&
+           (s->local.port == c->relayed[0].port || s->local.port == c->relayed[1].port) && s->len == len &&
+           (!len || memcmp(s->data, data, len) == 0);
 }

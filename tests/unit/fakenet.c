@@ -132,7 +132,8 @@ static struct fake_sent *keep(struct fake_worker *w, const uint8_t *data, size_t
     return s;
 }
 
-static int relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos, bool df)
+static int relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos,
+                      bool df)
 {
     struct fake_worker *w = net;
 
@@ -244,8 +245,8 @@ int fake_run(struct fakenet *f)
 
 /* ---- The asynchronous source. ---- */
 
-static enum auth_status async_check(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
-                                    struct auth_ticket **ticket)
+static enum auth_status async_check(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
+                                    void *ctx, struct auth_ticket **ticket)
 {
     struct fakenet *f = self;
     struct fake_question *q, **at = &f->questions;

@@ -18,8 +18,8 @@
 enum {
     FAKE_WORKERS = 2,
     FAKE_RELAYS = 4,
-    FAKE_MS = 1000000,          /* where the fake clock starts, */
-    FAKE_WALL = 1800000000,     /* and the fake wall clock */
+    FAKE_MS = 1000000,      /* where the fake clock starts, */
+    FAKE_WALL = 1800000000, /* and the fake wall clock */
     FAKE_EVENTS = EVENT_PEER_DENIED + 1,
 };
 
@@ -115,8 +115,8 @@ struct fakenet {
     struct fake_record *records;
     struct fake_question *questions;
 
-    unsigned lookups;   /* questions that the asynchronous source was asked */
-    unsigned cancelled; /* of those, taken back */
+    unsigned lookups;              /* questions that the asynchronous source was asked */
+    unsigned cancelled;            /* of those, taken back */
     enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule */
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_user[STUN_USERNAME_MAX + 1];
@@ -124,9 +124,9 @@ struct fakenet {
     uint8_t poison;      /* what unwritten bytes around a datagram hold */
 
     /* Faults. */
-    int fail_open;           /* an error for each bind, or 0 */
-    uint16_t busy_port;      /* a port that another program holds, or 0 */
-    int fail_open_after;     /* with fail_open: so many binds succeed first */
+    int fail_open;       /* an error for each bind, or 0 */
+    uint16_t busy_port;  /* a port that another program holds, or 0 */
+    int fail_open_after; /* with fail_open: so many binds succeed first */
     int fail_start, fail_detach, fail_adopt, fail_peer_send, fail_client_send, fail_post;
     bool ring_full;
 };

@@ -393,9 +393,9 @@ static void c31(void)
         const char *name;
         size_t len;
     } ODD[] = {
-        {"", 0},       {"%s%n%s%n", 8}, {"al\r\nice", 7},    {"alice\0", 6},        {"alice\0bob", 9}, {" alice", 6},
-        {"\"alice", 6}, {"'; --", 5},   {"\xff\xfe", 2},     {"alice\xc3", 6},      {"\xc0\x80", 2},   {"\xed\xa0\x80", 3},
-        {"\n", 1},     {"a\x7f", 2},    {"\xe2\x80\xae", 3}, {"{\"a\":1}", 7},      {"*", 1},
+        {"", 0},        {"%s%n%s%n", 8}, {"al\r\nice", 7},    {"alice\0", 6},   {"alice\0bob", 9}, {" alice", 6},
+        {"\"alice", 6}, {"'; --", 5},    {"\xff\xfe", 2},     {"alice\xc3", 6}, {"\xc0\x80", 2},   {"\xed\xa0\x80", 3},
+        {"\n", 1},      {"a\x7f", 2},    {"\xe2\x80\xae", 3}, {"{\"a\":1}", 7}, {"*", 1},
     };
     char huge[65000];
 

@@ -248,8 +248,9 @@ static void c64(void)
     static const struct {
         uint16_t number;
         bool wide, strict;
-    } CASES[] = {{0, 0, 0},           {0x3fff, 0, 0},      {0x4000, true, true},  {0x4fff, true, true}, {0x5000, true, false},
-                 {0x7fff, true, false}, {0x8000, 0, 0},      {0xffff, 0, 0}};
+    } CASES[] = {
+        {0, 0, 0},      {0x3fff, 0, 0}, {0x4000, true, true}, {0x4fff, true, true}, {0x5000, true, false}, {0x7fff, true, false},
+        {0x8000, 0, 0}, {0xffff, 0, 0}};
 
     for (int strict = 0; strict < 2; strict++) {
         UP(.settings = {.strict_channel_range = strict});
@@ -318,7 +319,7 @@ static void c65_lifetime(void)
     fake_clock(&net, 1);
     CHECK(!channel_out(&alice, 0x4000, PEER));
     CHECK_INT(client_permit(&alice, PEER), 0);
-    CHECK(comes_in(&alice, PEER)); /* as a Data indication */
+    CHECK(comes_in(&alice, PEER));                   /* as a Data indication */
     CHECK_INT(client_bind(&alice, 0x4001, PEER), 0); /* number and peer are free for others again */
     CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.9:9"), 0);
     CHECK(channel_out(&alice, 0x4000, "5.6.7.9:9"));
@@ -463,12 +464,19 @@ static void c68(void)
     UP(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
-    client_raw(&alice, "\x40\x00\x00\x05" "12345\xff\xff\xff", 12, 0); /* padding on UDP is accepted, and not relayed */
+    client_raw(&alice,
+               "\x40\x00\x00\x05"
+               "12345\xff\xff\xff",
+               12, 0); /* padding on UDP is accepted, and not relayed */
     CHECK(client_sent(&alice, PEER, "12345", 5));
     client_init(&alice, &net, 0, "11.1.1.1:4001", TRANSPORT_TCP);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
-    CHECK_INT(client_raw(&alice, "\x40\x00\x00\x05" "12345\xff\xff\xff", 12, 0), 0);
+    CHECK_INT(client_raw(&alice,
+                         "\x40\x00\x00\x05"
+                         "12345\xff\xff\xff",
+                         12, 0),
+              0);
     CHECK(client_sent(&alice, PEER, "12345", 5));
     DOWN();
 }

@@ -27,8 +27,9 @@ static int make(const struct policy_config *c, const char **bad)
 
 static int with(const char *allowed, const char *denied)
 {
-    return make(&(struct policy_config){.allowed = &allowed, .nallowed = allowed != NULL, .denied = &denied, .ndenied = denied != NULL},
-                NULL);
+    return make(
+        &(struct policy_config){.allowed = &allowed, .nallowed = allowed != NULL, .denied = &denied, .ndenied = denied != NULL},
+        NULL);
 }
 
 static bool flow(const char *peer)
@@ -150,7 +151,8 @@ static void embedded(void)
         CHECK_INT(with(KINDS[i].range, "5.6.7.8"), 0);
         CHECK(closed_to(KINDS[i].with_public));
     }
-    CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"127.0.0.1", "::ffff:0:0/96"}, .nallowed = 2}, NULL), 0);
+    CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"127.0.0.1", "::ffff:0:0/96"}, .nallowed = 2}, NULL),
+              0);
     CHECK(open_to("::ffff:127.0.0.1")); /* whoever opens both has opened both */
     CHECK(closed_to("::ffff:127.0.0.2"));
     done();
@@ -278,20 +280,54 @@ static void port_ranges(void)
 static void unreadable(void)
 {
     static const char *const BAD[] = {
-        "",          "x",           "10.0.0.0/33",  "10.0.0.0/",       "10.0.0.0/-1",   "10.0.0.0/8x",      "10.0.0",        "10.0.0.0.0",
-        "10.0.0.9-10.0.0.1",        "10.0.0.1-fd00::1", "10.0.0.1-",   "-10.0.0.1",     "fd00::/129",       "fd00:::",       "[fd00::1",
-        "fd00::1]",  "[fd00::1]:",  "10.0.0.1:",    "10.0.0.1:65536",  "10.0.0.1:9-8",  "10.0.0.1:8-",      "10.0.0.1:-8",   "10.0.0.1:8/",
-        "10.0.0.1:8/sctp",          "10.0.0.1/udp", "10.0.0.1:8/udp ", " 10.0.0.1",     "10.0.0.1 ",        "host.example",  "10.0.0.1:http",
-        "[fd00::1]x:5",             "10.0.0.1:8:9", "10.0.0.1/8-10.0.0.2",              "10.0.0.1:99999999999999999999", "%s%n", "::ffff:1.2.3.4.5",
-        "10.0.0.1/99999999999999999999",            "fd00::1-[fd00::2]:5",
-        "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
+        "",
+        "x",
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/8x",
+        "10.0.0",
+        "10.0.0.0.0",
+        "10.0.0.9-10.0.0.1",
+        "10.0.0.1-fd00::1",
+        "10.0.0.1-",
+        "-10.0.0.1",
+        "fd00::/129",
+        "fd00:::",
+        "[fd00::1",
+        "fd00::1]",
+        "[fd00::1]:",
+        "10.0.0.1:",
+        "10.0.0.1:65536",
+        "10.0.0.1:9-8",
+        "10.0.0.1:8-",
+        "10.0.0.1:-8",
+        "10.0.0.1:8/",
+        "10.0.0.1:8/sctp",
+        "10.0.0.1/udp",
+        "10.0.0.1:8/udp ",
+        " 10.0.0.1",
+        "10.0.0.1 ",
+        "host.example",
+        "10.0.0.1:http",
+        "[fd00::1]x:5",
+        "10.0.0.1:8:9",
+        "10.0.0.1/8-10.0.0.2",
+        "10.0.0.1:99999999999999999999",
+        "%s%n",
+        "::ffff:1.2.3.4.5",
+        "10.0.0.1/99999999999999999999",
+        "fd00::1-[fd00::2]:5",
+        "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012"
+        "34567890"
         "1234567890123456789012345678901234567890123456789012345678901234567890",
     };
 
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         const char *bad = NULL;
 
-        CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"10.0.0.1", BAD[i]}, .nallowed = 2}, &bad), ERR_CONFIG);
+        CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"10.0.0.1", BAD[i]}, .nallowed = 2}, &bad),
+                  ERR_CONFIG);
         CHECK(bad && strcmp(bad, BAD[i]) == 0);
         CHECK(!policy);
         CHECK_INT(with(NULL, BAD[i]), ERR_CONFIG);
@@ -409,9 +445,10 @@ static bool up(const struct policy_config *c)
 
 static void s1(void)
 {
-    static const char *const NEVER[] = {"0.0.0.0:9",  "[::]:9",          "[::1]:9",          "127.0.0.1:9",      "127.255.255.254:9",
-                                        "0.0.0.1:9",  "[::127.0.0.1]:9", "[::ffff:0:0]:9",   "[::ffff:7f00:1]:9", "[64:ff9b::7f00:1]:9",
-                                        "9.9.9.9:22", "224.0.0.1:9",     "[ff02::1]:9",      "[2a09::9]:22",      "[2002:7f00:1::]:9"};
+    static const char *const NEVER[] = {
+        "0.0.0.0:9",  "[::]:9",          "[::1]:9",        "127.0.0.1:9",       "127.255.255.254:9",
+        "0.0.0.1:9",  "[::127.0.0.1]:9", "[::ffff:0:0]:9", "[::ffff:7f00:1]:9", "[64:ff9b::7f00:1]:9",
+        "9.9.9.9:22", "224.0.0.1:9",     "[ff02::1]:9",    "[2a09::9]:22",      "[2002:7f00:1::]:9"};
 
     CHECK(up(&(struct policy_config){0}));
     for (size_t i = 0; i < sizeof(NEVER) / sizeof(NEVER[0]); i++) {
