@@ -30,6 +30,7 @@ struct client {
     unsigned worker;
     struct path path;
     const char *user, *password;
+    char rest_password[32];
     enum client_sign sign;
     bool userhash; /* USERHASH instead of USERNAME */
     char realm[STUN_REALM_MAX + 1];
@@ -51,6 +52,8 @@ struct client {
 void client_init(struct client *c, struct fakenet *f, unsigned worker, const char *address, enum transport transport);
 /* As "bob". */
 void client_be_bob(struct client *c);
+/* As a user of a shared secret: `name` is "expiry:user" or so; borrowed. */
+void client_be_rest(struct client *c, const char *name, const char *secret);
 
 /* Building: begin, stun_put*(&c->o, ...), then one of the three. A new transaction id each; client_again keeps the last one. */
 void client_begin(struct client *c, enum stun_class class, uint16_t method);

@@ -90,10 +90,10 @@ struct fake_options {
     struct auth_config auth;
     struct relay_settings settings;
     struct policy_config policy;
-    bool md5_user;         /* a third user, "old", is known by his MD5 key alone: SHA-256 can't be offered */
-    const char *secret;    /* a shared secret: USERHASH can't be offered */
-    bool async;            /* a source that is asked last and answers when fake_answer says so */
-    bool no_dont_fragment; /* the network can't */
+    bool md5_user;          /* a third user, "old", is known by his MD5 key alone: SHA-256 can't be offered */
+    const char *secrets[2]; /* shared secrets: USERHASH can't be offered */
+    bool async;             /* a source that is asked last and answers when fake_answer says so */
+    bool no_dont_fragment;  /* the network can't */
 };
 
 struct fakenet {
@@ -119,7 +119,8 @@ struct fakenet {
     unsigned cancelled;            /* of those, taken back */
     enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule */
     unsigned events[FAKE_EVENTS];
-    char last_detail[128], last_user[STUN_USERNAME_MAX + 1];
+    char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
+    int last_code;
     unsigned violations; /* what no answer may ever be; found by the test's client */
     uint8_t poison;      /* what unwritten bytes around a datagram hold */
 

@@ -214,6 +214,28 @@ static void c60(void)
     DOWN();
 }
 
+/* Each Data indication is a transaction of its own, that nobody can foresee. */
+static void transaction_ids(void)
+{
+    uint8_t ids[8][STUN_TXID_LEN];
+
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_permit(&alice, PEER), 0);
+    for (int i = 0; i < 8; i++) {
+        struct fake_sent *s;
+
+        fake_from_peer(&net, &alice.relayed[0], PEER, "x", 1, 0);
+        s = fake_take_client(&net, &alice.path);
+        CHECK(s && s->len > STUN_HEADER_LEN);
+        memcpy(ids[i], s->data + 8, STUN_TXID_LEN);
+        for (int j = 0; j < i; j++)
+            for (int word = 0; word < 3; word++)
+                CHECK(memcmp(ids[i] + 4 * word, ids[j] + 4 * word, 4) != 0);
+    }
+    DOWN();
+}
+
 static void c61(void)
 {
     UP(.relays = {"9.9.9.9", "2a09::9"});
@@ -536,6 +558,7 @@ static const struct tap_test TESTS[] = {
     {"C58 a permission is by IP and lives 300 s to the millisecond", c58},
     {"C59 a peer without permission is dropped", c59},
     {"C60 Send needs peer, data and permission; empty data is legal", c60},
+    {"transaction ids of Data indications differ", transaction_ids},
     {"C61 a bound channel is used towards the client", c61},
     {"C63 empty ChannelData is an empty datagram", c63},
     {"C64 channel numbers, in the wide and in the strict range", c64},

@@ -488,6 +488,27 @@ static void by_port(void)
     DOWN();
 }
 
+/* A service on this very host that an operator has opened: by the wire, for it is no relayed address. */
+static void on_this_host(void)
+{
+    const char *allowed = "9.9.9.9:5060";
+
+    CHECK(up(&(struct policy_config){.allowed = &allowed, .nallowed = 1}));
+    CHECK_INT(client_permit(&alice, "9.9.9.9"), 0);
+    CHECK_INT(client_bind(&alice, 0x4001, "9.9.9.9:5061"), 403);
+    CHECK_INT(client_bind(&alice, 0x4000, "9.9.9.9:5060"), 0);
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    CHECK(client_sent(&alice, "9.9.9.9:5060", "x", 1));
+    client_say(&alice, "9.9.9.9:5060", "x", 1);
+    CHECK(client_sent(&alice, "9.9.9.9:5060", "x", 1));
+    fake_from_peer(&net, &alice.relayed[0], "9.9.9.9:5060", "x", 1, 0);
+    CHECK(client_got(&alice, "9.9.9.9:5060", 0x4000, "x", 1));
+    client_say(&alice, "9.9.9.9:5061", "x", 1);
+    fake_from_peer(&net, &alice.relayed[0], "9.9.9.9:5061", "x", 1, 0);
+    CHECK_INT(fake_untaken(&net), 0);
+    DOWN();
+}
+
 /* A new policy holds from the next packet on, for what is installed already. */
 static void reload(void)
 {
@@ -531,6 +552,7 @@ static const struct tap_test TESTS[] = {
     {"what decides is told", explain},
     {"S1 S2 C57 C66 requests and packets to where nobody may send", s1},
     {"C57 C66 a permission is asked by address, a flow by port", by_port},
+    {"a service on this very host that is opened", on_this_host},
     {"F18 a new policy holds from the next packet on", reload},
 };
 

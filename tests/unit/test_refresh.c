@@ -154,6 +154,8 @@ static void lifetime(void)
     fake_clock(&net, 599999);
     CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
     fake_clock(&net, 1);
+    CHECK(fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0)); /* its socket is still open */
+    CHECK_INT(fake_count(&net, DROP_NO_ALLOCATION), 1);
     client_channel(&alice, 0x4000, "x", 1, 0);
     client_say(&alice, "5.6.7.8:9", "x", 1);
     CHECK(!fake_take_peer(&net));
