@@ -89,16 +89,13 @@ int conf_list_add(struct conf_list *l, const char *text)
 
 static int set_string(const struct conf_key *k, void *field, const char *value, char *expected, size_t cap)
 {
-    char *copy;
+    char **text = field;
     int err = k->check ? k->check(value, expected, cap) : 0;
 
     if (err)
         return err;
-    copy = strdup(value);
-    if (!copy)
-        return ERR_NOMEM;
-    memcpy(field, &copy, sizeof(copy));
-    return 0; // cppcheck-suppress memleak // the field owns the copy
+    *text = strdup(value);
+    return *text ? 0 : ERR_NOMEM;
 }
 
 static int set_list(const struct conf_key *k, void *field, const char *value, char *expected, size_t cap)

@@ -209,14 +209,12 @@ static int check_externals(const struct config *c, const struct conf *conf, stru
     return 0;
 }
 
-static int check_credentials(struct config *c, struct conf_error *e)
+static int check_credentials(const struct config *c, struct conf_error *e)
 {
     struct auth *a = NULL;
     int err = config_auth(c, &a, e);
 
     auth_free(&a);
-    if (!err && c->users.n == 0 && c->secrets.n == 0 && !c->generate_user)
-        err = warn(c, "there is neither a user nor a static-auth-secret: nobody but users that were generated before can relay");
     return err;
 }
 

@@ -31,7 +31,7 @@ struct config_externals {
     size_t n;
 };
 
-struct config {
+struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the order of the documents; there is one or two of them
     /* Options that are no keys. With `help` or `version` nothing else is filled in. */
     char *config_file;
     bool check_config;

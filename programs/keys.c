@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "programs/config.h"
+#include "relay/policy.h"
 
 enum {
     RATE_MAX = 1000000000,
@@ -162,6 +163,22 @@ static int check_software(const char *value, char *expected, size_t cap)
     return 0;
 }
 
+/* The policy's own reader judges an entry here already, so that an error has its file and line (F17). */
+static int check_peer(const char *value, char *expected, size_t cap)
+{
+    const struct policy_config alone = {.denied = &value, .ndenied = 1};
+    struct policy *p;
+    int err = policy_new(&p, &alone, NULL);
+
+    if (err == ERR_CONFIG)
+        return refuse(expected, cap,
+                      "an address, CIDR or range, with ports if wanted: 10.1.2.0/24, 10.1.2.3-10.1.2.9, 10.1.2.3:5060-5070/udp, "
+                      "[2001:db8::/32]:5060/udp");
+    if (!err)
+        policy_unref(&p);
+    return err;
+}
+
 /* A scheme and a host, as browsers send it. */
 static int check_origin(const char *value, char *expected, size_t cap)
 {
@@ -264,10 +281,12 @@ static const struct conf_key KEYS[] = {
     {.name = "denied-peer-ip",
      .type = CONF_LIST,
      FIELD(denied_peer_ip),
+     .check = check_peer,
      .help = "peers that are refused: CIDR, range, or with :PORTS and /udp or /tcp"},
     {.name = "allowed-peer-ip",
      .type = CONF_LIST,
      FIELD(allowed_peer_ip),
+     .check = check_peer,
      .help = "peers that are allowed although a denied range holds them"},
     {.name = "max-lifetime",
      .type = CONF_UINT,

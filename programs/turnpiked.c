@@ -88,8 +88,9 @@ static int build_auth(struct server *s, const struct config *c, struct auth **ou
     if (!err)
         err = store_load(s->store, *out);
     if (err) {
-        snprintf(text, RELAY_TEXT_MAX, "%s/credentials: %s (the credential store: set state-dir to a directory that can be written)",
-                 c->state_dir, err_str(err));
+        snprintf(text, RELAY_TEXT_MAX,
+                 "%s/credentials: %s (the credential store: set state-dir to a directory that can be written)", c->state_dir,
+                 err_str(err));
         auth_free(out);
     }
     return err;
@@ -214,7 +215,8 @@ static void log_start_lines(const struct server *s)
 
 static struct log_config log_config_of(const struct config *c)
 {
-    return (struct log_config){.level = (enum log_level)c->log_level, .format = (enum log_format)c->log_format, .file = c->log_file};
+    return (struct log_config){
+        .level = (enum log_level)c->log_level, .format = (enum log_format)c->log_format, .file = c->log_file};
 }
 
 /* Each relayed address is a descriptor: as many as the system lets us have. */
@@ -231,18 +233,18 @@ static void raise_descriptor_limit(void)
 /* What a reload can't change is told, and keeps its value until the next start. */
 static void warn_unchanged(const struct config *old, const struct config *new)
 {
-    const char *key = old->listening_port != new->listening_port             ? "listening-port"
-                      : old->listening_ip.n != new->listening_ip.n           ? "listening-ip"
-                      : old->relay_ip.n != new->relay_ip.n                   ? "relay-ip"
-                      : old->external_ip.n != new->external_ip.n             ? "external-ip"
-                      : old->min_port != new->min_port                       ? "min-port"
-                      : old->max_port != new->max_port                       ? "max-port"
-                      : old->workers != new->workers                         ? "workers"
-                      : strcmp(old->realm, new->realm) != 0                  ? "realm"
-                      : old->user_quota != new->user_quota                   ? "user-quota"
-                      : old->source_quota != new->source_quota               ? "source-quota"
-                      : old->total_quota != new->total_quota                 ? "total-quota"
-                                                                             : NULL;
+    const char *key = old->listening_port != new->listening_port   ? "listening-port"
+                      : old->listening_ip.n != new->listening_ip.n ? "listening-ip"
+                      : old->relay_ip.n != new->relay_ip.n         ? "relay-ip"
+                      : old->external_ip.n != new->external_ip.n   ? "external-ip"
+                      : old->min_port != new->min_port             ? "min-port"
+                      : old->max_port != new->max_port             ? "max-port"
+                      : old->workers != new->workers               ? "workers"
+                      : strcmp(old->realm, new->realm) != 0        ? "realm"
+                      : old->user_quota != new->user_quota         ? "user-quota"
+                      : old->source_quota != new->source_quota     ? "source-quota"
+                      : old->total_quota != new->total_quota       ? "total-quota"
+                                                                   : NULL;
 
     if (key)
         LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));

@@ -14,6 +14,8 @@ static void event(struct shard *s, enum relay_event which, const struct alloc *a
 
 /* ---- The table of 5-tuples. ---- */
 
+static struct alloc *expire(struct shard *s, struct alloc *a);
+
 static struct alloc *of_node(struct map_node *n)
 {
     return (struct alloc *)(void *)((char *)n - offsetof(struct alloc, by_tuple));
@@ -25,7 +27,7 @@ struct alloc *alloc_find(struct shard *s, const struct path *path)
 
     for (; n; n = map_next(n))
         if (memcmp(&of_node(n)->path, path, PATH_KEY_LEN) == 0)
-            return of_node(n);
+            return of_node(n)->timer.wheel.due_ms <= s->now.ms ? expire(s, of_node(n)) : of_node(n);
     return NULL;
 }
 
@@ -33,6 +35,7 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
 {
     struct alloc *a = calloc(1, sizeof(*a));
     uint64_t bytes_per_s = s->settings.max_bps / 8;
+    uint64_t burst = bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX; /* a second, and no less than one packet */
 
     if (!a)
         return ERR_NOMEM;
@@ -50,8 +53,8 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;
     a->permissions_cap = a->channels_cap = ALLOC_INLINE;
-    rate_init(&a->up, bytes_per_s, bytes_per_s, s->now.ms);
-    rate_init(&a->down, bytes_per_s, bytes_per_s, s->now.ms);
+    rate_init(&a->up, bytes_per_s, burst, s->now.ms);
+    rate_init(&a->down, bytes_per_s, burst, s->now.ms);
     map_insert(&s->allocs, &a->by_tuple, map_hash(&s->allocs, path, PATH_KEY_LEN));
     *out = a;
     return 0;
@@ -99,9 +102,18 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
     free(a);
 }
 
+/* Nothing is freed here: the caller may be reading from this very socket. */
 struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port)
 {
-    return s->by_port[space] ? s->by_port[space][port] : NULL;
+    struct alloc *a = s->by_port[space] ? s->by_port[space][port] : NULL;
+
+    if (!a || a->timer.wheel.due_ms > s->now.ms)
+        return a;
+    for (int i = 0; i < 2; i++)
+        if (a->legs[i].socket && a->legs[i].port == port && ports_address(s->ports, a->legs[i].relay)->space == space &&
+            a->legs[i].expires_ms > s->now.ms)
+            return a;
+    return NULL;
 }
 
 struct addr alloc_relayed(const struct shard *s, const struct leg *leg)
@@ -266,15 +278,20 @@ void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family,
     arm(s, a);
 }
 
-void alloc_on_timer(struct shard *s, struct timer *t)
+/* Drops what has expired; NULL when nothing is left. On use, so that no Refresh comes too late and is granted; and by the timer. */
+static struct alloc *expire(struct shard *s, struct alloc *a)
 {
-    struct alloc *a = (struct alloc *)(void *)((char *)t - offsetof(struct alloc, timer));
-
     for (int i = 0; i < 2 && a; i++)
         if (a->legs[i].socket && a->legs[i].expires_ms <= s->now.ms)
             alloc_drop_leg(s, &a, i ? ADDR_V6 : ADDR_V4, "expired");
     if (a)
         arm(s, a);
+    return a;
+}
+
+void alloc_on_timer(struct shard *s, struct timer *t)
+{
+    expire(s, (struct alloc *)(void *)((char *)t - offsetof(struct alloc, timer)));
 }
 
 /* ---- Permissions and channels: a handful by allocation, so a short walk that starts where the last one ended. ---- */
@@ -331,8 +348,13 @@ bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers
 
     for (uint32_t i = 0; i < a->npermissions; i++)
         room += a->permissions[i].expires_ms <= s->now.ms;
-    for (size_t i = 0; i < n; i++)
-        wanted += !alloc_permission(s, a, &peers[i]);
+    for (size_t i = 0; i < n; i++) {
+        bool twice = false;
+
+        for (size_t j = 0; j < i; j++)
+            twice = twice || addr_same_ip(&peers[j], &peers[i]);
+        wanted += !twice && !alloc_permission(s, a, &peers[i]);
+    }
     return wanted <= room;
 }
 
@@ -476,7 +498,7 @@ int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TO
     for (; n; n = map_next(n)) {
         struct reservation *r = reservation_of(n);
 
-        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0)
+        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0 || r->timer.wheel.due_ms <= s->now.ms)
             continue;
         *out = r->port;
         r->port.socket = NULL;

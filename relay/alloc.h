@@ -67,8 +67,9 @@ struct alloc {
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who);
 /* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
 void alloc_free(struct shard *s, struct alloc **a, const char *reason);
+/* What has expired is not found, and ends here. */
 struct alloc *alloc_find(struct shard *s, const struct path *path);
-/* By relayed port; NULL when nothing of this worker lives there. */
+/* By relayed port; NULL when nothing of this worker lives there, or what did has expired. */
 struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port);
 
 static inline struct leg *alloc_leg(struct alloc *a, uint8_t family)

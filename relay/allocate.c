@@ -120,7 +120,16 @@ static bool read_wish(const struct request *r, struct wish *w)
         return false;
     }
     w->additional = err == 0;
-    if (stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s) == 0)
+    if (!w->token && !w->additional && alloc_pick_relay(r->s, r->from, w->family) < 0) {
+        request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "no relay address of this family"); /* C45, before the quota */
+        return false;
+    }
+    err = stun_get_u32(m, STUN_ATTR_LIFETIME, &lifetime_s);
+    if (err == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "LIFETIME is malformed");
+        return false;
+    }
+    if (err == 0)
         w->lifetime_s = lifetime_s;
     return true;
 }
@@ -177,6 +186,8 @@ static int open_leg(struct request *r, const struct wish *w, struct alloc *a, en
     }
     if (alloc_add_leg(s, a, have, expiry(r, w->lifetime_s)) == 0)
         code = 0;
+    else if (a->has_token)
+        alloc_redeem(s, a->token, r->who->name, &next); /* nobody will hear of it */
 out:
     alloc_unclaim(s, &next);
     alloc_unclaim(s, have);

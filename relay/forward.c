@@ -105,9 +105,10 @@ static bool permitted(struct shard *s, struct alloc *a, const struct addr *peer)
 void forward_send(struct shard *s, struct alloc *a, const struct addr *peer, uint8_t *data, size_t len, uint8_t tos, bool df)
 {
     bool advertised = false;
+    int own = ports_find(s->ports, peer, &advertised);
 
     if (permitted(s, a, peer))
-        to_peer(s, a, ports_find(s->ports, peer, &advertised), advertised, peer, data, len, tos, df);
+        to_peer(s, a, own, advertised, peer, data, len, tos, df);
 }
 
 /* The last step down: B's limits and counters, then the channel if there is one (C61), else a Data indication. */
@@ -128,6 +129,10 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
         for (int i = 0; i < 3; i++)
             txid[i] = random_u32(&s->random);
         start = stun_wrap_data(data, len, peer, (const uint8_t *)txid, &total);
+        if (!start) { /* so long that no Data indication can hold it */
+            count(s->counters, DROP_TRUNCATED);
+            return;
+        }
     }
     a->packets_down++;
     a->bytes_down += len;

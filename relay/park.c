@@ -27,7 +27,7 @@ static struct queue *find(const struct shard *s, const struct path *from)
 
 struct parked *park_spare(struct shard *s)
 {
-    if (!s->spare && s->nparked < PARKED_MAX)
+    if (!s->spare)
         s->spare = calloc(1, sizeof(*s->spare));
     return s->spare;
 }
@@ -38,7 +38,7 @@ struct parked *park_behind(struct shard *s, const struct path *from, const uint8
     struct queue *q = find(s, from);
     struct parked **tail;
 
-    if (!p || (q && q->n == PARKED_TUPLE_MAX))
+    if (!p || s->nparked >= PARKED_MAX || (q && q->n == PARKED_TUPLE_MAX))
         return NULL;
     if (!q) {
         q = calloc(1, sizeof(*q));

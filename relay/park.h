@@ -35,8 +35,8 @@ static inline bool park_waits(const struct parked *p)
     return p->auth || p->ticket;
 }
 
-/* A spare object: the context for a question that may have to wait. Asking again gives the same one, until park_behind uses it. NULL: no
- * memory, or PARKED_MAX are waiting. */
+/* A spare object: the context for a question that may have to wait. Asking again gives the same one, until park_behind uses it. There
+ * is one even when PARKED_MAX are waiting: whoever can be answered at once is. NULL: no memory. */
 struct parked *park_spare(struct shard *s);
 /* Copies a request behind what waits for its 5-tuple (often nothing: then it is the head), using the spare. NULL: it can't wait. */
 struct parked *park_behind(struct shard *s, const struct path *from, const uint8_t *buf, size_t len);

@@ -118,6 +118,9 @@ static int make_policy(const struct relay_config *c, const struct addr *listen, 
                                .listeners = listen,
                                .nlisteners = nlisten};
 
+    /* The public side of a 1:1 NAT is this host, too: what is sent there comes back to it. */
+    for (size_t i = 0; i < c->nexternal && pc.nhost < HOST_ADDRESSES_MAX; i++)
+        host.addr[pc.nhost++] = addr_with_port(&c->external[i].public, 0);
     if (!err)
         err = policy_new(out, &pc, &bad);
     if (err == ERR_CONFIG)

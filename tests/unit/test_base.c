@@ -117,6 +117,10 @@ static void test_wire_full(void)
     w = wire_into(out, 4);
     wire_patch_u16(&w, SIZE_MAX, 1);
     CHECK_INT(w.err, ERR_NOSPC);
+    w = wire_into(out, 4);
+    wire_put_u16(&w, 1);
+    wire_patch_u16(&w, 3, 1); /* behind what was written, and over the end */
+    CHECK_INT(w.err, ERR_NOSPC);
     w = wire_into(NULL, 4);
     wire_put_u8(&w, 1);
     CHECK_INT(w.err, ERR_NOSPC);
@@ -278,7 +282,11 @@ static void test_rate_extremes(void)
     CHECK(!rate_take(&r, UINT64_MAX, 1));
     CHECK(rate_take(&r, 10000000000000, UINT64_MAX - 1)); /* the limit of both, and no overflow */
     CHECK(!rate_take(&r, 1, UINT64_MAX - 1));
+    rate_init(&r, 1ULL << 61, 1, 0); /* a thousand times this is 0 in 64 bits */
+    CHECK(rate_take(&r, 1, 0));
+    CHECK(rate_take(&r, 1, 1));
     rate_init(&r, 1, 1, 0);
+    CHECK(!rate_take(&r, 18446744073710, 0)); /* a million times this is less than a token in 64 bits */
     CHECK(rate_take(&r, 1, 0));
     CHECK(!rate_take(&r, 1, 999));
     CHECK(rate_take(&r, 1, UINT64_MAX));
@@ -454,6 +462,7 @@ static void test_wheel_due(void)
     CHECK(wheel_armed(&t));
     for (uint64_t now = 100123; now < 105001; now += 61)
         CHECK_INT(advance(&w, now, &f), 0);                /* never early */
+    CHECK_INT(advance(&w, 105000, &f), 0);                 /* a millisecond too soon, and in the slot of its tick */
     CHECK_INT(advance(&w, 105001 + WHEEL_TICK_MS, &f), 1); /* late by a tick at most */
     CHECK(f.last == &t);
     CHECK(!wheel_armed(&t));

@@ -12,7 +12,7 @@
 enum xdp { XDP_OFF, XDP_AUTO, XDP_NATIVE };
 
 struct config {
-    char *file, *realm, *separator, *cert, *pkey, *public_ip;
+    char *file, *realm, *separator, *cert, *pkey, *public_ip, *admin_cert;
     struct conf_list ips, users, peers;
     uint64_t lifetime, bps;
     uint16_t port;
@@ -59,6 +59,7 @@ static const struct conf_key keys[] = {
     {"denied-peer-ip", CONF_LIST, CONF_FIELD(struct config, peers), .preset = "10.0.0.0/8\n127.0.0.0/8"},
     {"cert", CONF_STRING, CONF_FIELD(struct config, cert), .needs = "pkey"},
     {"pkey", CONF_STRING, CONF_FIELD(struct config, pkey)},
+    {"admin-cert", CONF_STRING, CONF_FIELD(struct config, admin_cert), .preset = "admin.pem", .needs = "pkey"},
     {"sum", CONF_CUSTOM, .set = set_sum, .flags = CONF_REPEAT},
     {"external-ip", CONF_STRING, CONF_FIELD(struct config, public_ip), .check = check_ip, .alias = "EXTERNAL_IP_ADDRESS"},
 };
@@ -238,6 +239,9 @@ static void test_file_errors(void)
     CHECK(text_fails("realm=a\n\nlistning-port=1\n", "t.conf:3: listning-port: unknown key; did you mean listening-port?"));
     CHECK(text_fails("ream=a\n", "t.conf:1: ream: unknown key; did you mean realm?"));
     CHECK(text_fails("raelm=a\n", "t.conf:1: raelm: unknown key; did you mean realm?"));
+    CHECK(text_fails("erlam=a\n", "t.conf:1: erlam: unknown key; did you mean realm?")); /* two swaps, not four letters */
+    CHECK(text_fails("a-name-much-longer-than-any-key-that-this-server-or-another-one-might-have-in-its-table-of-keys=a\n",
+                     "t.conf:1: a-name-much-longer-than-any-key-that-this-server-or-another-one-: unknown key"));
     CHECK(text_fails("something-else=s3cret\n", "t.conf:1: something-else: unknown key"));
     CHECK(text_fails("listening-port=banana\n", "t.conf:1: listening-port=banana: expected is a port from 0 to 65535"));
     CHECK(text_fails("realm=a\nlistening-port=1\nrealm=b\n", "t.conf:3: realm=b: given twice, first at t.conf:1"));

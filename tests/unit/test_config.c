@@ -88,8 +88,8 @@ static const struct {
     {"redis", {NULL}, {"", "redis://127.0.0.1", "ip=127.0.0.1 dbname=0"}},
     {"redis-statsdb", {"ip=127.0.0.1"}, {""}},
     {"state-dir", {"/tmp", "state"}, {""}},
-    {"denied-peer-ip", {"10.0.0.0/8"}, {""}},
-    {"allowed-peer-ip", {"10.1.2.3:5060/udp"}, {""}},
+    {"denied-peer-ip", {"10.0.0.0/8", "10.0.0.1-10.0.0.9:1-2/tcp"}, {"", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "host"}},
+    {"allowed-peer-ip", {"10.1.2.3:5060/udp", "[2001:db8::/32]:5060"}, {"", "10.1.2.3:0-70000", "10.1.2.3:5060/sctp"}},
     {"max-lifetime", {"600", "3600", "1"}, {"", "0", "2147483648", "1h"}},
     {"user-quota", {"0", "10", "4294967295"}, {"", "4294967296", "-1"}},
     {"source-quota", {"0", "10"}, {"", "4294967296", "x"}},
@@ -209,8 +209,7 @@ static void defaults(void)
     CHECK_INT(cfg->log_level, LOG_INFO);
     CHECK_INT(cfg->log_format, LOG_LOGFMT);
     CHECK(!cfg->check_config && !cfg->help && !cfg->version);
-    CHECK_INT(cfg->warnings.n, 1); /* nobody can log in */
-    CHECK_INT(warnings_with("static-auth-secret"), 1);
+    CHECK_INT(cfg->warnings.n, 0);
 }
 
 static void fields(void)

@@ -106,7 +106,9 @@ static void test_long(void)
                 size_t len = strlen(format((enum log_format)k, f, 2));
                 CHECK(len <= LOG_LINE_MAX);
                 end = strstr(line, k == LOG_JSON ? ",\"truncated\":true}\n" : " truncated=true\n");
-                if (!end)
+                if (end) /* what did not fit has left nothing of its key */
+                    CHECK(!strstr(line, "aft") && end[-1] != ' ' && (end[-1] != '"' || end[-2] != ','));
+                else
                     end = strstr(line, k == LOG_JSON ? ",\"after\":7}\n" : " after=7\n");
                 CHECK(end != NULL);
                 CHECK(strchr(end, '\n') == line + len - 1);
@@ -200,15 +202,39 @@ static void test_rotate(void)
     CHECK_INT(log_reconfigure(&c), 0);
     CHECK_INT(log_reconfigure(&c), 0); /* twice before the writer may have noticed */
     LOG(LOG_DEBUG, "after", LOG_INT("n", 2));
+    while (!strstr(slurp(path), "after"))
+        sched_yield();
+    LOG(LOG_DEBUG, "later", LOG_INT("n", 3)); /* the new file stays open */
     CHECK_INT(log_reconfigure(&(struct log_config){.file = "/nowhere/at/all"}), ERR_NOENT);
     log_stop();
     CHECK_INT(count(slurp(rotated), "\n"), 1);
-    CHECK_INT(count(slurp(path), "\n"), 1);
+    CHECK_INT(count(slurp(path), "\n"), 2);
     CHECK(strstr(content, "\"level\":\"debug\",\"event\":\"after\",\"n\":2}\n"));
     unlink(path);
     unlink(rotated);
     CHECK_INT(log_reconfigure(&(struct log_config){.level = LOG_INFO}), 0); /* not running: the level and format alone */
     CHECK(!log_enabled(LOG_DEBUG));
+}
+
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void test_descriptors(void)
+{
+    struct log_config c = {.level = LOG_INFO, .file = path};
+    unsigned before = open_files();
+
+    CHECK_INT(log_start(&c), 0);
+    for (int i = 0; i < 200; i++) /* more often than the writer can notice */
+        CHECK_INT(log_reconfigure(&c), 0);
+    log_stop();
+    unlink(path);
+    CHECK_INT(open_files(), before);
 }
 
 enum { THREADS = 4, LINES = 500 };
@@ -356,6 +382,7 @@ static const struct tap_test tests[] = {
     {"log: a file", test_file},
     {"log: a file that cannot be opened", test_start_fails},
     {"log: rotation, new level and format", test_rotate},
+    {"log: no descriptor is left behind", test_descriptors},
     {"log: several threads, whole lines", test_threads},
     {"log: a full queue drops, counts and tells", test_dropped},
     {"log: stopping is bounded", test_stop_is_bounded},

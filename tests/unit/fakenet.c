@@ -1,0 +1,580 @@
+#include "tests/unit/fakenet.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "relay/forward.h"
+#include "relay/input.h"
+#include "relay/turn.h"
+
+static void *need(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+struct addr fake_addr(const char *text)
+{
+    struct addr a;
+
+    if (addr_parse(&a, text) && addr_parse_ip(&a, text)) {
+        fprintf(stderr, "no address: %s\n", text);
+        abort();
+    }
+    return a;
+}
+
+/* ---- Relay sockets. ---- */
+
+static int relay_open(void *net, const struct addr *local, struct relay_socket **out)
+{
+    struct fake_worker *w = net;
+    struct fakenet *f = w->net;
+
+    if (f->fail_open && f->fail_open_after-- <= 0)
+        return f->fail_open;
+    if (f->busy_port == local->port)
+        return ERR_ADDRINUSE;
+    for (struct relay_socket *s = f->sockets; s; s = s->next)
+        if (addr_equal(&s->local, local))
+            return ERR_ADDRINUSE;
+    struct relay_socket *s = need(calloc(1, sizeof(*s)));
+    s->worker = w->index;
+    s->local = *local;
+    s->fd = f->next_fd++;
+    s->next = f->sockets;
+    f->sockets = s;
+    *out = s;
+    return 0;
+}
+
+static int relay_start(void *net, struct relay_socket *s, unsigned relay, uint16_t port)
+{
+    struct fake_worker *w = net;
+
+    if (w->net->fail_start)
+        return w->net->fail_start;
+    assert(s->worker == w->index && !s->detached);
+    s->started = true;
+    s->relay = relay;
+    s->port = port;
+    return 0;
+}
+
+static void forget_socket(struct fakenet *f, struct relay_socket *s)
+{
+    struct relay_socket **at = &f->sockets;
+
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    free(s);
+}
+
+static void relay_close(void *net, struct relay_socket **s)
+{
+    struct fake_worker *w = net;
+
+    if (*s) {
+        assert((*s)->worker == w->index && !(*s)->detached);
+        forget_socket(w->net, *s);
+    }
+    *s = NULL;
+}
+
+static int relay_detach(void *net, struct relay_socket **s)
+{
+    struct fake_worker *w = net;
+    int fd = (*s)->fd;
+
+    assert((*s)->worker == w->index);
+    (*s)->detached = true;
+    *s = NULL;
+    return fd;
+}
+
+static int relay_adopt(void *net, int fd, struct relay_socket **out)
+{
+    struct fake_worker *w = net;
+    struct relay_socket *s = w->net->sockets;
+
+    while (s && !(s->detached && s->fd == fd))
+        s = s->next;
+    need(s);
+    if (w->net->fail_adopt) {
+        forget_socket(w->net, s);
+        return w->net->fail_adopt;
+    }
+    s->detached = false;
+    s->worker = w->index;
+    *out = s;
+    return 0;
+}
+
+/* ---- Sending: all of it is kept. ---- */
+
+static struct fake_sent *keep(struct fake_worker *w, const uint8_t *data, size_t len, uint8_t tos)
+{
+    struct fake_sent *s = need(calloc(1, sizeof(*s)));
+
+    s->worker = w->index;
+    s->tos = tos;
+    s->len = len;
+    s->data = need(malloc(len ? len : 1));
+    if (len)
+        memcpy(s->data, data, len);
+    *w->net->sent_end = s;
+    w->net->sent_end = &s->next;
+    return s;
+}
+
+static int relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos, bool df)
+{
+    struct fake_worker *w = net;
+
+    if (w->net->fail_peer_send)
+        return w->net->fail_peer_send;
+    assert(s->worker == w->index && s->started);
+    struct fake_sent *sent = keep(w, data, len, tos);
+    sent->to_peer = true;
+    sent->local = s->local;
+    sent->peer = *peer;
+    sent->df = df;
+    return 0;
+}
+
+static int client_send(void *net, const struct path *to, const uint8_t *data, size_t len, uint8_t tos)
+{
+    struct fake_worker *w = net;
+
+    if (w->net->fail_client_send)
+        return w->net->fail_client_send;
+    keep(w, data, len, tos)->path = *to;
+    return 0;
+}
+
+/* ---- Between workers. ---- */
+
+static int post(void *net, unsigned worker, const struct mail *mail)
+{
+    struct fake_worker *w = net;
+    struct fake_letter *l, **at = &w->net->letters;
+
+    if (w->net->fail_post)
+        return w->net->fail_post;
+    l = need(calloc(1, sizeof(*l)));
+    l->to = worker;
+    l->mail = *mail;
+    while (*at)
+        at = &(*at)->next;
+    *at = l;
+    return 0;
+}
+
+static void *splice_reserve(void *net, unsigned worker, size_t len)
+{
+    struct fake_worker *w = net;
+    struct fake_record *r, **at = &w->net->records;
+
+    if (w->net->ring_full)
+        return NULL;
+    r = need(calloc(1, sizeof(*r)));
+    r->to = worker;
+    r->len = len;
+    r->bytes = need(malloc(len));
+    memset(r->bytes, w->net->poison, len);
+    while (*at)
+        at = &(*at)->next;
+    *at = r;
+    return r->bytes;
+}
+
+static void splice_commit(void *net, unsigned worker)
+{
+    struct fake_worker *w = net;
+    struct fake_record *r = w->net->records;
+
+    while (r->next)
+        r = r->next;
+    assert(r->to == worker);
+    r->committed = true;
+}
+
+static void on_event(void *net, const struct relay_event_info *e)
+{
+    struct fake_worker *w = net;
+
+    w->net->events[e->event]++;
+    snprintf(w->net->last_detail, sizeof(w->net->last_detail), "%s", e->detail ? e->detail : "");
+    snprintf(w->net->last_user, sizeof(w->net->last_user), "%s", e->user ? e->user : "");
+}
+
+int fake_run(struct fakenet *f)
+{
+    int n = 0;
+
+    while (f->letters || f->records) {
+        struct fake_letter *l = f->letters;
+        struct fake_record *r = f->records;
+
+        n++;
+        if (l) {
+            f->letters = l->next;
+            turn_mail(&f->worker[l->to].shard, &l->mail);
+            free(l);
+            continue;
+        }
+        f->records = r->next;
+        if (r->committed) {
+            struct splice *sp = r->bytes;
+
+            assert(r->len == splice_size(sp->len));
+            count(&f->worker[r->to].counters, COUNT_SPLICE_IN);
+            forward_spliced(&f->worker[r->to].shard, sp, splice_payload(sp));
+        }
+        free(r->bytes);
+        free(r);
+    }
+    return n;
+}
+
+/* ---- The asynchronous source. ---- */
+
+static enum auth_status async_check(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
+                                    struct auth_ticket **ticket)
+{
+    struct fakenet *f = self;
+    struct fake_question *q, **at = &f->questions;
+
+    (void)answer;
+    f->lookups++;
+    if (f->async_status != AUTH_PENDING)
+        return f->async_status;
+    q = need(calloc(1, sizeof(*q)));
+    q->cb = cb;
+    q->ctx = ctx;
+    q->algorithm = request->algorithm;
+    snprintf(q->user, sizeof(q->user), "%s", request->user ? request->user : "");
+    while (*at)
+        at = &(*at)->next;
+    *at = q;
+    *ticket = &q->ticket;
+    return AUTH_PENDING;
+}
+
+static void async_cancel(void *self, struct auth_ticket *ticket)
+{
+    struct fakenet *f = self;
+    struct fake_question **at = &f->questions, *q;
+
+    while (*at && &(*at)->ticket != ticket)
+        at = &(*at)->next;
+    q = need(*at);
+    *at = q->next;
+    f->cancelled++;
+    free(q);
+}
+
+bool fake_answer(struct fakenet *f, enum auth_status status, const char *password, int64_t expires_at)
+{
+    struct fake_question *q = f->questions;
+    struct auth_answer a = {.status = status, .expires_at = expires_at};
+
+    if (!q)
+        return false;
+    f->questions = q->next;
+    if (status == AUTH_OK) {
+        a.nkeys = 1;
+        snprintf(a.name, sizeof(a.name), "%s", q->user);
+        snprintf(a.owner, sizeof(a.owner), "%s", q->user);
+        if (q->algorithm == STUN_ALG_SHA256) {
+            a.key_len = STUN_SHA256_KEY_LEN;
+            stun_key_sha256(q->user, f->realm, password, a.keys[0]);
+        } else {
+            a.key_len = STUN_MD5_KEY_LEN;
+            stun_key_md5(q->user, f->realm, password, a.keys[0]);
+        }
+    }
+    q->cb(q->ctx, &a);
+    free(q);
+    return true;
+}
+
+unsigned fake_questions(const struct fakenet *f)
+{
+    unsigned n = 0;
+
+    for (const struct fake_question *q = f->questions; q; q = q->next)
+        n++;
+    return n;
+}
+
+/* ---- Life. ---- */
+
+static const struct net_ops OPS = {
+    .relay_open = relay_open,
+    .relay_start = relay_start,
+    .relay_close = relay_close,
+    .relay_detach = relay_detach,
+    .relay_adopt = relay_adopt,
+    .relay_send = relay_send,
+    .client_send = client_send,
+    .post = post,
+    .splice_reserve = splice_reserve,
+    .splice_commit = splice_commit,
+    .event = on_event,
+    .can_dont_fragment = true,
+};
+
+static void ok(int err, const char *what)
+{
+    if (err) {
+        fprintf(stderr, "%s: %s\n", what, err_str(err));
+        abort();
+    }
+}
+
+/* And the policy: this host's addresses are those that it relays from, under both names. */
+static void up_ports(struct fakenet *f, const struct fake_options *o)
+{
+    struct policy_config policy = o->policy;
+    struct addr host[2 * FAKE_RELAYS];
+    struct relay_address relays[FAKE_RELAYS] = {{.local = fake_addr("9.9.9.9"), .advertised = fake_addr("9.9.9.9")}};
+    size_t n = 1;
+
+    for (size_t i = 0; i < FAKE_RELAYS && o->relays[i]; i++) {
+        char local[64], *equals;
+
+        snprintf(local, sizeof(local), "%s", o->relays[i]);
+        equals = strchr(local, '=');
+        if (equals)
+            *equals = '\0';
+        relays[i].local = fake_addr(local);
+        relays[i].advertised = fake_addr(equals ? equals + 1 : local);
+        n = i + 1;
+    }
+    ok(ports_new(&f->ports, relays, n, o->port_min ? o->port_min : 49152, o->port_max ? o->port_max : 65535), "ports_new");
+    for (size_t i = 0; i < n; i++) {
+        host[2 * i] = relays[i].local;
+        host[2 * i + 1] = relays[i].advertised;
+    }
+    policy.host = host;
+    policy.nhost = 2 * n;
+    ok(policy_new(&f->policy, &policy, NULL), "policy_new");
+}
+
+static void up_auth(struct fakenet *f, const struct fake_options *o)
+{
+    struct auth_config c = o->auth;
+
+    if (!c.realm)
+        c.realm = "example.org";
+    ok(auth_new(&f->auth, &c), "auth_new");
+    snprintf(f->realm, sizeof(f->realm), "%s", c.realm);
+    ok(auth_add_user(f->auth, "alice", "sesame"), "alice");
+    ok(auth_add_user(f->auth, "bob", "swordfish"), "bob");
+    if (o->md5_user)
+        ok(auth_add_user(f->auth, "old", "0x8493fbc53ba582fb4c044c456bdc40eb"), "old");
+    if (o->secret)
+        ok(auth_add_secret(f->auth, o->secret), "secret");
+    if (o->async)
+        ok(auth_add_source(f->auth, &(struct auth_source){.name = "fake",
+                                                          .can_sha256 = true,
+                                                          .can_userhash = true,
+                                                          .check = async_check,
+                                                          .cancel = async_cancel,
+                                                          .self = f}),
+           "fake source");
+}
+
+void fake_up(struct fakenet *f, const struct fake_options *o)
+{
+    struct shard_config c;
+
+    if (f->workers)
+        fake_down(f);
+    *f = (struct fakenet){.workers = o->workers ? o->workers : 1, .now = {FAKE_MS, FAKE_WALL}, .ops = OPS, .next_fd = 100};
+    f->sent_end = &f->sent;
+    f->async_status = AUTH_PENDING;
+    f->ops.can_dont_fragment = !o->no_dont_fragment;
+    for (size_t i = 0; i < sizeof(f->nonce_key.secret); i++)
+        f->nonce_key.secret[i] = (uint8_t)(i * 7 + 1);
+    ok(stun_mac_new(&f->mac), "stun_mac_new");
+    up_ports(f, o);
+    up_auth(f, o);
+    for (unsigned i = 0; i < f->workers; i++) {
+        struct fake_worker *w = &f->worker[i];
+
+        w->net = f;
+        w->index = i;
+        c = (struct shard_config){.worker = i,
+                                  .workers = f->workers,
+                                  .auth = f->auth,
+                                  .ports = f->ports,
+                                  .nonce_key = &f->nonce_key,
+                                  .policy = f->policy,
+                                  .settings = o->settings,
+                                  .net = &f->ops,
+                                  .net_ctx = w,
+                                  .counters = &w->counters,
+                                  .now = f->now};
+        if (!c.settings.max_lifetime_s)
+            c.settings.max_lifetime_s = LIFETIME_MAX_DEFAULT_S;
+        ok(shard_init(&w->shard, &c), "shard_init");
+        w->up = true;
+    }
+}
+
+int fake_in_use(const struct fakenet *f)
+{
+    int n = (int)ports_in_use(f->ports) + (int)auth_quota_total(f->auth);
+
+    for (const struct relay_socket *s = f->sockets; s; s = s->next)
+        n++;
+    return n;
+}
+
+int fake_down(struct fakenet *f)
+{
+    int left = 0;
+
+    if (!f->workers)
+        return 0;
+    fake_run(f);
+    for (unsigned i = 0; i < f->workers; i++)
+        if (f->worker[i].up)
+            shard_deinit(&f->worker[i].shard);
+    left = fake_in_use(f) + (int)fake_questions(f) + (int)f->violations;
+    if (left)
+        printf("# left behind: ports and sockets and quotas %d, questions %u, violations %u\n", fake_in_use(f), fake_questions(f),
+               f->violations);
+    while (f->questions)
+        async_cancel(f, &f->questions->ticket);
+    while (f->sockets)
+        forget_socket(f, f->sockets);
+    for (struct fake_sent *s = f->sent, *next; s; s = next) {
+        next = s->next;
+        free(s->data);
+        free(s);
+    }
+    ports_free(&f->ports);
+    auth_free(&f->auth);
+    policy_unref(&f->policy);
+    stun_mac_free(&f->mac);
+    f->workers = 0;
+    return left;
+}
+
+struct shard *fake_shard(struct fakenet *f, unsigned worker)
+{
+    return &f->worker[worker].shard;
+}
+
+void fake_clock(struct fakenet *f, uint64_t ms)
+{
+    f->now.ms += ms;
+    f->now.wall = FAKE_WALL + (int64_t)((f->now.ms - FAKE_MS) / 1000);
+    for (unsigned i = 0; i < f->workers; i++)
+        f->worker[i].shard.now = f->now;
+}
+
+void fake_pass(struct fakenet *f, uint64_t ms)
+{
+    fake_clock(f, ms);
+    for (unsigned i = 0; i < f->workers; i++)
+        shard_tick(&f->worker[i].shard);
+}
+
+uint64_t fake_count(const struct fakenet *f, enum counter which)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < f->workers; i++)
+        n += count_read(&f->worker[i].counters, which);
+    return n;
+}
+
+/* ---- What a test does. ---- */
+
+struct fake_sent *fake_take_peer(struct fakenet *f)
+{
+    struct fake_sent *s = f->sent;
+
+    while (s && (s->taken || !s->to_peer))
+        s = s->next;
+    if (s)
+        s->taken = true;
+    return s;
+}
+
+struct fake_sent *fake_take_client(struct fakenet *f, const struct path *path)
+{
+    struct fake_sent *s = f->sent;
+
+    while (s && (s->taken || s->to_peer || memcmp(&s->path, path, PATH_KEY_LEN) != 0))
+        s = s->next;
+    if (s)
+        s->taken = true;
+    return s;
+}
+
+unsigned fake_untaken(const struct fakenet *f)
+{
+    unsigned n = 0;
+
+    for (const struct fake_sent *s = f->sent; s; s = s->next)
+        n += !s->taken;
+    return n;
+}
+
+/* A copy with exactly the room that relay/shard.h promises, so that a sanitizer sees the first byte beyond it. */
+static uint8_t *roomy(const struct fakenet *f, const void *data, size_t len)
+{
+    uint8_t *room = need(malloc(HEADROOM + len + TAILROOM));
+
+    memset(room, f->poison, HEADROOM + len + TAILROOM);
+    if (len)
+        memcpy(room + HEADROOM, data, len);
+    return room;
+}
+
+bool fake_from_peer(struct fakenet *f, const struct addr *relayed, const char *peer, const void *data, size_t len, uint8_t tos)
+{
+    struct addr local = *relayed, from = fake_addr(peer);
+    struct relay_socket *s = f->sockets;
+    uint8_t *room;
+    bool advertised;
+    int i = ports_find(f->ports, relayed, &advertised);
+
+    if (i >= 0)
+        local = addr_with_port(&ports_address(f->ports, (unsigned)i)->local, relayed->port);
+    while (s && !(s->started && addr_equal(&s->local, &local)))
+        s = s->next;
+    if (!s)
+        return false;
+    room = roomy(f, data, len);
+    forward_from_peer(&f->worker[s->worker].shard, s->relay, s->port, &from, room + HEADROOM, len, tos);
+    free(room);
+    return true;
+}
+
+int fake_from_client(struct fakenet *f, unsigned worker, const struct path *path, const void *data, size_t len, uint8_t tos)
+{
+    struct shard *s = &f->worker[worker].shard;
+    uint8_t *room = roomy(f, data, len);
+    int err = 0;
+
+    if (path->transport == TRANSPORT_UDP) {
+        input_datagram(s, path, room + HEADROOM, len, tos);
+    } else {
+        err = input_frame_len(s, path, room + HEADROOM, len);
+        if (err > 0 && (size_t)err <= len)
+            err = input_frame(s, path, room + HEADROOM, len, tos);
+    }
+    free(room);
+    return err;
+}

@@ -1,0 +1,129 @@
+/* The documents name what the table of keys has, so that they can't rot. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "programs/config.h"
+#include "programs/keys.h"
+#include "tests/unit/tap.h"
+
+static char dir[] = "/tmp/turnpike-test-XXXXXX";
+static char file[64];
+
+/* What turnpiked --check-config does with a file of this text. */
+static int load(const char *text)
+{
+    char name[] = "turnpiked", option[80];
+    char *argv[] = {name, option, NULL}, *envp[] = {NULL};
+    struct config *c = NULL;
+    struct conf_error e;
+    FILE *f = fopen(file, "w");
+    if (!f || fputs(text, f) < 0 || fclose(f))
+        abort();
+    snprintf(option, sizeof(option), "--config=%s", file);
+    int err = config_load(&c, 2, argv, envp, &e);
+    if (err)
+        printf("# %s\n", e.text);
+    config_free(&c);
+    return err;
+}
+
+/* A file of the source tree, NUL-terminated; the caller frees. */
+static char *source_file(const char *name)
+{
+    const char *top = getenv("TP_SRCDIR");
+    char path[4096], *text = calloc(1, 1 << 20);
+    snprintf(path, sizeof(path), "%s/%s", top ? top : ".", name);
+    FILE *f = fopen(path, "r");
+    if (!text || !f || fread(text, 1, (1 << 20) - 1, f) == 0) {
+        printf("# %s can't be read\n", path);
+        abort();
+    }
+    fclose(f);
+    return text;
+}
+
+/* The line `#key=value` of the example, without its `#` and newline. */
+static bool example_line(const char *text, const char *key, char *out, size_t cap)
+{
+    char want[80];
+    int n = snprintf(want, sizeof(want), "\n#%s=", key);
+    const char *at = strstr(text, want);
+    if (!at)
+        return false;
+    snprintf(out, cap, "%.*s", (int)strcspn(at + 2, "\n"), at + 2);
+    return strlen(out) > (size_t)n - 2;
+}
+
+static void example_file(void)
+{
+    char *text = source_file("packaging/examples/turnpiked.conf"), line[256], other[256], all[600];
+    const struct conf_table *t = keys_table();
+    CHECK_INT(load(text), 0);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct conf_key *k = &t->keys[i];
+        if (k->flags & CONF_OPTION_ONLY)
+            continue;
+        printf("# %s\n", k->name);
+        CHECK(example_line(text, k->name, line, sizeof(line)));
+        if (k->preset) /* the default is what stands there */
+            CHECK_STR(strchr(line, '=') + 1, k->preset);
+        *other = '\0';
+        if (k->needs)
+            CHECK(example_line(text, k->needs, other, sizeof(other)));
+        snprintf(all, sizeof(all), "%s\n%s\n", line, other);
+        CHECK_INT(load(all), strcmp(k->name, "redis") == 0 ? ERR_CONFIG : 0);
+    }
+    free(text);
+}
+
+/* What looks like a key in the example is one: a commented line without a blank before its `=`. */
+static void example_has_no_other_key(void)
+{
+    char *text = source_file("packaging/examples/turnpiked.conf");
+    const struct conf_table *t = keys_table();
+    for (const char *at = text; (at = strstr(at, "\n#")); at++) {
+        size_t len = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+        bool known = false;
+        if (len == 0 || at[2 + len] != '=')
+            continue;
+        for (size_t i = 0; i < t->n; i++)
+            known = known || (strlen(t->keys[i].name) == len && strncmp(t->keys[i].name, at + 2, len) == 0);
+        if (!known)
+            printf("# %.*s\n", (int)len, at + 2);
+        CHECK(known);
+    }
+    free(text);
+}
+
+static void manual_pages(void)
+{
+    char *keys = source_file("docs/turnpiked.conf.5"), *options = source_file("docs/turnpiked.8"), want[80];
+    const struct conf_table *t = keys_table();
+    for (size_t i = 0; i < t->n; i++) {
+        const struct conf_key *k = &t->keys[i];
+        bool option = k->flags & CONF_OPTION_ONLY;
+        snprintf(want, sizeof(want), option ? "Fl Fl %s" : "Cm %s Ns =", k->name);
+        printf("# %s\n", k->name);
+        CHECK(strstr(option ? options : keys, want) != NULL);
+        CHECK(!k->alias || strstr(options, k->alias));
+    }
+    free(keys);
+    free(options);
+}
+
+int main(void)
+{
+    static const struct tap_test tests[] = {
+        {"the example names every key with its default, and each line of it works", example_file},
+        {"the example names nothing else", example_has_no_other_key},
+        {"turnpiked.conf(5) names every key, turnpiked(8) every other option and variable", manual_pages},
+    };
+    if (!mkdtemp(dir))
+        return 99;
+    snprintf(file, sizeof(file), "%s/turnpiked.conf", dir);
+    int rc = tap_main(tests, sizeof(tests) / sizeof(tests[0]));
+    unlink(file);
+    rmdir(dir);
+    return rc;
+}

@@ -1,0 +1,187 @@
+/* What relay/ does at its edges: payloads of any size, bandwidth, sends that fail, and what is left after everything (S10). */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "relay/turn.h"
+#include "tests/unit/client.h"
+#include "tests/unit/tap.h"
+
+static struct fakenet net;
+static struct client alice, bob;
+
+static void up(const struct fake_options *o)
+{
+    fake_up(&net, o);
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
+    client_be_bob(&bob);
+}
+
+#define UP(...) up(&(struct fake_options){__VA_ARGS__})
+#define DOWN()  CHECK_INT(fake_down(&net), 0)
+
+#define PEER  "5.6.7.8:9"
+#define PEER6 "[2a05::8]:9"
+
+static uint8_t bytes[65536];
+
+static int allocate_two(struct client *c)
+{
+    client_greet(c);
+    client_begin_allocate(c);
+    stun_put_u32(&c->o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2U << 24);
+    return client_finish_allocate(c);
+}
+
+/* A datagram may be so long that no Data indication can hold it: dropped and counted. */
+static void long_payloads(void)
+{
+    static const size_t LENGTHS[] = {65400, 65499, 65500, 65507, 65508, 65516, 65519, 65520, 65523, 65524, 65527, 65528, 65535};
+
+    UP(.relays = {"9.9.9.9", "2a09::9"});
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 31);
+    alice.path.transport = TRANSPORT_TCP;
+    CHECK_INT(allocate_two(&alice), 0);
+    CHECK_INT(client_permit(&alice, PEER), 0);
+    CHECK_INT(client_permit(&alice, PEER6), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.9:9"), 0);
+    for (size_t i = 0; i < sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
+        size_t len = LENGTHS[i], padded = (len + 3) & ~(size_t)3;
+        uint64_t dropped = fake_count(&net, DROP_TRUNCATED);
+        bool fits4 = padded + 16 <= 65535, fits6 = padded + 28 <= 65535;
+
+        fake_from_peer(&net, &alice.relayed[0], PEER, bytes, len, 0);
+        CHECK_INT(client_got(&alice, PEER, 0, bytes, len), fits4);
+        fake_from_peer(&net, &alice.relayed[1], PEER6, bytes, len, 0);
+        CHECK_INT(client_got(&alice, PEER6, 0, bytes, len), fits6);
+        CHECK_INT(fake_count(&net, DROP_TRUNCATED) - dropped, !fits4 + !fits6);
+        fake_from_peer(&net, &alice.relayed[0], "5.6.7.9:9", bytes, len, 0);
+        CHECK(client_got(&alice, "5.6.7.9:9", 0x4000, bytes, len));
+        client_channel(&alice, 0x4000, bytes, len, 0);
+        CHECK(client_sent(&alice, "5.6.7.9:9", bytes, len));
+    }
+    DOWN();
+}
+
+/* Bits a second by allocation, each direction for itself. */
+static void bandwidth(void)
+{
+    unsigned out, in;
+
+    UP(.settings = {.max_bps = 80000});
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&bob), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    CHECK_INT(client_bind(&bob, 0x4000, PEER), 0);
+    fake_clock(&net, 2000);
+    for (out = 0; out < 100; out++) {
+        client_channel(&alice, 0x4000, bytes, 1000, 0);
+        if (!client_sent(&alice, PEER, bytes, 1000))
+            break;
+    }
+    CHECK_INT(out, 10); /* a second's worth at once */
+    for (in = 0; in < 100; in++) {
+        fake_from_peer(&net, &alice.relayed[0], PEER, bytes, 1000, 0);
+        if (!client_got(&alice, PEER, 0x4000, bytes, 1000))
+            break;
+    }
+    CHECK_INT(in, 10);
+    CHECK_INT(fake_count(&net, DROP_BANDWIDTH), 2);
+    CHECK_INT(fake_count(&net, COUNT_PACKETS_UP), 10);
+    CHECK_INT(fake_count(&net, COUNT_PACKETS_DOWN), 10);
+    client_channel(&bob, 0x4000, bytes, 1000, 0); /* nobody else pays for it */
+    CHECK(client_sent(&bob, PEER, bytes, 1000));
+    client_say(&alice, PEER, bytes, 1000);
+    CHECK(!fake_take_peer(&net));
+    fake_clock(&net, 100);
+    client_say(&alice, PEER, bytes, 1000);
+    CHECK(client_sent(&alice, PEER, bytes, 1000));
+    client_say(&alice, PEER, bytes, 1000);
+    CHECK(!fake_take_peer(&net));
+    DOWN();
+}
+
+/* F11: a send that fails is counted, and nothing else happens. */
+static void sends_fail(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    net.fail_peer_send = ERR_AGAIN;
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    CHECK_INT(fake_count(&net, DROP_PEER_SEND), 1);
+    net.fail_client_send = ERR_AGAIN;
+    fake_from_peer(&net, &alice.relayed[0], PEER, "x", 1, 0);
+    CHECK_INT(fake_count(&net, DROP_CLIENT_SEND), 1);
+    CHECK_INT(client_refresh(&alice, 600), NO_ANSWER);
+    CHECK_INT(fake_count(&net, DROP_CLIENT_SEND), 2);
+    net.fail_peer_send = net.fail_client_send = 0;
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    CHECK(client_sent(&alice, PEER, "x", 1));
+    fake_from_peer(&net, &alice.relayed[0], PEER, "x", 1, 0);
+    CHECK(client_got(&alice, PEER, 0x4000, "x", 1));
+    DOWN();
+}
+
+/* A stream that closes takes its allocation with it, at once. */
+static void stream_closed(void)
+{
+    UP(0);
+    alice.path.transport = TRANSPORT_TCP;
+    CHECK_INT(allocate_two(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    CHECK_INT(client_allocate(&bob), 0);
+    turn_stream_closed(fake_shard(&net, 0), &alice.path);
+    CHECK_INT(fake_in_use(&net), 3); /* bob's */
+    CHECK_STR(net.last_detail, "stream closed");
+    CHECK(!fake_from_peer(&net, &alice.relayed[0], PEER, "x", 1, 0));
+    turn_stream_closed(fake_shard(&net, 0), &alice.path);
+    CHECK_INT(client_refresh(&bob, 0), 0);
+    CHECK_INT(fake_in_use(&net), 0);
+    DOWN();
+}
+
+/* S10: every way for an allocation to end, and every way not to begin, gives everything back. */
+static void s10(void)
+{
+    UP(.relays = {"9.9.9.9", "2a09::9"}, .port_min = 50000, .port_max = 50003, .auth = {.user_quota = 3});
+    for (unsigned i = 0; i < 400; i++) {
+        struct client *c = i % 2 ? &alice : &bob;
+
+        c->path.client.port = (uint16_t)(4000 + i % 7);
+        c->path.transport = i % 5 ? TRANSPORT_UDP : TRANSPORT_TCP;
+        net.fail_start = i % 11 == 3 ? ERR_IO : 0;
+        net.fail_open = i % 13 == 3 ? ERR_MFILE : 0;
+        net.fail_open_after = (int)(i % 2);
+        client_greet(c);
+        client_begin_allocate(c);
+        if (i % 3 == 0)
+            stun_put(&c->o, STUN_ATTR_EVEN_PORT, i % 2 ? "\x80" : "", 1);
+        else
+            stun_put_u32(&c->o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2U << 24);
+        client_finish_allocate(c);
+        client_bind(c, 0x4000, PEER);
+        if (i % 4 == 0)
+            client_refresh(c, 0);
+        if (i % 5 == 0)
+            turn_stream_closed(fake_shard(&net, 0), &c->path);
+        fake_pass(&net, i % 17 == 0 ? 700000 : 1000);
+    }
+    CHECK(fake_in_use(&net) > 0);
+    CHECK(fake_count(&net, COUNT_ALLOCATIONS_CREATED) > 100);
+    fake_pass(&net, 3700000);
+    CHECK_INT(fake_in_use(&net), 0);
+    CHECK_INT(fake_count(&net, COUNT_ALLOCATIONS_CREATED), fake_count(&net, COUNT_ALLOCATIONS_DELETED));
+    DOWN();
+}
+
+static const struct tap_test TESTS[] = {
+    {"a payload that no Data indication can hold is dropped", long_payloads},
+    {"S21 max-bps of an allocation, each direction for itself", bandwidth},
+    {"F11 a send that fails is counted, and nobody is disconnected", sends_fail},
+    {"a stream that closes takes its allocation with it", stream_closed},
+    {"S10 ports and quotas are back at zero after everything", s10},
+};
+
+TAP_MAIN(TESTS)
