@@ -22,7 +22,9 @@ static void *room_for(size_t n)
 {
     void *p = calloc(1, n);
 
-    return p ? p : need(calloc(1, n));
+    if (!p)
+        p = calloc(1, n);
+    return need(p);
 }
 
 struct addr fake_addr(const char *text)

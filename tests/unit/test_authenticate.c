@@ -365,10 +365,10 @@ static void c30(void)
     UP(.async = true);
     net.async_status = AUTH_UNKNOWN;
     alice.user = "carol"; /* no fixed user: the last source would be asked */
-    for (int i = 0; i < 100; i++) {
+    for (size_t i = 0; i < 100; i++) {
         client_begin_allocate(&alice);
-        memset(alice.nonce, 'A' + i % 26, sizeof(alice.nonce));
-        alice.nonce_len = (size_t)i + 1;
+        memset(alice.nonce, 'A' + (int)(i % 26), sizeof(alice.nonce));
+        alice.nonce_len = i + 1;
         CHECK_INT(client_ask(&alice), 438);
     }
     CHECK_INT(client_greet(&mallory), 401);
