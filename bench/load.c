@@ -1,5 +1,6 @@
 #include "bench/load.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,8 +299,14 @@ static void begin_allocate(struct load *l, unsigned i)
 
 static void begin_bind(struct load *l, unsigned i)
 {
-    const struct addr *peer = l->config->mode == LOAD_RELAY_RELAY ? &l->sessions[i ^ 1U].relayed : &l->peer_addr[i % l->npeers];
+    const struct addr *peer;
 
+    if (l->config->mode == LOAD_RELAY_RELAY) {
+        peer = &l->sessions[i ^ 1U].relayed;
+    } else {
+        assert(l->npeers > 0);
+        peer = &l->peer_addr[i % l->npeers];
+    }
     session_bind(&l->sessions[i], peer, ms(l));
 }
 

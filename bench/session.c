@@ -58,6 +58,7 @@ void session_close(struct session *s)
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
+    turn_client_deinit(&s->turn);
     free(s->in);
     free(s->out);
     s->in = s->out = NULL;

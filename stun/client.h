@@ -1,129 +1,102 @@
 /*
- * Purpose:  the client's side: retransmission of a request, and a TURN client's requests, credentials and answers.
- * Owner:    the thread that holds the object. No I/O, no allocation; time is an argument.
- * Lifetime: a client borrows user, password and `struct stun_mac` for as long as it is used; turn_client_deinit wipes the key.
- * Callers:  bench/, probe/, bridge/, tests.
- * RFC:      8489 sections 6.2, 9.2; 8656 sections 7 to 12.
+ * Purpose:  the client's side of STUN and TURN: retransmission, requests that are signed, answers that are checked. No I/O.
+ * Owner:    one thread each; time is an argument.
+ * Lifetime: plain values; a turn_client borrows user, password and MAC, and turn_client_deinit wipes its key.
+ * Callers:  bench/, tests, later probe/ and bridge/.
+ * RFC:      8489 sections 6.2.1 (retransmission), 9.2.3, 9.2.5 (credentials); 8656 sections 7 to 12.
  */
 #ifndef STUN_CLIENT_H
 #define STUN_CLIENT_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/addr.h"
 #include "stun/integrity.h"
 #include "stun/msg.h"
 
-/* ---- A transaction: when to send, and when to give up ---- */
-
 enum {
-    STUN_RTO_MS = 500, /* RFC 8489 section 6.2.1: sent at 0, 500, 1500, 3500, 7500, 15500 and 31500 ms, */
-    STUN_RC = 7,       /* seven times in all, */
-    STUN_RM = 16,      /* and given up 16 RTO after the last: 39500 ms. */
-    STUN_TI_RTO = 79,  /* Ti in RTO, section 6.2.2: over TCP and TLS sent once, and given up after the same 39500 ms */
+    STUN_RTO_MS = 500,              /* RFC 8489 section 6.2.1 */
+    STUN_RC = 7,                    /* sends */
+    STUN_RM = 16,                   /* RTOs waited after the last send */
+    STUN_RELIABLE_TIMEOUT_MS = 39500, /* Ti, section 6.2.2 */
 };
 
+/* One transaction: when to send, and when to give up. */
 struct stun_txn {
-    uint64_t due_ms; /* the next call of stun_txn_poll that does something; UINT64_MAX while not active */
-    uint32_t rto_ms;
-    uint8_t sent; /* times sent so far */
-    bool reliable;
     uint8_t txid[STUN_TXID_LEN];
+    uint32_t rto_ms;
+    bool reliable; /* a stream: sent once */
+    unsigned sends;
+    uint64_t due_ms; /* the next send, or the end */
 };
-
-enum stun_txn_action {
-    STUN_TXN_WAIT,
-    STUN_TXN_SEND,    /* now: the first time too */
-    STUN_TXN_TIMEOUT, /* nobody answered; the transaction is over */
-};
-
-/* `rto_ms` 0 means STUN_RTO_MS. The first transmission is due at once. */
-void stun_txn_start(struct stun_txn *t, const uint8_t *txid, bool reliable, uint32_t rto_ms, uint64_t now_ms);
-enum stun_txn_action stun_txn_poll(struct stun_txn *t, uint64_t now_ms);
-/* True, and the transaction is over, when `m` is a success or error answer to it. Call stun_txn_start again for a retry. */
-bool stun_txn_match(struct stun_txn *t, const struct stun_msg *m);
-void stun_txn_stop(struct stun_txn *t);
-bool stun_txn_active(const struct stun_txn *t);
-
-/* ---- A TURN client ---- */
+/* A random transaction id; the first send is due at once. */
+void stun_txn_start(struct stun_txn *t, uint32_t rto_ms, bool reliable, uint64_t now_ms);
+enum stun_txn_step { STUN_TXN_WAIT, STUN_TXN_SEND, STUN_TXN_TIMEOUT };
+/* What to do now. STUN_TXN_SEND is said once for each send; `due_ms` is when to ask again. */
+enum stun_txn_step stun_txn_step(struct stun_txn *t, uint64_t now_ms);
+/* Is this the transaction's answer (a success or an error)? */
+bool stun_txn_matches(const struct stun_txn *t, const struct stun_msg *m);
 
 enum turn_client_flags {
-    TURN_CLIENT_SHA256 = 1,   /* take part in PASSWORD-ALGORITHMS; without it the client is one of RFC 5389, implicit MD5 */
-    TURN_CLIENT_USERHASH = 2, /* USERHASH in place of USERNAME where the server's nonce allows it */
+    TURN_CLIENT_PLAIN_MD5 = 1, /* a client of RFC 5389: PASSWORD-ALGORITHMS mean nothing to it */
+    TURN_CLIENT_USERHASH = 2,  /* USERHASH in place of USERNAME where the server's nonce allows it */
 };
 
-enum { TURN_ALGORITHMS_MAX = 64 /* bytes of PASSWORD-ALGORITHMS that are kept to be sent back */ };
-
+/* A user towards one server, over one 5-tuple. */
 struct turn_client {
-    const char *user;     /* borrowed, prepared already (OpaqueString) */
+    const char *user;     /* borrowed; NULL: Binding only */
     const char *password; /* borrowed */
     struct stun_mac *mac; /* borrowed */
-    unsigned flags;
-
-    /* What the last challenge said. */
+    unsigned flags;       /* 0 after turn_client_init; may be set then */
+    bool challenged;      /* realm, nonce and key are known: requests are signed. False again makes a new client of it */
+    bool anonymous;       /* the server takes USERHASH, and we have the flag */
+    unsigned retries;     /* challenges since the last other answer */
+    uint16_t algorithm;   /* chosen of PASSWORD-ALGORITHMS; 0: none are in use, implicit MD5 */
     char realm[STUN_REALM_MAX + 1];
     uint8_t nonce[STUN_NONCE_MAX];
     size_t nonce_len;
-    uint16_t algorithm; /* the chosen one; 0 while implicit */
-    uint8_t algorithms[TURN_ALGORITHMS_MAX];
+    uint8_t algorithms[64]; /* PASSWORD-ALGORITHMS as received: sent back byte for byte */
     size_t algorithms_len;
-    bool anonymous; /* USERHASH is understood */
     uint8_t key[STUN_KEY_MAX];
-    size_t key_len;   /* 0: no challenge yet, requests go out unsigned */
-    unsigned retries; /* challenges since the last answer that was none */
-
-    /* What answers gave. */
-    struct addr relayed[2];
-    size_t nrelayed;
-    struct addr mapped;
-    struct addr alternate; /* of error 300 */
-    uint32_t lifetime_s;
-    uint8_t token[STUN_RESERVATION_TOKEN_LEN];
-    bool has_token;
-    int error; /* the code of the last error answer; 0 after a success */
+    size_t key_len;
 };
-
-void turn_client_init(struct turn_client *c, struct stun_mac *mac, const char *user, const char *password, unsigned flags);
+void turn_client_init(struct turn_client *c, const char *user, const char *password, struct stun_mac *mac);
 void turn_client_deinit(struct turn_client *c);
 
-/* What an Allocate asks for; all zero is the plain one: UDP, IPv4 by the server's default, its default lifetime. */
-struct turn_allocate {
-    uint8_t transport; /* REQUESTED-TRANSPORT; 0 means 17, UDP */
-    bool has_lifetime;
+/* What a request carries; zero is "without". */
+struct turn_params {
+    uint8_t transport; /* REQUESTED-TRANSPORT of an Allocate; 0 is UDP */
+    bool with_lifetime;
     uint32_t lifetime_s;
-    enum addr_family family;     /* REQUESTED-ADDRESS-FAMILY */
-    enum addr_family additional; /* ADDITIONAL-ADDRESS-FAMILY */
-    bool even_port;
-    bool reserve;         /* EVEN-PORT with its R bit */
+    uint8_t family;            /* REQUESTED-ADDRESS-FAMILY: enum addr_family */
+    uint8_t additional_family; /* ADDITIONAL-ADDRESS-FAMILY */
+    bool even_port, reserve_next;
     bool dont_fragment;
-    const uint8_t *token; /* RESERVATION-TOKEN, 8 bytes, borrowed; or NULL */
+    const uint8_t *token; /* RESERVATION-TOKEN, 8 bytes */
+    const struct addr *peers;
+    size_t npeers;
+    uint16_t channel;
 };
+/* Builds an Allocate, Refresh, CreatePermission, ChannelBind or Binding. The length, or ERR_NOSPC, ERR_CRYPTO. */
+int turn_request(const struct turn_client *c, uint8_t *buf, size_t cap, enum stun_method method, const uint8_t *txid,
+                 const struct turn_params *params);
+/* A Send indication. The length, or ERR_NOSPC. */
+int turn_send_indication(uint8_t *buf, size_t cap, const uint8_t *txid, const struct addr *peer, const void *data, size_t len);
 
-/* Each builds one message into `buf` and returns its length, or ERR_NOSPC, ERR_CRYPTO, ERR_AFNOSUPPORT. `txid` is 12 fresh random bytes;
- * a retransmission sends the same bytes again. All but Binding and Send are signed once a challenge is known. */
-int turn_client_binding(uint8_t *buf, size_t cap, const uint8_t *txid);
-int turn_client_allocate(struct turn_client *c, uint8_t *buf, size_t cap, const uint8_t *txid, const struct turn_allocate *a);
-/* `family` ADDR_NONE: no REQUESTED-ADDRESS-FAMILY. Lifetime 0 deletes the allocation. */
-int turn_client_refresh(struct turn_client *c, uint8_t *buf, size_t cap, const uint8_t *txid, uint32_t lifetime_s,
-                        enum addr_family family);
-int turn_client_permission(struct turn_client *c, uint8_t *buf, size_t cap, const uint8_t *txid, const struct addr *peers, size_t n);
-int turn_client_channel_bind(struct turn_client *c, uint8_t *buf, size_t cap, const uint8_t *txid, uint16_t number,
-                             const struct addr *peer);
-int turn_client_send(uint8_t *buf, size_t cap, const uint8_t *txid, const struct addr *peer, const void *data, size_t len,
-                     bool dont_fragment);
-
-enum turn_result {
-    TURN_SUCCESS, /* the values are in the client */
-    TURN_RETRY,   /* a challenge (401, 438) was taken in: build the request again, with a new transaction id */
-    TURN_ERROR,   /* `error` has the code; TURN_RETRY would not help */
-    TURN_IGNORE,  /* the integrity is missing or wrong, or the challenge is cut down: as if it had never come */
+enum turn_outcome {
+    TURN_SUCCESS,
+    TURN_RETRY,  /* challenged, or a stale nonce: send the request again, with a new transaction */
+    TURN_FAILED, /* an error answer: `code` */
+    TURN_BOGUS,  /* integrity is missing or wrong, or a challenge is cut down: go on waiting, nothing has changed */
 };
-/* An answer that belongs to a transaction of this client (stun_txn_match). */
-enum turn_result turn_client_answer(struct turn_client *c, const struct stun_msg *m);
-
-/* A Data indication's peer and payload (borrowed). ERR_NOENT: it is none; ERR_MALFORMED. */
-int turn_client_data(const struct stun_msg *m, struct addr *peer, const uint8_t **data, size_t *len);
+struct turn_answer {
+    int code;               /* 0, or the error code */
+    struct addr relayed[2]; /* IPv4, IPv6; ADDR_NONE: not there */
+    struct addr mapped;
+    struct addr alternate;  /* of code 300 */
+    uint32_t lifetime_s;
+    bool has_token;
+    uint8_t token[STUN_RESERVATION_TOKEN_LEN];
+};
+/* Reads the answer to a request of this client. A second 401 in the same realm is TURN_FAILED: the credentials are
+ * wrong. An error answer may be unsigned: what a server refuses before it knows the user, it cannot sign. */
+enum turn_outcome turn_read(struct turn_client *c, const struct stun_msg *m, struct turn_answer *out);
 
 #endif

@@ -28,6 +28,17 @@ void client_be_bob(struct client *c)
     c->password = "swordfish";
 }
 
+void client_be_rest(struct client *c, const char *name, const char *secret)
+{
+    uint8_t digest[20];
+
+    if (stun_hmac_sha1(c->net->mac, secret, strlen(secret), name, strlen(name), digest))
+        abort();
+    base64_encode(c->rest_password, digest, sizeof(digest));
+    c->user = name;
+    c->password = c->rest_password;
+}
+
 /* ---- Building. ---- */
 
 void client_again(struct client *c, enum stun_class class, uint16_t method)
@@ -336,6 +347,7 @@ bool client_sent(struct client *c, const char *peer, const void *data, size_t le
     struct fake_sent *s = fake_take_peer(c->net);
     struct addr to = fake_addr(peer);
 
-    return s && addr_equal(&s->peer, &to) && s->worker == c->worker && (s->local.port == c->relayed[0].port || s->local.port == c->relayed[1].port) &&
-           s->len == len && (!len || memcmp(s->data, data, len) == 0);
+    return s && addr_equal(&s->peer, &to) && s->worker == c->worker &&
+           (s->local.port == c->relayed[0].port || s->local.port == c->relayed[1].port) && s->len == len &&
+           (!len || memcmp(s->data, data, len) == 0);
 }

@@ -30,27 +30,30 @@ struct client {
     unsigned worker;
     struct path path;
     const char *user, *password;
+    char rest_password[32];
     enum client_sign sign;
-    bool userhash;             /* USERHASH instead of USERNAME */
+    bool userhash; /* USERHASH instead of USERNAME */
     char realm[STUN_REALM_MAX + 1];
     uint8_t nonce[STUN_NONCE_MAX];
-    size_t nonce_len;          /* 0: none yet */
+    size_t nonce_len; /* 0: none yet */
     uint32_t next_txid;
     uint8_t txid[STUN_TXID_LEN];
-    struct stun_out o;         /* the request that is being built */
+    struct stun_out o; /* the request that is being built */
     uint8_t request[CLIENT_REQUEST_MAX];
     uint8_t answer_bytes[CLIENT_ANSWER_MAX];
-    struct stun_msg answer;    /* the last one; borrows answer_bytes */
+    struct stun_msg answer; /* the last one; borrows answer_bytes */
     size_t answer_len;
-    int signed_with;           /* 0: the last answer was not signed; 1 and 256: by which */
-    struct addr relayed[2];    /* of the last success of an Allocate: [0] the first, [1] the second address */
-    uint32_t lifetime;         /* of the last answer that had one */
+    int signed_with;        /* 0: the last answer was not signed; 1 and 256: by which */
+    struct addr relayed[2]; /* of the last success of an Allocate: [0] the first, [1] the second address */
+    uint32_t lifetime;      /* of the last answer that had one */
 };
 
 /* "alice" with her password, at this address of the client, to 7.7.7.7:3478 (or [2a07::7]:3478). */
 void client_init(struct client *c, struct fakenet *f, unsigned worker, const char *address, enum transport transport);
 /* As "bob". */
 void client_be_bob(struct client *c);
+/* As a user of a shared secret: `name` is "expiry:user" or so; borrowed. */
+void client_be_rest(struct client *c, const char *name, const char *secret);
 
 /* Building: begin, stun_put*(&c->o, ...), then one of the three. A new transaction id each; client_again keeps the last one. */
 void client_begin(struct client *c, enum stun_class class, uint16_t method);
@@ -74,13 +77,14 @@ bool client_quiet(struct client *c);
 /* Whole transactions. */
 int client_greet(struct client *c); /* an Allocate without credentials: 401, and realm and nonce are remembered */
 void client_begin_allocate(struct client *c);
-int client_allocate(struct client *c); /* greets first if there is no nonce */
+int client_allocate(struct client *c);        /* greets first if there is no nonce */
 int client_finish_allocate(struct client *c); /* asks what client_begin_allocate began, and reads relayed addresses */
 int client_refresh(struct client *c, uint32_t lifetime);
 int client_permit(struct client *c, const char *peer);
 int client_bind(struct client *c, uint16_t number, const char *peer);
-void client_say(struct client *c, const char *peer, const void *data, size_t len);             /* Send indication */
-int client_channel(struct client *c, uint16_t number, const void *data, size_t len, uint8_t tos); /* ChannelData, padded on streams */
+void client_say(struct client *c, const char *peer, const void *data, size_t len); /* Send indication */
+int client_channel(struct client *c, uint16_t number, const void *data, size_t len,
+                   uint8_t tos); /* ChannelData, padded on streams */
 
 /* What the server has sent to this client as application data: the payload arrived from `peer` over this channel (0: as a Data
  * indication)? Takes it. */

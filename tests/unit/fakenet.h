@@ -18,8 +18,8 @@
 enum {
     FAKE_WORKERS = 2,
     FAKE_RELAYS = 4,
-    FAKE_MS = 1000000,          /* where the fake clock starts, */
-    FAKE_WALL = 1800000000,     /* and the fake wall clock */
+    FAKE_MS = 1000000,      /* where the fake clock starts, */
+    FAKE_WALL = 1800000000, /* and the fake wall clock */
     FAKE_EVENTS = EVENT_PEER_DENIED + 1,
 };
 
@@ -90,10 +90,10 @@ struct fake_options {
     struct auth_config auth;
     struct relay_settings settings;
     struct policy_config policy;
-    bool md5_user;         /* a third user, "old", is known by his MD5 key alone: SHA-256 can't be offered */
-    const char *secret;    /* a shared secret: USERHASH can't be offered */
-    bool async;            /* a source that is asked last and answers when fake_answer says so */
-    bool no_dont_fragment; /* the network can't */
+    bool md5_user;          /* a third user, "old", is known by his MD5 key alone: SHA-256 can't be offered */
+    const char *secrets[2]; /* shared secrets: USERHASH can't be offered */
+    bool async;             /* a source that is asked last and answers when fake_answer says so */
+    bool no_dont_fragment;  /* the network can't */
 };
 
 struct fakenet {
@@ -115,18 +115,19 @@ struct fakenet {
     struct fake_record *records;
     struct fake_question *questions;
 
-    unsigned lookups;   /* questions that the asynchronous source was asked */
-    unsigned cancelled; /* of those, taken back */
+    unsigned lookups;              /* questions that the asynchronous source was asked */
+    unsigned cancelled;            /* of those, taken back */
     enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule */
     unsigned events[FAKE_EVENTS];
-    char last_detail[128], last_user[STUN_USERNAME_MAX + 1];
+    char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
+    int last_code;
     unsigned violations; /* what no answer may ever be; found by the test's client */
     uint8_t poison;      /* what unwritten bytes around a datagram hold */
 
     /* Faults. */
-    int fail_open;           /* an error for each bind, or 0 */
-    uint16_t busy_port;      /* a port that another program holds, or 0 */
-    int fail_open_after;     /* with fail_open: so many binds succeed first */
+    int fail_open;       /* an error for each bind, or 0 */
+    uint16_t busy_port;  /* a port that another program holds, or 0 */
+    int fail_open_after; /* with fail_open: so many binds succeed first */
     int fail_start, fail_detach, fail_adopt, fail_peer_send, fail_client_send, fail_post;
     bool ring_full;
 };

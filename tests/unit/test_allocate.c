@@ -1,4 +1,4 @@
-/* Allocate and Refresh through relay/: in the order of RFC 8656 section 7.2. */
+/* Allocate through relay/, in the order of RFC 8656 section 7.2. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -41,21 +41,6 @@ static unsigned allocations(void)
     return (unsigned)auth_quota_total(net.auth);
 }
 
-static void c33(void)
-{
-    UP(0);
-    CHECK_INT(client_allocate(&alice), 0);
-    bob.path = alice.path;
-    CHECK_INT(client_greet(&bob), 401);
-    CHECK_INT(client_refresh(&bob, 0), 441);
-    CHECK_INT(client_permit(&bob, "5.6.7.8"), 441);
-    CHECK_INT(client_bind(&bob, 0x4000, "5.6.7.8:9"), 441);
-    CHECK(bob.signed_with);
-    CHECK_INT(allocations(), 1);
-    CHECK_INT(client_refresh(&alice, 600), 0);
-    DOWN();
-}
-
 static void c36(void)
 {
     struct addr first;
@@ -92,17 +77,6 @@ static void c36_other_user(void)
     client_again(&bob, STUN_REQUEST, STUN_ALLOCATE);
     stun_put_u32(&bob.o, STUN_ATTR_REQUESTED_TRANSPORT, 17U << 24);
     CHECK_INT(client_ask(&bob), 437);
-    DOWN();
-}
-
-static void c37(void)
-{
-    UP(0);
-    CHECK_INT(client_allocate(&alice), 0);
-    CHECK_INT(client_refresh(&alice, 0), 0);
-    client_again(&alice, STUN_REQUEST, STUN_REFRESH);
-    stun_put_u32(&alice.o, STUN_ATTR_LIFETIME, 0);
-    CHECK_INT(client_ask(&alice), 437);
     DOWN();
 }
 
@@ -424,125 +398,6 @@ static void own_address_first(void)
     DOWN();
 }
 
-static void c54(void)
-{
-    struct addr dead;
-
-    UP(0);
-    CHECK_INT(client_allocate(&alice), 0);
-    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
-    dead = alice.relayed[0];
-    CHECK_INT(client_refresh(&alice, 0), 0);
-    CHECK_INT(client_get_u32(&alice, STUN_ATTR_LIFETIME, 77), 0);
-    CHECK_INT(fake_in_use(&net), 0);
-    CHECK(!fake_from_peer(&net, &dead, "5.6.7.8:9", "x", 1, 0));
-    client_channel(&alice, 0x4000, "x", 1, 0);
-    CHECK(!fake_take_peer(&net));
-    CHECK_INT(client_allocate(&alice), 0); /* nothing of the old one is left in the new one */
-    client_channel(&alice, 0x4000, "x", 1, 0);
-    client_say(&alice, "5.6.7.8:9", "x", 1);
-    CHECK(!fake_take_peer(&net));
-    client_begin(&alice, STUN_REQUEST, STUN_REFRESH); /* no LIFETIME: the default */
-    CHECK_INT(client_ask(&alice), 0);
-    CHECK_INT(alice.lifetime, 600);
-    client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
-    stun_put(&alice.o, STUN_ATTR_LIFETIME, "\0\0\0", 3);
-    CHECK_INT(client_ask(&alice), 400);
-    CHECK_INT(allocations(), 1);
-    DOWN();
-}
-
-static int refresh_family(struct client *c, uint32_t lifetime, uint32_t family)
-{
-    client_begin(c, STUN_REQUEST, STUN_REFRESH);
-    stun_put_u32(&c->o, STUN_ATTR_LIFETIME, lifetime);
-    stun_put_u32(&c->o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, family);
-    return client_ask(c);
-}
-
-static void c55(void)
-{
-    UP(.relays = {"9.9.9.9", "2a09::9"});
-    CHECK_INT(client_allocate(&alice), 0);
-    CHECK_INT(refresh_family(&alice, 600, V6), 443);
-    CHECK_INT(refresh_family(&alice, 0, V6), 443);
-    CHECK_INT(refresh_family(&alice, 600, 0), 443);
-    CHECK_INT(refresh_family(&alice, 600, V4), 0);
-    CHECK_INT(refresh_family(&alice, 0, V4), 0);
-    CHECK_INT(fake_in_use(&net), 0);
-
-    for (uint32_t gone = V4; gone <= V6; gone += V4) { /* one family of two goes */
-        bool v6 = gone == V6;
-
-        CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
-        CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
-        CHECK_INT(client_bind(&alice, 0x4001, "[2a05::8]:9"), 0);
-        CHECK_INT(refresh_family(&alice, 0, gone), 0);
-        CHECK_INT(ports_in_use(net.ports), 1);
-        CHECK_INT(allocations(), 1);
-        CHECK_INT(fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0), v6);
-        CHECK_INT(fake_from_peer(&net, &alice.relayed[1], "[2a05::8]:9", "x", 1, 0), !v6);
-        CHECK(client_got(&alice, v6 ? "5.6.7.8:9" : "[2a05::8]:9", v6 ? 0x4000 : 0x4001, "x", 1));
-        client_channel(&alice, v6 ? 0x4001 : 0x4000, "x", 1, 0);
-        CHECK(!fake_take_peer(&net));
-        CHECK_INT(client_permit(&alice, v6 ? "2a05::8" : "5.6.7.8"), 443);
-        CHECK_INT(refresh_family(&alice, 600, gone), 443);
-        CHECK_INT(client_refresh(&alice, 0), 0);
-        CHECK_INT(fake_in_use(&net), 0);
-    }
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0); /* each has an end of its own */
-    CHECK_INT(refresh_family(&alice, 1800, V6), 0);
-    fake_pass(&net, 600000);
-    CHECK_INT(ports_in_use(net.ports), 1);
-    CHECK(fake_from_peer(&net, &alice.relayed[1], "[2a05::8]:9", "x", 1, 0));
-    fake_pass(&net, 1200000);
-    CHECK_INT(fake_in_use(&net), 0);
-    DOWN();
-}
-
-/* To the second, and on use: no timer has to fire first. */
-static void lifetime(void)
-{
-    UP(0);
-    CHECK_INT(client_allocate(&alice), 0);
-    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
-    CHECK_INT(allocate_for(&bob, 700), 0);
-    fake_clock(&net, 599999);
-    client_again(&alice, STUN_REQUEST, STUN_ALLOCATE);
-    CHECK_INT(client_refresh(&alice, 600), 0);
-    fake_clock(&net, 599999);
-    CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
-    fake_clock(&net, 1);
-    client_channel(&alice, 0x4000, "x", 1, 0);
-    client_say(&alice, "5.6.7.8:9", "x", 1);
-    CHECK(!fake_take_peer(&net));
-    CHECK_INT(client_permit(&alice, "5.6.7.8"), 437);
-    fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0);
-    CHECK(client_quiet(&alice));
-    CHECK_INT(client_allocate(&alice), 0);
-    fake_pass(&net, 250);
-    CHECK_INT(allocations(), 1);
-    CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], 2);
-    DOWN();
-}
-
-/* F23: an hour of suspend is one pass, and everything has ended in it. */
-static void suspend(void)
-{
-    UP(0);
-    for (uint16_t i = 0; i < 1000; i++) {
-        alice.path.client.port = (uint16_t)(4000 + i);
-        alice.nonce_len = 0;
-        CHECK_INT(allocate_for(&alice, 600 + i), 0);
-    }
-    CHECK_INT(allocations(), 1000);
-    fake_pass(&net, 3600000);
-    CHECK_INT(fake_in_use(&net), 0);
-    CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], 1000);
-    CHECK_INT(fake_count(&net, COUNT_ALLOCATIONS_DELETED), 1000);
-    DOWN();
-}
-
 static void exhaustion(void)
 {
     UP(.port_min = 50000, .port_max = 50099);
@@ -574,10 +429,8 @@ static void exhaustion(void)
 }
 
 static const struct tap_test TESTS[] = {
-    {"C33 another user on an existing allocation is 441", c33},
     {"C36 a retransmitted Allocate gets the same success, a new one 437", c36},
     {"C36 the same transaction id by another user is 437", c36_other_user},
-    {"C37 Refresh 0 retransmitted is 437", c37},
     {"C38 the answer to a retransmission is built again", c38},
     {"C40 a 5-tuple in use is 437, before everything else", c40},
     {"C41 S17 REQUESTED-TRANSPORT missing or malformed is 400, all but UDP 442", c41},
@@ -593,10 +446,6 @@ static const struct tap_test TESTS[] = {
     {"C50 a lifetime ends with its credential", c50_expiry},
     {"C51 what a success tells", c51},
     {"the relayed address is the one that the client has come to", own_address_first},
-    {"C54 Refresh 0 ends everything at once, no LIFETIME means 600", c54},
-    {"C55 Refresh by family", c55},
-    {"an allocation ends to the millisecond, on use", lifetime},
-    {"F23 an hour of suspend is one pass", suspend},
     {"F9 F10 ports or descriptors run out: 508, and it recovers", exhaustion},
 };
 

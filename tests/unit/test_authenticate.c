@@ -110,7 +110,7 @@ static void c19(void)
     CHECK_MEM(alice.nonce, "obMatJos2QAAC", 13);
     CHECK(!stun_find(&alice.answer, STUN_ATTR_PASSWORD_ALGORITHMS));
     CHECK_INT(client_allocate(&alice), 0);
-    UP(.secret = "a shared secret");
+    UP(.secrets = {"a shared secret"});
     CHECK_INT(client_greet(&alice), 401);
     CHECK_MEM(alice.nonce, "obMatJos2gAAB", 13);
     CHECK(stun_find(&alice.answer, STUN_ATTR_PASSWORD_ALGORITHMS));
@@ -365,10 +365,10 @@ static void c30(void)
     UP(.async = true);
     net.async_status = AUTH_UNKNOWN;
     alice.user = "carol"; /* no fixed user: the last source would be asked */
-    for (int i = 0; i < 100; i++) {
+    for (size_t i = 0; i < 100; i++) {
         client_begin_allocate(&alice);
-        memset(alice.nonce, 'A' + i % 26, sizeof(alice.nonce));
-        alice.nonce_len = (size_t)i + 1;
+        memset(alice.nonce, 'A' + (int)(i % 26), sizeof(alice.nonce));
+        alice.nonce_len = i + 1;
         CHECK_INT(client_ask(&alice), 438);
     }
     CHECK_INT(client_greet(&mallory), 401);
@@ -393,9 +393,9 @@ static void c31(void)
         const char *name;
         size_t len;
     } ODD[] = {
-        {"", 0},       {"%s%n%s%n", 8}, {"al\r\nice", 7},    {"alice\0", 6},        {"alice\0bob", 9}, {" alice", 6},
-        {"\"alice", 6}, {"'; --", 5},   {"\xff\xfe", 2},     {"alice\xc3", 6},      {"\xc0\x80", 2},   {"\xed\xa0\x80", 3},
-        {"\n", 1},     {"a\x7f", 2},    {"\xe2\x80\xae", 3}, {"{\"a\":1}", 7},      {"*", 1},
+        {"", 0},        {"%s%n%s%n", 8}, {"al\r\nice", 7},    {"alice\0", 6},   {"alice\0bob", 9}, {" alice", 6},
+        {"\"alice", 6}, {"'; --", 5},    {"\xff\xfe", 2},     {"alice\xc3", 6}, {"\xc0\x80", 2},   {"\xed\xa0\x80", 3},
+        {"\n", 1},      {"a\x7f", 2},    {"\xe2\x80\xae", 3}, {"{\"a\":1}", 7}, {"*", 1},
     };
     char huge[65000];
 
@@ -472,6 +472,73 @@ static void c26(void)
     DOWN();
 }
 
+/* One name, several secrets: the integrity tells which, and the answer is signed with the same. */
+static void secrets(void)
+{
+    UP(.secrets = {"the new one", "the old one"});
+    for (size_t i = 0; i < sizeof(SIGNS) / sizeof(SIGNS[0]); i++) {
+        alice.sign = SIGNS[i];
+        client_be_rest(&alice, "1800000100:alice", "the old one");
+        CHECK_INT(client_allocate(&alice), 0);
+        CHECK_INT(alice.lifetime, 100); /* C50 */
+        CHECK(alice.signed_with);
+        client_be_rest(&alice, "1800000100:alice", "another one");
+        client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
+        CHECK_INT(client_ask(&alice), 401);
+        client_be_rest(&alice, "1800000100:alice", "the new one");
+        CHECK_INT(client_refresh(&alice, 0), 0);
+        client_be_rest(&alice, "1800000000:alice", "the new one"); /* has just ended */
+        CHECK_INT(client_allocate(&alice), 401);
+    }
+    CHECK_INT(fake_in_use(&net), 0);
+    DOWN();
+}
+
+/* What is counted, and what the operator is told. */
+static void told(void)
+{
+    UP(0);
+    CHECK_INT(client_greet(&alice), 401);
+    CHECK_INT(net.events[EVENT_REQUEST_REFUSED], 0); /* the first request of every client is challenged */
+    CHECK_INT(fake_count(&net, COUNT_CHALLENGES), 1);
+    CHECK_INT(fake_count(&net, COUNT_ERRORS), 0);
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 437);
+    CHECK_INT(net.events[EVENT_REQUEST_REFUSED], 1);
+    CHECK_INT(net.last_code, 437);
+    CHECK_STR(net.last_method, "CreatePermission");
+    CHECK_STR(net.last_user, "alice");
+    CHECK(net.last_detail[0]);
+    CHECK_INT(fake_count(&net, COUNT_ERRORS), 1);
+    client_begin(&alice, STUN_REQUEST, STUN_BINDING);
+    stun_put_u32(&alice.o, 0x0777, 0);
+    CHECK_INT(client_send(&alice), 420);
+    CHECK_INT(net.events[EVENT_REQUEST_REFUSED], 2);
+    CHECK_INT(net.last_code, 420);
+    CHECK_STR(net.last_user, "");
+    CHECK_INT(fake_count(&net, COUNT_ERRORS), 2);
+    alice.password = "wrong";
+    CHECK_INT(client_refresh(&alice, 0), 401);
+    CHECK_INT(net.events[EVENT_REQUEST_REFUSED], 3);
+    CHECK_INT(net.last_code, 401);
+    CHECK_INT(fake_count(&net, COUNT_CHALLENGES), 2);
+    CHECK_INT(fake_count(&net, COUNT_SUCCESSES), 0);
+    client_begin(&alice, STUN_REQUEST, STUN_BINDING);
+    CHECK_INT(client_send(&alice), 0);
+    CHECK_INT(fake_count(&net, COUNT_SUCCESSES), 1);
+    alice.password = "sesame";
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(net.events[EVENT_ALLOCATION_CREATED], 1);
+    CHECK_STR(net.last_user, "alice");
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    CHECK_INT(client_refresh(&alice, 600), 0);
+    CHECK_INT(fake_count(&net, COUNT_SUCCESSES), 5);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_STR(net.last_detail, "refreshed with 0");
+    CHECK_INT(fake_count(&net, COUNT_REQUESTS), 10);
+    DOWN();
+}
+
 static void unavailable(void)
 {
     UP(.async = true);
@@ -505,6 +572,8 @@ static const struct tap_test TESTS[] = {
     {"C30 a forged nonce costs no look-up", c30},
     {"C31 S7 odd, empty and overlong user names are 401", c31},
     {"S7 another realm is 401", s7_realm},
+    {"C22 C50 several shared secrets for one name", secrets},
+    {"requests and refusals are counted and told", told},
     {"a source of credentials that cannot answer is 500", unavailable},
 };
 

@@ -10,6 +10,7 @@ static struct stun_mac *mac; /* made by main, before the first test */
 static const uint8_t txid[STUN_TXID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 static const char both_features[] = "obMatJos2wAAD0123456789";
 static const char algorithms_feature[] = "obMatJos2gAAB0123456789";
+static const struct turn_params to_end = {.with_lifetime = true}; /* lifetime 0 */
 static const uint8_t sha256_first[] = {0, 2, 0, 0, 0, 1, 0, 0};
 static const uint8_t md5_first[] = {0, 1, 0, 0, 0, 2, 0, 0};
 
@@ -28,7 +29,7 @@ static size_t run(struct stun_txn *t, uint64_t start, uint64_t at[16], uint64_t 
 {
     size_t n = 0;
     for (uint64_t now = start; now < start + 100000; now++) {
-        enum stun_txn_action action = stun_txn_poll(t, now);
+        enum stun_txn_step action = stun_txn_step(t, now);
         if (action == STUN_TXN_SEND && n < 16)
             at[n++] = now - start;
         if (action == STUN_TXN_TIMEOUT) {
@@ -45,20 +46,19 @@ static void schedule(void)
     static const uint64_t want[] = {0, 500, 1500, 3500, 7500, 15500, 31500};
     struct stun_txn t;
     uint64_t at[16], end;
-    stun_txn_start(&t, txid, false, 0, 1000);
+    stun_txn_start(&t, STUN_RTO_MS, false, 1000);
     CHECK_INT(run(&t, 1000, at, &end), 7);
     for (size_t i = 0; i < 7; i++)
         CHECK_INT(at[i], want[i]);
     CHECK_INT(end, 39500);
-    CHECK(!stun_txn_active(&t));
-    CHECK_INT(stun_txn_poll(&t, UINT64_MAX), STUN_TXN_WAIT);
+    CHECK_INT(stun_txn_step(&t, UINT64_MAX), STUN_TXN_TIMEOUT); /* and stays so */
 }
 
 static void schedule_quick(void)
 {
     struct stun_txn t;
     uint64_t at[16], end;
-    stun_txn_start(&t, txid, false, 50, 7);
+    stun_txn_start(&t, 50, false, 7);
     CHECK_INT(run(&t, 7, at, &end), 7);
     CHECK_INT(at[6], 3150);
     CHECK_INT(end, 3950);
@@ -68,7 +68,7 @@ static void schedule_reliable(void)
 {
     struct stun_txn t;
     uint64_t at[16], end;
-    stun_txn_start(&t, txid, true, 0, 0);
+    stun_txn_start(&t, STUN_RTO_MS, true, 0);
     CHECK_INT(run(&t, 0, at, &end), 1);
     CHECK_INT(at[0], 0);
     CHECK_INT(end, 39500);
@@ -78,31 +78,34 @@ static void schedule_reliable(void)
 static void schedule_late(void)
 {
     struct stun_txn t;
-    stun_txn_start(&t, txid, false, 0, 0);
-    CHECK_INT(stun_txn_poll(&t, 0), STUN_TXN_SEND);
+    stun_txn_start(&t, STUN_RTO_MS, false, 0);
+    CHECK_INT(stun_txn_step(&t, 0), STUN_TXN_SEND);
     CHECK_INT(t.due_ms, 500);
-    CHECK_INT(stun_txn_poll(&t, 20000), STUN_TXN_SEND);
-    CHECK_INT(stun_txn_poll(&t, 20000), STUN_TXN_WAIT);
+    CHECK_INT(stun_txn_step(&t, 20000), STUN_TXN_SEND);
+    CHECK_INT(stun_txn_step(&t, 20000), STUN_TXN_WAIT);
     CHECK_INT(t.due_ms, 21000);
 }
 
 static void match(void)
 {
-    static const uint8_t other[STUN_TXID_LEN] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13};
-    uint8_t b[64];
+    uint8_t b[64], other[STUN_TXID_LEN];
     struct stun_out o;
     struct stun_msg m;
-    struct stun_txn t;
+    struct stun_txn t, t2;
+    stun_txn_start(&t, STUN_RTO_MS, false, 0);
+    stun_txn_start(&t2, STUN_RTO_MS, false, 0);
+    CHECK(memcmp(t.txid, t2.txid, STUN_TXID_LEN) != 0);
     for (int class = 0; class < 4; class++) {
-        stun_txn_start(&t, txid, false, 0, 0);
-        stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, other);
+        for (int byte = 0; byte < STUN_TXID_LEN; byte++) {
+            memcpy(other, t.txid, sizeof(other));
+            other[byte] ^= 1;
+            stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, other);
+            CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
+            CHECK(!stun_txn_matches(&t, &m));
+        }
+        stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, t.txid);
         CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
-        CHECK(!stun_txn_match(&t, &m));
-        stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, txid);
-        CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
-        CHECK_INT(stun_txn_match(&t, &m), class >= STUN_SUCCESS);
-        CHECK_INT(stun_txn_active(&t), class < STUN_SUCCESS);
-        CHECK(class < STUN_SUCCESS || !stun_txn_match(&t, &m)); /* a second answer is nobody's */
+        CHECK_INT(stun_txn_matches(&t, &m), class >= STUN_SUCCESS);
     }
 }
 
@@ -118,15 +121,17 @@ static void begin(struct answer *a, enum stun_class class, uint16_t method)
     stun_begin(&a->o, a->buf, sizeof(a->buf), class, method, txid);
 }
 
-static enum turn_result deliver(struct turn_client *c, struct answer *a)
+static struct turn_answer got; /* what the last one said */
+
+static enum turn_outcome deliver(struct turn_client *c, struct answer *a)
 {
     struct stun_msg m;
     if (stun_decode(&m, a->buf, (size_t)stun_end(&a->o)))
-        return (enum turn_result)99;
-    return turn_client_answer(c, &m);
+        return (enum turn_outcome)99;
+    return turn_read(c, &m, &got);
 }
 
-static enum turn_result challenge(struct turn_client *c, int code, const char *realm, const char *nonce, const uint8_t *list, size_t n)
+static enum turn_outcome challenge(struct turn_client *c, int code, const char *realm, const char *nonce, const uint8_t *list, size_t n)
 {
     struct answer a;
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
@@ -157,7 +162,8 @@ static bool text_is(const struct stun_msg *m, uint16_t type, const char *want)
 static struct turn_client client(unsigned flags)
 {
     struct turn_client c;
-    turn_client_init(&c, mac, "user", "pass", flags);
+    turn_client_init(&c, "user", "pass", mac);
+    c.flags = flags;
     return c;
 }
 
@@ -167,8 +173,8 @@ static void first_request(void)
 {
     uint8_t b[256], octet;
     struct stun_msg m;
-    struct turn_client c = client(TURN_CLIENT_SHA256);
-    int n = turn_client_allocate(&c, b, sizeof(b), txid, &(struct turn_allocate){0});
+    struct turn_client c = client(0);
+    int n = turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &(struct turn_params){0});
     CHECK_INT(stun_decode(&m, b, (size_t)n), 0);
     CHECK_INT(m.method, STUN_ALLOCATE);
     CHECK_INT(m.class, STUN_REQUEST);
@@ -181,10 +187,10 @@ static void implicit_md5(void)
 {
     uint8_t b[256], key[STUN_MD5_KEY_LEN];
     struct stun_msg m;
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     CHECK_INT(challenge(&c, 401, "realm", both_features, sha256_first, 8), TURN_RETRY);
-    CHECK_INT(c.error, 401);
-    int n = turn_client_allocate(&c, b, sizeof(b), txid, &(struct turn_allocate){0});
+    CHECK_INT(got.code, 401);
+    int n = turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &(struct turn_params){0});
     CHECK_INT(stun_decode(&m, b, (size_t)n), 0);
     CHECK(text_is(&m, STUN_ATTR_USERNAME, "user") && text_is(&m, STUN_ATTR_REALM, "realm"));
     CHECK(text_is(&m, STUN_ATTR_NONCE, both_features));
@@ -198,9 +204,9 @@ static void explicit_sha256(void)
 {
     uint8_t b[256], key[STUN_SHA256_KEY_LEN];
     struct stun_msg m;
-    struct turn_client c = client(TURN_CLIENT_SHA256);
+    struct turn_client c = client(0);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
-    int n = turn_client_refresh(&c, b, sizeof(b), txid, 0, ADDR_NONE);
+    int n = turn_request(&c, b, sizeof(b), STUN_REFRESH, txid, &to_end);
     CHECK_INT(stun_decode(&m, b, (size_t)n), 0);
     const struct stun_attr *list = stun_find(&m, STUN_ATTR_PASSWORD_ALGORITHMS);
     const struct stun_attr *chosen = stun_find(&m, STUN_ATTR_PASSWORD_ALGORITHM);
@@ -217,9 +223,9 @@ static void explicit_md5(void)
 {
     uint8_t b[256], key[STUN_MD5_KEY_LEN];
     struct stun_msg m;
-    struct turn_client c = client(TURN_CLIENT_SHA256);
+    struct turn_client c = client(0);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, md5_first, 8), TURN_RETRY);
-    int n = turn_client_refresh(&c, b, sizeof(b), txid, 0, ADDR_NONE);
+    int n = turn_request(&c, b, sizeof(b), STUN_REFRESH, txid, &to_end);
     CHECK_INT(stun_decode(&m, b, (size_t)n), 0);
     CHECK_INT(stun_key_md5("user", "realm", "pass", key), 0);
     CHECK_INT(stun_check_sha256(mac, &m, key, sizeof(key)), 0);
@@ -228,10 +234,10 @@ static void explicit_md5(void)
 static void unknown_algorithms(void)
 {
     static const uint8_t padded[] = {0, 9, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0, 2, 0, 0}, none[] = {0, 9, 0, 0}, cut[] = {0, 9, 0, 9, 0, 2, 0, 0};
-    struct turn_client c = client(TURN_CLIENT_SHA256);
-    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, none, sizeof(none)), TURN_IGNORE);
-    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, cut, sizeof(cut)), TURN_IGNORE);
-    CHECK_INT(c.key_len, 0);
+    struct turn_client c = client(0);
+    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, none, sizeof(none)), TURN_BOGUS);
+    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, cut, sizeof(cut)), TURN_BOGUS);
+    CHECK(!c.challenged);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, padded, sizeof(padded)), TURN_RETRY);
     CHECK_INT(c.algorithm, STUN_ALG_SHA256);
 }
@@ -239,13 +245,12 @@ static void unknown_algorithms(void)
 /* Somebody between took the list out, but cannot alter the nonce. */
 static void bid_down(void)
 {
-    struct turn_client c = client(TURN_CLIENT_SHA256);
-    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, NULL, 0), TURN_IGNORE);
-    CHECK_INT(c.key_len, 0);
-    CHECK_INT(c.error, 0);
+    struct turn_client c = client(0);
+    CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, NULL, 0), TURN_BOGUS);
+    CHECK(!c.challenged);
     CHECK_INT(challenge(&c, 401, "realm", "obMatJos2AAAA0123", sha256_first, 8), TURN_RETRY);
     CHECK_INT(c.algorithm, 0);
-    struct turn_client old = client(TURN_CLIENT_SHA256);
+    struct turn_client old = client(0);
     CHECK_INT(challenge(&old, 401, "realm", "a nonce without cookie", NULL, 0), TURN_RETRY);
     CHECK_INT(old.algorithm, 0);
 }
@@ -255,9 +260,9 @@ static void userhash(void)
     for (int i = 0; i < 2; i++) {
         uint8_t b[256], hash[STUN_USERHASH_LEN];
         struct stun_msg m;
-        struct turn_client c = client(TURN_CLIENT_SHA256 | TURN_CLIENT_USERHASH);
+        struct turn_client c = client(TURN_CLIENT_USERHASH);
         CHECK_INT(challenge(&c, 401, "realm", i ? both_features : algorithms_feature, sha256_first, 8), TURN_RETRY);
-        int n = turn_client_refresh(&c, b, sizeof(b), txid, 0, ADDR_NONE);
+        int n = turn_request(&c, b, sizeof(b), STUN_REFRESH, txid, &to_end);
         CHECK_INT(stun_decode(&m, b, (size_t)n), 0);
         const struct stun_attr *a = stun_find(&m, STUN_ATTR_USERHASH);
         CHECK_INT(a != NULL, i);
@@ -270,37 +275,45 @@ static void userhash(void)
 static void bad_challenges(void)
 {
     char long_text[STUN_REALM_MAX + 2];
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     memset(long_text, 'x', sizeof(long_text));
     long_text[sizeof(long_text) - 1] = 0;
-    CHECK_INT(challenge(&c, 401, NULL, "nonce", NULL, 0), TURN_IGNORE);
-    CHECK_INT(challenge(&c, 401, "realm", NULL, NULL, 0), TURN_IGNORE);
-    CHECK_INT(challenge(&c, 401, long_text, "nonce", NULL, 0), TURN_IGNORE);
-    CHECK_INT(challenge(&c, 401, "realm", long_text, NULL, 0), TURN_IGNORE);
-    CHECK_INT(c.key_len, 0);
+    CHECK_INT(challenge(&c, 401, NULL, "nonce", NULL, 0), TURN_BOGUS);
+    CHECK_INT(challenge(&c, 401, "realm", NULL, NULL, 0), TURN_BOGUS);
+    CHECK_INT(challenge(&c, 401, long_text, "nonce", NULL, 0), TURN_BOGUS);
+    CHECK_INT(challenge(&c, 401, "realm", long_text, NULL, 0), TURN_BOGUS);
+    struct answer a;
+    begin(&a, STUN_ERROR, STUN_ALLOCATE);
+    stun_put_error(&a.o, 401);
+    stun_put(&a.o, STUN_ATTR_REALM, "re\0lm", 5); /* the key would be of another realm than the answer names */
+    stun_put(&a.o, STUN_ATTR_NONCE, "nonce", 5);
+    CHECK_INT(deliver(&c, &a), TURN_BOGUS);
+    CHECK(!c.challenged);
 }
 
 static void wrong_password(void)
 {
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     CHECK_INT(challenge(&c, 401, "realm", "one", NULL, 0), TURN_RETRY);
-    CHECK_INT(challenge(&c, 401, "realm", "two", NULL, 0), TURN_ERROR);
-    CHECK_INT(c.error, 401);
+    CHECK_INT(challenge(&c, 401, "realm", "two", NULL, 0), TURN_FAILED);
+    CHECK_INT(got.code, 401);
     CHECK_INT(challenge(&c, 401, "another realm", "two", NULL, 0), TURN_RETRY);
     CHECK_STR(c.realm, "another realm");
+    CHECK_INT(challenge(&c, 401, "another place", "two", NULL, 0), TURN_RETRY);
+    CHECK_STR(c.realm, "another place");
 }
 
 static void stale_nonce(void)
 {
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     CHECK_INT(challenge(&c, 401, "realm", "one", NULL, 0), TURN_RETRY);
     CHECK_INT(challenge(&c, 438, "realm", "two", NULL, 0), TURN_RETRY);
     CHECK_INT(c.nonce_len, 3);
     CHECK_MEM(c.nonce, "two", 3);
     CHECK_INT(challenge(&c, 438, NULL, "three", NULL, 0), TURN_RETRY);
     CHECK_STR(c.realm, "realm");
-    CHECK_INT(challenge(&c, 438, "realm", "four", NULL, 0), TURN_ERROR); /* no loop without an end */
-    CHECK_INT(c.error, 438);
+    CHECK_INT(challenge(&c, 438, "realm", "four", NULL, 0), TURN_FAILED); /* no loop without an end */
+    CHECK_INT(got.code, 438);
 }
 
 /* ---- answers ---- */
@@ -308,7 +321,7 @@ static void stale_nonce(void)
 static void success(void)
 {
     struct answer a;
-    struct turn_client c = client(TURN_CLIENT_SHA256);
+    struct turn_client c = client(0);
     struct addr v4 = addr_of("192.0.2.1:50000"), v6 = addr_of("[2001:db8::1]:50001"), mapped = addr_of("198.51.100.1:7");
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
     begin(&a, STUN_SUCCESS, STUN_ALLOCATE);
@@ -319,31 +332,29 @@ static void success(void)
     stun_put(&a.o, STUN_ATTR_RESERVATION_TOKEN, "12345678", 8);
     sign(&a, &c);
     CHECK_INT(deliver(&c, &a), TURN_SUCCESS);
-    CHECK_INT(c.error, 0);
-    CHECK_INT(c.nrelayed, 2);
-    CHECK(addr_equal(&c.relayed[0], &v4) && addr_equal(&c.relayed[1], &v6) && addr_equal(&c.mapped, &mapped));
-    CHECK_INT(c.lifetime_s, 777);
-    CHECK(c.has_token);
-    CHECK_MEM(c.token, "12345678", 8);
+    CHECK_INT(got.code, 0);
+    CHECK(addr_equal(&got.relayed[0], &v4) && addr_equal(&got.relayed[1], &v6) && addr_equal(&got.mapped, &mapped));
+    CHECK_INT(got.lifetime_s, 777);
+    CHECK(got.has_token);
+    CHECK_MEM(got.token, "12345678", 8);
     begin(&a, STUN_SUCCESS, STUN_REFRESH);
     stun_put_u32(&a.o, STUN_ATTR_LIFETIME, 600);
     sign(&a, &c);
     CHECK_INT(deliver(&c, &a), TURN_SUCCESS);
-    CHECK_INT(c.lifetime_s, 600);
-    CHECK_INT(c.nrelayed, 2);
+    CHECK_INT(got.lifetime_s, 600);
+    CHECK(!got.relayed[0].family && !got.relayed[1].family && !got.has_token);
     begin(&a, STUN_SUCCESS, STUN_ALLOCATE);
     stun_put_xor_addr(&a.o, STUN_ATTR_XOR_RELAYED_ADDRESS, &v6);
     sign(&a, &c);
     CHECK_INT(deliver(&c, &a), TURN_SUCCESS);
-    CHECK_INT(c.nrelayed, 1);
-    CHECK(addr_equal(&c.relayed[0], &v6) && !c.has_token);
+    CHECK(!got.relayed[0].family && addr_equal(&got.relayed[1], &v6));
 }
 
 static void forged(void)
 {
     for (int i = 0; i < 3; i++) {
         struct answer a;
-        struct turn_client c = client(TURN_CLIENT_SHA256), other = client(TURN_CLIENT_SHA256);
+        struct turn_client c = client(0), other = client(0);
         other.password = "other";
         CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
         CHECK_INT(challenge(&other, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
@@ -353,46 +364,46 @@ static void forged(void)
             sign(&a, &other);
         if (i == 2)
             stun_put_sha1(&a.o, mac, c.key, c.key_len); /* the weaker one is not enough */
-        CHECK_INT(deliver(&c, &a), TURN_IGNORE);
-        CHECK_INT(c.lifetime_s, 0);
+        CHECK_INT(deliver(&c, &a), TURN_BOGUS);
+        CHECK_INT(got.lifetime_s, 0);
         begin(&a, STUN_ERROR, STUN_REFRESH);
         stun_put_error(&a.o, 437);
         sign(&a, &other);
-        CHECK_INT(deliver(&c, &a), TURN_IGNORE);
+        CHECK_INT(deliver(&c, &a), TURN_BOGUS);
     }
 }
 
 static void errors(void)
 {
     struct answer a;
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     CHECK_INT(challenge(&c, 401, "realm", "nonce", NULL, 0), TURN_RETRY);
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
     stun_put_error(&a.o, 486);
     sign(&a, &c);
-    CHECK_INT(deliver(&c, &a), TURN_ERROR);
-    CHECK_INT(c.error, 486);
+    CHECK_INT(deliver(&c, &a), TURN_FAILED);
+    CHECK_INT(got.code, 486);
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
     stun_put_error(&a.o, 400); /* refused before the server knew who asks: unsigned */
-    CHECK_INT(deliver(&c, &a), TURN_ERROR);
-    CHECK_INT(c.error, 400);
+    CHECK_INT(deliver(&c, &a), TURN_FAILED);
+    CHECK_INT(got.code, 400);
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
-    CHECK_INT(deliver(&c, &a), TURN_IGNORE);
+    CHECK_INT(deliver(&c, &a), TURN_BOGUS);
 }
 
 static void alternate(void)
 {
     struct answer a;
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     struct addr other = addr_of("192.0.2.9:3478");
     CHECK_INT(challenge(&c, 401, "realm", "nonce", NULL, 0), TURN_RETRY);
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
     stun_put_error(&a.o, 300);
     stun_put_addr(&a.o, STUN_ATTR_ALTERNATE_SERVER, &other);
     sign(&a, &c);
-    CHECK_INT(deliver(&c, &a), TURN_ERROR);
-    CHECK_INT(c.error, 300);
-    CHECK(addr_equal(&c.alternate, &other));
+    CHECK_INT(deliver(&c, &a), TURN_FAILED);
+    CHECK_INT(got.code, 300);
+    CHECK(addr_equal(&got.alternate, &other));
 }
 
 static void binding(void)
@@ -400,16 +411,16 @@ static void binding(void)
     uint8_t b[64];
     struct answer a;
     struct stun_msg m;
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     struct addr mapped = addr_of("198.51.100.1:7");
     CHECK_INT(challenge(&c, 401, "realm", "nonce", NULL, 0), TURN_RETRY);
-    CHECK_INT(stun_decode(&m, b, (size_t)turn_client_binding(b, sizeof(b), txid)), 0);
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_BINDING, txid, &(struct turn_params){0})), 0);
     CHECK_INT(m.method, STUN_BINDING);
     CHECK_INT(m.nattrs, 0);
     begin(&a, STUN_SUCCESS, STUN_BINDING);
     stun_put_xor_addr(&a.o, STUN_ATTR_XOR_MAPPED_ADDRESS, &mapped);
     CHECK_INT(deliver(&c, &a), TURN_SUCCESS); /* nobody signs it */
-    CHECK(addr_equal(&c.mapped, &mapped));
+    CHECK(addr_equal(&got.mapped, &mapped));
 }
 
 /* ---- requests ---- */
@@ -419,10 +430,10 @@ static void allocate_options(void)
     uint8_t b[512], octet;
     uint32_t lifetime;
     struct stun_msg m;
-    struct turn_client c = client(0);
-    struct turn_allocate all = {.transport = 6, .has_lifetime = true, .lifetime_s = 0, .family = ADDR_V6, .additional = ADDR_V4,
-                                .even_port = true, .reserve = true, .dont_fragment = true, .token = (const uint8_t *)"87654321"};
-    CHECK_INT(stun_decode(&m, b, (size_t)turn_client_allocate(&c, b, sizeof(b), txid, &all)), 0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
+    struct turn_params all = {.transport = 6, .with_lifetime = true, .lifetime_s = 0, .family = ADDR_V6, .additional_family = ADDR_V4,
+                              .even_port = true, .reserve_next = true, .dont_fragment = true, .token = (const uint8_t *)"87654321"};
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &all)), 0);
     CHECK_INT(m.nattrs, 7);
     CHECK_INT(stun_get_u8(&m, STUN_ATTR_REQUESTED_TRANSPORT, 4, &octet), 0);
     CHECK_INT(octet, 6);
@@ -436,8 +447,8 @@ static void allocate_options(void)
     CHECK_INT(octet, 0x80);
     CHECK_INT(stun_find(&m, STUN_ATTR_DONT_FRAGMENT)->len, 0);
     CHECK(text_is(&m, STUN_ATTR_RESERVATION_TOKEN, "87654321"));
-    all.reserve = false;
-    CHECK_INT(stun_decode(&m, b, (size_t)turn_client_allocate(&c, b, sizeof(b), txid, &all)), 0);
+    all.reserve_next = false;
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &all)), 0);
     CHECK_INT(stun_get_u8(&m, STUN_ATTR_EVEN_PORT, 1, &octet), 0);
     CHECK_INT(octet, 0);
 }
@@ -449,69 +460,80 @@ static void peers(void)
     size_t at = 0;
     struct stun_msg m;
     struct stun_attr a;
-    struct turn_client c = client(0);
-    struct addr p[2] = {addr_of("192.0.2.1:9"), addr_of("192.0.2.2:9")}, got;
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
+    struct addr p[2] = {addr_of("192.0.2.1:9"), addr_of("192.0.2.2:9")}, a2;
+    struct turn_params both = {.peers = p, .npeers = 2}, bind = {.peers = p + 1, .npeers = 1, .channel = 0x4001};
     CHECK_INT(challenge(&c, 401, "realm", "nonce", NULL, 0), TURN_RETRY);
-    CHECK_INT(stun_decode(&m, b, (size_t)turn_client_permission(&c, b, sizeof(b), txid, p, 2)), 0);
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_CREATE_PERMISSION, txid, &both)), 0);
     CHECK_INT(m.method, STUN_CREATE_PERMISSION);
     for (size_t i = 0; i < 2; i++) {
         CHECK(stun_next(&m, STUN_ATTR_XOR_PEER_ADDRESS, &at, &a));
-        CHECK_INT(stun_attr_xor_addr(&m, &a, &got), 0);
-        CHECK(addr_equal(&got, &p[i]));
+        CHECK_INT(stun_attr_xor_addr(&m, &a, &a2), 0);
+        CHECK(addr_equal(&a2, &p[i]));
     }
     CHECK_INT(stun_check_sha1(mac, &m, c.key, c.key_len), 0);
-    CHECK_INT(stun_decode(&m, b, (size_t)turn_client_channel_bind(&c, b, sizeof(b), txid, 0x4001, &p[1])), 0);
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_CHANNEL_BIND, txid, &bind)), 0);
     CHECK_INT(m.method, STUN_CHANNEL_BIND);
     CHECK_INT(stun_get_channel(&m, &number), 0);
     CHECK_INT(number, 0x4001);
-    CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_PEER_ADDRESS, &got), 0);
-    CHECK(addr_equal(&got, &p[1]));
+    CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_PEER_ADDRESS, &a2), 0);
+    CHECK(addr_equal(&a2, &p[1]));
     CHECK_INT(stun_check_sha1(mac, &m, c.key, c.key_len), 0);
 }
 
-static void send_and_data(void)
+static void send_indication(void)
 {
     uint8_t b[512];
-    const uint8_t *data;
-    size_t len;
     struct stun_msg m;
-    struct answer a;
-    struct addr peer = addr_of("192.0.2.1:9"), got;
-    for (int df = 0; df < 2; df++) {
-        CHECK_INT(stun_decode(&m, b, (size_t)turn_client_send(b, sizeof(b), txid, &peer, "hello", 5, df)), 0);
-        CHECK_INT(m.method, STUN_SEND);
-        CHECK_INT(m.class, STUN_INDICATION);
-        CHECK_INT(stun_find(&m, STUN_ATTR_DONT_FRAGMENT) != NULL, df);
-        CHECK(text_is(&m, STUN_ATTR_DATA, "hello"));
-        CHECK_INT(turn_client_data(&m, &got, &data, &len), ERR_NOENT); /* Send is not Data */
+    struct addr peer = addr_of("192.0.2.1:9"), a;
+    CHECK_INT(stun_decode(&m, b, (size_t)turn_send_indication(b, sizeof(b), txid, &peer, "hello", 5)), 0);
+    CHECK_INT(m.method, STUN_SEND);
+    CHECK_INT(m.class, STUN_INDICATION);
+    CHECK_INT(m.nattrs, 2);
+    CHECK(text_is(&m, STUN_ATTR_DATA, "hello"));
+    CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_PEER_ADDRESS, &a), 0);
+    CHECK(addr_equal(&a, &peer));
+    CHECK_INT(turn_send_indication(b, 20, txid, &peer, "hello", 5), ERR_NOSPC);
+}
+
+/* A load generator measures the whole way of a new client again and again. */
+static void challenged_anew(void)
+{
+    uint8_t b[256];
+    struct stun_msg m;
+    struct turn_client c = client(0);
+    for (int i = 0; i < 5; i++) {
+        struct answer a;
+        CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
+        begin(&a, STUN_SUCCESS, STUN_ALLOCATE);
+        sign(&a, &c);
+        CHECK_INT(deliver(&c, &a), TURN_SUCCESS);
+        c.challenged = false;
+        CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &(struct turn_params){0})), 0);
+        CHECK_INT(m.nattrs, 1);
+        begin(&a, STUN_SUCCESS, STUN_ALLOCATE); /* nobody may answer an unsigned request with success */
+        sign(&a, &c);
+        CHECK_INT(deliver(&c, &a), TURN_BOGUS);
     }
-    for (int i = 0; i < 3; i++) {
-        begin(&a, STUN_INDICATION, STUN_DATA);
-        if (i != 1)
-            stun_put_xor_addr(&a.o, STUN_ATTR_XOR_PEER_ADDRESS, &peer);
-        if (i != 2)
-            stun_put(&a.o, STUN_ATTR_DATA, "abc", 3);
-        CHECK_INT(stun_decode(&m, a.buf, (size_t)stun_end(&a.o)), 0);
-        CHECK_INT(turn_client_data(&m, &got, &data, &len), i == 0 ? 0 : i == 1 ? ERR_MALFORMED : ERR_NOENT);
-        CHECK(i || (len == 3 && memcmp(data, "abc", 3) == 0 && addr_equal(&got, &peer)));
-    }
+    struct turn_client nobody = {.mac = mac};
+    CHECK_INT(challenge(&nobody, 401, "realm", "nonce", NULL, 0), TURN_FAILED);
 }
 
 static void no_room(void)
 {
     uint8_t b[512];
-    struct turn_client c = client(TURN_CLIENT_SHA256);
+    struct turn_client c = client(0);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, sha256_first, 8), TURN_RETRY);
-    int n = turn_client_refresh(&c, b, sizeof(b), txid, 0, ADDR_NONE);
+    int n = turn_request(&c, b, sizeof(b), STUN_REFRESH, txid, &to_end);
     CHECK(n > 0);
     for (int cap = 0; cap < n; cap++)
-        CHECK_INT(turn_client_refresh(&c, b, (size_t)cap, txid, 0, ADDR_NONE), ERR_NOSPC);
+        CHECK_INT(turn_request(&c, b, (size_t)cap, STUN_REFRESH, txid, &to_end), ERR_NOSPC);
 }
 
 static void wiped(void)
 {
     static const uint8_t zeros[STUN_KEY_MAX];
-    struct turn_client c = client(0);
+    struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
     CHECK_INT(challenge(&c, 401, "realm", "nonce", NULL, 0), TURN_RETRY);
     turn_client_deinit(&c);
     CHECK_MEM(c.key, zeros, sizeof(zeros));
@@ -523,7 +545,7 @@ static const struct tap_test tests[] = {
     {"a shorter RTO shortens all", schedule_quick},
     {"reliable transports send once", schedule_reliable},
     {"a late call makes no burst", schedule_late},
-    {"an answer is matched once, by its transaction id", match},
+    {"an answer is matched by its transaction id", match},
     {"the first Allocate is plain", first_request},
     {"401, and implicit MD5", implicit_md5},
     {"401, and SHA-256 when it is offered first", explicit_sha256},
@@ -541,7 +563,8 @@ static const struct tap_test tests[] = {
     {"Binding", binding},
     {"the options of Allocate", allocate_options},
     {"CreatePermission and ChannelBind", peers},
-    {"Send and Data", send_and_data},
+    {"the Send indication", send_indication},
+    {"a client that is new again", challenged_anew},
     {"a buffer that is too small", no_room},
     {"the key is wiped", wiped},
 };

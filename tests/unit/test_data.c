@@ -214,6 +214,28 @@ static void c60(void)
     DOWN();
 }
 
+/* Each Data indication is a transaction of its own, that nobody can foresee. */
+static void transaction_ids(void)
+{
+    uint8_t ids[8][STUN_TXID_LEN];
+
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_permit(&alice, PEER), 0);
+    for (int i = 0; i < 8; i++) {
+        struct fake_sent *s;
+
+        fake_from_peer(&net, &alice.relayed[0], PEER, "x", 1, 0);
+        s = fake_take_client(&net, &alice.path);
+        CHECK(s && s->len > STUN_HEADER_LEN);
+        memcpy(ids[i], s->data + 8, STUN_TXID_LEN);
+        for (int j = 0; j < i; j++)
+            for (int word = 0; word < 3; word++)
+                CHECK(memcmp(ids[i] + 4 * word, ids[j] + 4 * word, 4) != 0);
+    }
+    DOWN();
+}
+
 static void c61(void)
 {
     UP(.relays = {"9.9.9.9", "2a09::9"});
@@ -248,8 +270,9 @@ static void c64(void)
     static const struct {
         uint16_t number;
         bool wide, strict;
-    } CASES[] = {{0, 0, 0},           {0x3fff, 0, 0},      {0x4000, true, true},  {0x4fff, true, true}, {0x5000, true, false},
-                 {0x7fff, true, false}, {0x8000, 0, 0},      {0xffff, 0, 0}};
+    } CASES[] = {
+        {0, 0, 0},      {0x3fff, 0, 0}, {0x4000, true, true}, {0x4fff, true, true}, {0x5000, true, false}, {0x7fff, true, false},
+        {0x8000, 0, 0}, {0xffff, 0, 0}};
 
     for (int strict = 0; strict < 2; strict++) {
         UP(.settings = {.strict_channel_range = strict});
@@ -318,7 +341,7 @@ static void c65_lifetime(void)
     fake_clock(&net, 1);
     CHECK(!channel_out(&alice, 0x4000, PEER));
     CHECK_INT(client_permit(&alice, PEER), 0);
-    CHECK(comes_in(&alice, PEER)); /* as a Data indication */
+    CHECK(comes_in(&alice, PEER));                   /* as a Data indication */
     CHECK_INT(client_bind(&alice, 0x4001, PEER), 0); /* number and peer are free for others again */
     CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.9:9"), 0);
     CHECK(channel_out(&alice, 0x4000, "5.6.7.9:9"));
@@ -463,12 +486,19 @@ static void c68(void)
     UP(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
-    client_raw(&alice, "\x40\x00\x00\x05" "12345\xff\xff\xff", 12, 0); /* padding on UDP is accepted, and not relayed */
+    client_raw(&alice,
+               "\x40\x00\x00\x05"
+               "12345\xff\xff\xff",
+               12, 0); /* padding on UDP is accepted, and not relayed */
     CHECK(client_sent(&alice, PEER, "12345", 5));
     client_init(&alice, &net, 0, "11.1.1.1:4001", TRANSPORT_TCP);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
-    CHECK_INT(client_raw(&alice, "\x40\x00\x00\x05" "12345\xff\xff\xff", 12, 0), 0);
+    CHECK_INT(client_raw(&alice,
+                         "\x40\x00\x00\x05"
+                         "12345\xff\xff\xff",
+                         12, 0),
+              0);
     CHECK(client_sent(&alice, PEER, "12345", 5));
     DOWN();
 }
@@ -528,6 +558,7 @@ static const struct tap_test TESTS[] = {
     {"C58 a permission is by IP and lives 300 s to the millisecond", c58},
     {"C59 a peer without permission is dropped", c59},
     {"C60 Send needs peer, data and permission; empty data is legal", c60},
+    {"transaction ids of Data indications differ", transaction_ids},
     {"C61 a bound channel is used towards the client", c61},
     {"C63 empty ChannelData is an empty datagram", c63},
     {"C64 channel numbers, in the wide and in the strict range", c64},

@@ -27,8 +27,9 @@ static int make(const struct policy_config *c, const char **bad)
 
 static int with(const char *allowed, const char *denied)
 {
-    return make(&(struct policy_config){.allowed = &allowed, .nallowed = allowed != NULL, .denied = &denied, .ndenied = denied != NULL},
-                NULL);
+    return make(
+        &(struct policy_config){.allowed = &allowed, .nallowed = allowed != NULL, .denied = &denied, .ndenied = denied != NULL},
+        NULL);
 }
 
 static bool flow(const char *peer)
@@ -150,7 +151,8 @@ static void embedded(void)
         CHECK_INT(with(KINDS[i].range, "5.6.7.8"), 0);
         CHECK(closed_to(KINDS[i].with_public));
     }
-    CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"127.0.0.1", "::ffff:0:0/96"}, .nallowed = 2}, NULL), 0);
+    CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"127.0.0.1", "::ffff:0:0/96"}, .nallowed = 2}, NULL),
+              0);
     CHECK(open_to("::ffff:127.0.0.1")); /* whoever opens both has opened both */
     CHECK(closed_to("::ffff:127.0.0.2"));
     done();
@@ -278,23 +280,61 @@ static void port_ranges(void)
 static void unreadable(void)
 {
     static const char *const BAD[] = {
-        "",          "x",           "10.0.0.0/33",  "10.0.0.0/",       "10.0.0.0/-1",   "10.0.0.0/8x",      "10.0.0",        "10.0.0.0.0",
-        "10.0.0.9-10.0.0.1",        "10.0.0.1-fd00::1", "10.0.0.1-",   "-10.0.0.1",     "fd00::/129",       "fd00:::",       "[fd00::1",
-        "fd00::1]",  "[fd00::1]:",  "10.0.0.1:",    "10.0.0.1:65536",  "10.0.0.1:9-8",  "10.0.0.1:8-",      "10.0.0.1:-8",   "10.0.0.1:8/",
-        "10.0.0.1:8/sctp",          "10.0.0.1/udp", "10.0.0.1:8/udp ", " 10.0.0.1",     "10.0.0.1 ",        "host.example",  "10.0.0.1:http",
-        "[fd00::1]x:5",             "10.0.0.1:8:9", "10.0.0.1/8-10.0.0.2",              "10.0.0.1:99999999999999999999", "%s%n", "::ffff:1.2.3.4.5",
-        "10.0.0.1/99999999999999999999",            "fd00::1-[fd00::2]:5",
-        "1234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890"
-        "1234567890123456789012345678901234567890123456789012345678901234567890",
+        "",
+        "x",
+        "10.0.0.0/33",
+        "10.0.0.0/",
+        "10.0.0.0/-1",
+        "10.0.0.0/8x",
+        "10.0.0",
+        "10.0.0.0.0",
+        "10.0.0.9-10.0.0.1",
+        "10.0.0.1-fd00::1",
+        "10.0.0.1-",
+        "-10.0.0.1",
+        "fd00::/129",
+        "fd00:::",
+        "[fd00::1",
+        "fd00::1]",
+        "[fd00::1]:",
+        "10.0.0.1:",
+        "10.0.0.1:65536",
+        "10.0.0.1:9-8",
+        "10.0.0.1:8-",
+        "10.0.0.1:-8",
+        "10.0.0.1:8/",
+        "10.0.0.1:8/sctp",
+        "10.0.0.1/udp",
+        "10.0.0.1:8/udp ",
+        " 10.0.0.1",
+        "10.0.0.1 ",
+        "host.example",
+        "10.0.0.1:http",
+        "[fd00::1]x:5",
+        "10.0.0.1:8:9",
+        "10.0.0.1/8-10.0.0.2",
+        "10.0.0.1:99999999999999999999",
+        "%s%n",
+        "::ffff:1.2.3.4.5",
+        "10.0.0.1/99999999999999999999",
+        "fd00::1-[fd00::2]:5",
     };
 
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         const char *bad = NULL;
 
-        CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"10.0.0.1", BAD[i]}, .nallowed = 2}, &bad), ERR_CONFIG);
+        CHECK_INT(make(&(struct policy_config){.allowed = (const char *const[]){"10.0.0.1", BAD[i]}, .nallowed = 2}, &bad),
+                  ERR_CONFIG);
         CHECK(bad && strcmp(bad, BAD[i]) == 0);
         CHECK(!policy);
         CHECK_INT(with(NULL, BAD[i]), ERR_CONFIG);
+    }
+    for (size_t len = 100; len < 300; len++) { /* longer than any address: a digit is no end */
+        char text[301];
+
+        memset(text, '1', len);
+        text[len] = '\0';
+        CHECK_INT(with(text, NULL), ERR_CONFIG);
     }
     done();
 }
@@ -409,9 +449,10 @@ static bool up(const struct policy_config *c)
 
 static void s1(void)
 {
-    static const char *const NEVER[] = {"0.0.0.0:9",  "[::]:9",          "[::1]:9",          "127.0.0.1:9",      "127.255.255.254:9",
-                                        "0.0.0.1:9",  "[::127.0.0.1]:9", "[::ffff:0:0]:9",   "[::ffff:7f00:1]:9", "[64:ff9b::7f00:1]:9",
-                                        "9.9.9.9:22", "224.0.0.1:9",     "[ff02::1]:9",      "[2a09::9]:22",      "[2002:7f00:1::]:9"};
+    static const char *const NEVER[] = {
+        "0.0.0.0:9",  "[::]:9",          "[::1]:9",        "127.0.0.1:9",       "127.255.255.254:9",
+        "0.0.0.1:9",  "[::127.0.0.1]:9", "[::ffff:0:0]:9", "[::ffff:7f00:1]:9", "[64:ff9b::7f00:1]:9",
+        "9.9.9.9:22", "224.0.0.1:9",     "[ff02::1]:9",    "[2a09::9]:22",      "[2002:7f00:1::]:9"};
 
     CHECK(up(&(struct policy_config){0}));
     for (size_t i = 0; i < sizeof(NEVER) / sizeof(NEVER[0]); i++) {
@@ -448,6 +489,27 @@ static void by_port(void)
     CHECK_INT(fake_untaken(&net), 0);
     fake_from_peer(&net, &alice.relayed[0], "10.1.2.3:5060", "x", 1, 0);
     CHECK(client_got(&alice, "10.1.2.3:5060", 0, "x", 1));
+    DOWN();
+}
+
+/* A service on this very host that an operator has opened: by the wire, for it is no relayed address. */
+static void on_this_host(void)
+{
+    const char *allowed = "9.9.9.9:5060";
+
+    CHECK(up(&(struct policy_config){.allowed = &allowed, .nallowed = 1}));
+    CHECK_INT(client_permit(&alice, "9.9.9.9"), 0);
+    CHECK_INT(client_bind(&alice, 0x4001, "9.9.9.9:5061"), 403);
+    CHECK_INT(client_bind(&alice, 0x4000, "9.9.9.9:5060"), 0);
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    CHECK(client_sent(&alice, "9.9.9.9:5060", "x", 1));
+    client_say(&alice, "9.9.9.9:5060", "x", 1);
+    CHECK(client_sent(&alice, "9.9.9.9:5060", "x", 1));
+    fake_from_peer(&net, &alice.relayed[0], "9.9.9.9:5060", "x", 1, 0);
+    CHECK(client_got(&alice, "9.9.9.9:5060", 0x4000, "x", 1));
+    client_say(&alice, "9.9.9.9:5061", "x", 1);
+    fake_from_peer(&net, &alice.relayed[0], "9.9.9.9:5061", "x", 1, 0);
+    CHECK_INT(fake_untaken(&net), 0);
     DOWN();
 }
 
@@ -494,6 +556,7 @@ static const struct tap_test TESTS[] = {
     {"what decides is told", explain},
     {"S1 S2 C57 C66 requests and packets to where nobody may send", s1},
     {"C57 C66 a permission is asked by address, a flow by port", by_port},
+    {"a service on this very host that is opened", on_this_host},
     {"F18 a new policy holds from the next packet on", reload},
 };
 

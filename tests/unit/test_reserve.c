@@ -380,6 +380,57 @@ static void c52_quota(void)
     DOWN();
 }
 
+/* Whoever has waited is answered with the key that fitted, by the algorithm of the request. */
+static void c52_signed(void)
+{
+    static const enum client_sign SIGNS[] = {SIGN_SHA1, SIGN_SHA256, SIGN_MD5};
+
+    UP(.workers = 2, .secrets = {"the new one", "the old one"});
+    client_be_rest(&alice, "1800009999:alice", "the old one");
+    client_be_rest(&again, "1800009999:alice", "the old one");
+    for (size_t i = 0; i < sizeof(SIGNS) / sizeof(SIGNS[0]); i++) {
+        again.sign = SIGNS[i];
+        CHECK_INT(even(&alice, true), 0);
+        CHECK_INT(redeem(&again), NO_ANSWER);
+        fake_run(&net);
+        CHECK_INT(client_answer(&again), 0);
+        CHECK_INT(again.signed_with, SIGNS[i] == SIGN_SHA1 ? 1 : 256);
+        CHECK_INT(client_refresh(&again, 0), 0);
+        CHECK_INT(client_refresh(&alice, 0), 0);
+    }
+    CHECK_INT(fake_count(&net, DROP_PARKED_FULL), 0);
+    CHECK_INT(fake_shard(&net, 1)->nparked, 0);
+    DOWN();
+}
+
+/* First for his credentials, then for the port; and the credential may end while he waits. */
+static void c52_async(void)
+{
+    for (int expires = 0; expires < 2; expires++) {
+        UP(.workers = 2, .async = true);
+        alice.user = again.user = "carol";
+        alice.password = again.password = "x";
+        CHECK_INT(even(&alice, true), NO_ANSWER);
+        CHECK(fake_answer(&net, AUTH_OK, "x", 0));
+        CHECK_INT(client_answer(&alice), 0);
+        const struct stun_attr *a = stun_find(&alice.answer, STUN_ATTR_RESERVATION_TOKEN);
+        CHECK(a && a->len == sizeof(token));
+        memcpy(token, a->value, sizeof(token));
+        CHECK_INT(redeem(&again), NO_ANSWER);
+        CHECK(fake_answer(&net, AUTH_OK, "x", FAKE_WALL + 10));
+        CHECK(client_quiet(&again));
+        CHECK_INT(fake_shard(&net, 1)->nparked, 1);
+        fake_clock(&net, expires ? 10000 : 9000);
+        fake_run(&net);
+        CHECK_INT(client_answer(&again), expires ? 401 : 0);
+        CHECK(expires || again.lifetime == 1);
+        CHECK_INT(fake_shard(&net, 1)->nparked, 0);
+        CHECK_INT(ports_in_use(net.ports), expires ? 1 : 2);
+        CHECK(client_quiet(&again));
+    }
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"C36 a retransmission gets the same token", c36_token},
     {"C43 RESERVATION-TOKEN with what it excludes is 400, a bad, foreign or used one 508", c43},
@@ -391,6 +442,8 @@ static const struct tap_test TESTS[] = {
     {"S10 half a pair is given back", s10_pairs},
     {"S21 reservations are bounded", reservations_bounded},
     {"C52 a token is redeemed from another 5-tuple, transport and worker", c52},
+    {"C29 C52 who has waited for a port is answered with his key", c52_signed},
+    {"C50 C52 credentials that wait, and end meanwhile", c52_async},
     {"C52 another worker refuses a token", c52_refused},
     {"C52 what comes while a token is being redeemed waits in order", c52_waiting},
     {"C52 S10 nobody waits for the port any more", c52_gone},

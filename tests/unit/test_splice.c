@@ -37,7 +37,8 @@ static bool up(const struct fake_options *o, enum transport at, enum transport b
 #define DOWN()  CHECK_INT(fake_down(&net), 0)
 
 /* What alice sends to bob arrives, and nothing of it at anybody else's. */
-static bool crosses(struct client *from, uint16_t out, const char *to, struct client *at, uint16_t in, const char *as, const char *data)
+static bool crosses(struct client *from, uint16_t out, const char *to, struct client *at, uint16_t in, const char *as,
+                    const char *data)
 {
     size_t len = strlen(data);
     bool got;
@@ -53,7 +54,8 @@ static bool crosses(struct client *from, uint16_t out, const char *to, struct cl
 
 static bool both_ways(const char *peer_of_alice, const char *peer_of_bob)
 {
-    static const char *const DATA[] = {"", "x", "four", "odd length", "a payload of some length, so that a header in front of it has to move"};
+    static const char *const DATA[] = {"", "x", "four", "odd length",
+                                       "a payload of some length, so that a header in front of it has to move"};
 
     for (size_t i = 0; i < sizeof(DATA) / sizeof(DATA[0]); i++) /* Send to Data */
         if (!crosses(&alice, 0, peer_of_alice, &bob, 0, peer_of_bob, DATA[i]) ||
@@ -83,7 +85,8 @@ static void paths(unsigned workers)
 {
     for (int a = 0; a < 2; a++) {
         for (int b = 0; b < 2; b++) {
-            CHECK(up(&(struct fake_options){.workers = workers}, a ? TRANSPORT_TCP : TRANSPORT_UDP, b ? TRANSPORT_TCP : TRANSPORT_UDP));
+            CHECK(up(&(struct fake_options){.workers = workers}, a ? TRANSPORT_TCP : TRANSPORT_UDP,
+                     b ? TRANSPORT_TCP : TRANSPORT_UDP));
             CHECK(permit_both(to_bob, to_alice));
             CHECK(both_ways(to_bob, to_alice));
             CHECK_INT(fake_count(&net, COUNT_SPLICE_LOCAL), workers == 1 ? 30 : 0);

@@ -1,0 +1,190 @@
+/* F13: the n-th allocation of memory fails, for each n. The request fails, the server lives, and nothing is left behind. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "relay/turn.h"
+#include "tests/unit/client.h"
+#include "tests/unit/tap.h"
+
+/* The linker puts these in front of the C library's (--wrap in Makefile.am). */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+char *__wrap_strdup(const char *s);
+
+static long left = -1; /* allocations until one fails; negative: none does */
+
+static bool fails(void)
+{
+    return left >= 0 && left-- == 0;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return fails() ? NULL : __real_realloc(p, n);
+}
+
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+    return fails() ? NULL : __real_reallocarray(p, n, size);
+}
+
+char *__wrap_strdup(const char *s)
+{
+    return fails() ? NULL : __real_strdup(s);
+}
+
+static struct fakenet net;
+static struct client alice, carol, bob;
+
+static void many_peers(struct client *c)
+{
+    char peer[32];
+
+    for (uint16_t i = 0; i < 10; i++) { /* both arrays grow twice */
+        snprintf(peer, sizeof(peer), "5.6.7.%u:9", i + 1U);
+        client_bind(c, (uint16_t)(0x4000 + i), peer);
+        client_say(c, peer, "x", 1);
+    }
+}
+
+/* Everything that takes memory while it runs. The answers may be anything. */
+static void call(void)
+{
+    client_greet(&alice);
+    client_begin_allocate(&alice);
+    stun_put_u32(&alice.o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2U << 24);
+    client_finish_allocate(&alice);
+    many_peers(&alice);
+
+    client_greet(&bob);
+    client_begin_allocate(&bob);
+    stun_put(&bob.o, STUN_ATTR_EVEN_PORT, "\x80", 1);
+    client_ask(&bob);
+    fake_answer(&net, AUTH_OK, "x", 0);
+    client_answer(&bob);
+    const struct stun_attr *token = stun_find(&bob.answer, STUN_ATTR_RESERVATION_TOKEN);
+
+    client_greet(&carol); /* on the other worker, first for her credentials and then for the port */
+    client_begin_allocate(&carol);
+    if (token)
+        stun_put(&carol.o, STUN_ATTR_RESERVATION_TOKEN, token->value, token->len);
+    client_ask(&carol);
+    client_permit(&carol, "5.6.7.8");
+    while (fake_answer(&net, AUTH_OK, "x", 0) || fake_run(&net))
+        ;
+    while (fake_take_client(&net, &carol.path))
+        ;
+}
+
+static bool still_lives(unsigned worker)
+{
+    static struct client c;
+
+    client_init(&c, &net, worker, "11.9.9.9:4000", TRANSPORT_UDP);
+    return client_allocate(&c) == 0 && client_permit(&c, "5.6.7.8") == 0 && client_refresh(&c, 0) == 0;
+}
+
+static void each(void)
+{
+    long n = 0;
+
+    for (;; n++) {
+        fake_up(&net, &(struct fake_options){.workers = 2, .relays = {"9.9.9.9", "2a09::9"}, .async = true});
+        client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+        client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_TCP);
+        client_init(&carol, &net, 1, "11.3.3.3:4000", TRANSPORT_TCP);
+        carol.user = bob.user = "carol";
+        carol.password = bob.password = "x";
+        left = n;
+        call();
+        bool failed = left < 0;
+        left = -1;
+        if (!failed)
+            break;
+        fake_pass(&net, PARKED_LIFETIME_S * 1000ULL);
+        CHECK(still_lives(0) && still_lives(1));
+        turn_stream_closed(fake_shard(&net, 0), &bob.path);
+        turn_stream_closed(fake_shard(&net, 1), &carol.path);
+        fake_pass(&net, 3600000);
+        CHECK_INT(fake_in_use(&net), 0);
+        CHECK_INT(fake_down(&net), 0);
+    }
+    CHECK(n > 30);
+    CHECK_INT(fake_down(&net), 0);
+}
+
+/* And while it starts. */
+static void at_start(void)
+{
+    struct shard s;
+    int err;
+    long n = 0;
+
+    fake_up(&net, &(struct fake_options){0});
+    do {
+        struct shard_config c = {.worker = 0,
+                                 .workers = 1,
+                                 .auth = net.auth,
+                                 .ports = net.ports,
+                                 .nonce_key = &net.nonce_key,
+                                 .policy = net.policy,
+                                 .net = &net.ops,
+                                 .net_ctx = &net.worker[0],
+                                 .counters = &net.worker[0].counters,
+                                 .now = net.now};
+        left = n++;
+        err = shard_init(&s, &c);
+        left = -1;
+        CHECK(err == 0 || err == ERR_NOMEM);
+    } while (err);
+    shard_deinit(&s);
+    CHECK(n > 5);
+    CHECK_INT(fake_down(&net), 0);
+}
+
+/* A policy takes memory for each entry. */
+static void a_policy(void)
+{
+    const char *allowed[] = {"10.0.0.1-10.255.255.254", "10.0.0.0/8:5060"};
+    struct addr host = fake_addr("5.5.5.5");
+    struct policy_config c = {.allowed = allowed, .nallowed = 2, .host = &host, .nhost = 1, .listeners = &host, .nlisteners = 1};
+    int err;
+    long n = 0;
+
+    do {
+        struct policy *p = NULL;
+
+        left = n++;
+        err = policy_new(&p, &c, NULL);
+        left = -1;
+        CHECK(err == 0 || err == ERR_NOMEM);
+        CHECK(err == 0 || !p);
+        policy_unref(&p);
+    } while (err);
+    CHECK(n > 3);
+}
+
+static const struct tap_test TESTS[] = {
+    {"F13 any allocation of memory may fail while requests are served", each},
+    {"F13 any allocation of memory may fail while a shard starts", at_start},
+    {"F13 any allocation of memory may fail while a policy is made", a_policy},
+};
+
+TAP_MAIN(TESTS)

@@ -1,0 +1,198 @@
+/* Refresh through relay/, and how allocations end (RFC 8656 section 8). */
+#include "base/err.h"
+#include "tests/unit/client.h"
+#include "tests/unit/tap.h"
+
+static struct fakenet net;
+static struct client alice, bob;
+
+static void up(const struct fake_options *o)
+{
+    fake_up(&net, o);
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
+    client_be_bob(&bob);
+}
+
+#define UP(...) up(&(struct fake_options){__VA_ARGS__})
+#define DOWN()  CHECK_INT(fake_down(&net), 0)
+
+enum { V4 = 1U << 24, V6 = 2U << 24 };
+
+/* An Allocate with one attribute of 32 bits more. */
+static int allocate_with(struct client *c, uint16_t type, uint32_t value)
+{
+    if (!c->nonce_len)
+        client_greet(c);
+    client_begin_allocate(c);
+    stun_put_u32(&c->o, type, value);
+    return client_finish_allocate(c);
+}
+
+static int allocate_for(struct client *c, uint32_t lifetime)
+{
+    return allocate_with(c, STUN_ATTR_LIFETIME, lifetime);
+}
+
+static unsigned allocations(void)
+{
+    return (unsigned)auth_quota_total(net.auth);
+}
+
+static void c33(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    bob.path = alice.path;
+    CHECK_INT(client_greet(&bob), 401);
+    CHECK_INT(client_refresh(&bob, 0), 441);
+    CHECK_INT(client_permit(&bob, "5.6.7.8"), 441);
+    CHECK_INT(client_bind(&bob, 0x4000, "5.6.7.8:9"), 441);
+    CHECK(bob.signed_with);
+    CHECK_INT(allocations(), 1);
+    CHECK_INT(client_refresh(&alice, 600), 0);
+    DOWN();
+}
+
+static void c37(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    client_again(&alice, STUN_REQUEST, STUN_REFRESH);
+    stun_put_u32(&alice.o, STUN_ATTR_LIFETIME, 0);
+    CHECK_INT(client_ask(&alice), 437);
+    DOWN();
+}
+
+static void c54(void)
+{
+    struct addr dead;
+
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    dead = alice.relayed[0];
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_INT(client_get_u32(&alice, STUN_ATTR_LIFETIME, 77), 0);
+    CHECK_INT(fake_in_use(&net), 0);
+    CHECK(!fake_from_peer(&net, &dead, "5.6.7.8:9", "x", 1, 0));
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    CHECK(!fake_take_peer(&net));
+    CHECK_INT(client_allocate(&alice), 0); /* nothing of the old one is left in the new one */
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    client_say(&alice, "5.6.7.8:9", "x", 1);
+    CHECK(!fake_take_peer(&net));
+    client_begin(&alice, STUN_REQUEST, STUN_REFRESH); /* no LIFETIME: the default */
+    CHECK_INT(client_ask(&alice), 0);
+    CHECK_INT(alice.lifetime, 600);
+    client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
+    stun_put(&alice.o, STUN_ATTR_LIFETIME, "\0\0\0", 3);
+    CHECK_INT(client_ask(&alice), 400);
+    CHECK_INT(allocations(), 1);
+    DOWN();
+}
+
+static int refresh_family(struct client *c, uint32_t lifetime, uint32_t family)
+{
+    client_begin(c, STUN_REQUEST, STUN_REFRESH);
+    stun_put_u32(&c->o, STUN_ATTR_LIFETIME, lifetime);
+    stun_put_u32(&c->o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, family);
+    return client_ask(c);
+}
+
+static void c55(void)
+{
+    UP(.relays = {"9.9.9.9", "2a09::9"});
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(refresh_family(&alice, 600, V6), 443);
+    CHECK_INT(refresh_family(&alice, 0, V6), 443);
+    CHECK_INT(refresh_family(&alice, 600, 0), 443);
+    CHECK_INT(refresh_family(&alice, 600, V4), 0);
+    CHECK_INT(refresh_family(&alice, 0, V4), 0);
+    CHECK_INT(fake_in_use(&net), 0);
+
+    for (uint32_t gone = V4; gone <= V6; gone += V4) { /* one family of two goes */
+        bool v6 = gone == V6;
+
+        CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+        CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+        CHECK_INT(client_bind(&alice, 0x4001, "[2a05::8]:9"), 0);
+        CHECK_INT(refresh_family(&alice, 0, gone), 0);
+        CHECK_INT(ports_in_use(net.ports), 1);
+        CHECK_INT(allocations(), 1);
+        CHECK_INT(fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0), v6);
+        CHECK_INT(fake_from_peer(&net, &alice.relayed[1], "[2a05::8]:9", "x", 1, 0), !v6);
+        CHECK(client_got(&alice, v6 ? "5.6.7.8:9" : "[2a05::8]:9", v6 ? 0x4000 : 0x4001, "x", 1));
+        client_channel(&alice, v6 ? 0x4001 : 0x4000, "x", 1, 0);
+        CHECK(!fake_take_peer(&net));
+        CHECK_INT(client_permit(&alice, v6 ? "2a05::8" : "5.6.7.8"), 443);
+        CHECK_INT(refresh_family(&alice, 600, gone), 443);
+        CHECK_INT(client_refresh(&alice, 0), 0);
+        CHECK_INT(fake_in_use(&net), 0);
+    }
+    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0); /* each has an end of its own */
+    CHECK_INT(refresh_family(&alice, 1800, V6), 0);
+    fake_pass(&net, 600000);
+    CHECK_INT(ports_in_use(net.ports), 1);
+    CHECK(fake_from_peer(&net, &alice.relayed[1], "[2a05::8]:9", "x", 1, 0));
+    fake_pass(&net, 1200000);
+    CHECK_INT(fake_in_use(&net), 0);
+    DOWN();
+}
+
+/* To the second, and on use: no timer has to fire first. */
+static void lifetime(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    CHECK_INT(allocate_for(&bob, 700), 0);
+    fake_clock(&net, 599999);
+    client_again(&alice, STUN_REQUEST, STUN_ALLOCATE);
+    CHECK_INT(client_refresh(&alice, 600), 0);
+    fake_clock(&net, 599999);
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
+    fake_clock(&net, 1);
+    CHECK(fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0)); /* its socket is still open */
+    CHECK_INT(fake_count(&net, DROP_NO_ALLOCATION), 1);
+    client_channel(&alice, 0x4000, "x", 1, 0);
+    client_say(&alice, "5.6.7.8:9", "x", 1);
+    CHECK(!fake_take_peer(&net));
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 437);
+    fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "x", 1, 0);
+    CHECK(client_quiet(&alice));
+    CHECK_INT(client_allocate(&alice), 0);
+    fake_pass(&net, 250);
+    CHECK_INT(allocations(), 1);
+    CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], 2);
+    DOWN();
+}
+
+/* F23: an hour of suspend is one pass, and everything has ended in it. */
+static void suspend(void)
+{
+    UP(0);
+    for (uint16_t i = 0; i < 1000; i++) {
+        alice.path.client.port = (uint16_t)(4000 + i);
+        alice.nonce_len = 0;
+        CHECK_INT(allocate_for(&alice, 600 + i), 0);
+    }
+    CHECK_INT(allocations(), 1000);
+    fake_pass(&net, 3600000);
+    CHECK_INT(fake_in_use(&net), 0);
+    CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], 1000);
+    CHECK_INT(fake_count(&net, COUNT_ALLOCATIONS_DELETED), 1000);
+    DOWN();
+}
+
+static const struct tap_test TESTS[] = {
+    {"C33 another user on an existing allocation is 441", c33},
+    {"C37 Refresh 0 retransmitted is 437", c37},
+    {"C54 Refresh 0 ends everything at once, no LIFETIME means 600", c54},
+    {"C55 Refresh by family", c55},
+    {"an allocation ends to the millisecond, on use", lifetime},
+    {"F23 an hour of suspend is one pass", suspend},
+};
+
+TAP_MAIN(TESTS)
