@@ -15,16 +15,16 @@
 #include "bench/session.h"
 
 enum {
-    MAGIC = 0x54504B42,     /* the head of a payload: magic, flow, sequence, time */
-    SETUP_PARALLEL = 64,    /* sessions that are set up at a time: a busy morning, not a flood */
-    PEER_SOCKETS = 16,      /* peers' sockets; sessions share them */
-    BURST_MAX = 64,         /* packets sent before sockets are read again; a late tick is made up for in such steps */
-    EVENTS = 256,           /* of one epoll_wait */
-    DRAIN_MS = 2000,        /* that the last packets may take */
-    LATE_MAX_MS = 200,      /* behind schedule by more than this: the generator is the limit, and does not catch up */
-    SWEEP_MS = 20,          /* between two looks at idle sessions' timers */
-    ROOM = 64,              /* bytes before a payload */
-    PEER_ROOM = 2048,       /* bytes of a datagram at a peer */
+    MAGIC = 0x54504B42,      /* the head of a payload: magic, flow, sequence, time */
+    SETUP_PARALLEL = 64,     /* sessions that are set up at a time: a busy morning, not a flood */
+    PEER_SOCKETS = 16,       /* peers' sockets; sessions share them */
+    BURST_MAX = 64,          /* packets sent before sockets are read again; a late tick is made up for in such steps */
+    EVENTS = 256,            /* of one epoll_wait */
+    DRAIN_MS = 2000,         /* that the last packets may take */
+    LATE_MAX_MS = 200,       /* behind schedule by more than this: the generator is the limit, and does not catch up */
+    SWEEP_MS = 20,           /* between two looks at idle sessions' timers */
+    ROOM = 64,               /* bytes before a payload */
+    PEER_ROOM = 2048,        /* bytes of a datagram at a peer */
     SOCKET_BUFFER = 1 << 23, /* bytes of a peer's socket */
 };
 
@@ -136,7 +136,8 @@ static void receive_at_peer(struct load *l, unsigned peer)
 
     for (int i = 0; i < BURST_MAX; i++) {
         iov[i] = (struct iovec){.iov_base = room[i], .iov_len = PEER_ROOM};
-        msgs[i].msg_hdr = (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr =
+            (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     n = recvmmsg(l->peers[peer], msgs, BURST_MAX, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
@@ -164,8 +165,8 @@ static bool send_down(struct load *l, unsigned flow, const uint8_t *payload)
 static void send_one(struct load *l, unsigned flow)
 {
     uint8_t *payload = make_payload(l, flow);
-    bool ok = l->config->mode == LOAD_DOWN ? send_down(l, flow, payload)
-                                           : session_send(&l->sessions[flow], payload, l->config->size);
+    bool ok =
+        l->config->mode == LOAD_DOWN ? send_down(l, flow, payload) : session_send(&l->sessions[flow], payload, l->config->size);
 
     if (ok) {
         l->flows[flow].sent++;

@@ -38,7 +38,7 @@ struct session_config {
     struct addr server;
     struct addr client_ip; /* ADDR_NONE: any */
     bool tcp;
-    bool send_method; /* Send and Data instead of a channel */
+    bool send_method;   /* Send and Data instead of a channel */
     bool no_allocation; /* Binding only */
     uint8_t family;     /* of the relayed address; 0: the server's default */
     const char *user;

@@ -167,7 +167,8 @@ static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct cla
     return 0;
 }
 
-static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out, struct claimed *next)
+static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out,
+                      struct claimed *next)
 {
     int err;
 

@@ -15,19 +15,19 @@ enum {
 };
 
 struct permission {
-    struct addr ip;         /* port 0 */
+    struct addr ip; /* port 0 */
     uint64_t expires_ms;
-    uint32_t policy;        /* generation of the policy that granted it */
-    bool all_ports;         /* that policy allows every port of it: packets need no further question */
+    uint32_t policy; /* generation of the policy that granted it */
+    bool all_ports;  /* that policy allows every port of it: packets need no further question */
 };
 
 struct channel {
     uint16_t number;
-    int16_t own;            /* the relay address of ours that the peer's IP is, or -1 */
-    bool own_advertised;    /* the peer was named by its advertised address */
+    int16_t own;         /* the relay address of ours that the peer's IP is, or -1 */
+    bool own_advertised; /* the peer was named by its advertised address */
     struct addr peer;
     uint64_t expires_ms;
-    uint32_t policy;        /* generation of the policy that allowed the flow */
+    uint32_t policy; /* generation of the policy that allowed the flow */
 };
 
 /* One relayed transport address: IPv4 and IPv6 have one each at most. */
@@ -44,11 +44,11 @@ struct alloc {
     struct path path;
     uint8_t txid[STUN_TXID_LEN]; /* of the Allocate that made it: a retransmission gets the same answer (C36, C38) */
     uint8_t token[STUN_RESERVATION_TOKEN_LEN];
-    bool has_token;              /* that answer carries a RESERVATION-TOKEN */
-    int failed_family_code;      /* that answer carries ADDRESS-ERROR-CODE (0: it doesn't) */
+    bool has_token;                 /* that answer carries a RESERVATION-TOKEN */
+    int failed_family_code;         /* that answer carries ADDRESS-ERROR-CODE (0: it doesn't) */
     enum addr_family failed_family; /* for this family */
-    struct leg legs[2];          /* [0] IPv4, [1] IPv6 */
-    struct rate up, down;        /* bytes a second */
+    struct leg legs[2];             /* [0] IPv4, [1] IPv6 */
+    struct rate up, down;           /* bytes a second */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
     char *name;  /* the credential's user name (C33) */

@@ -124,7 +124,8 @@ static bool read_wish(const struct request *r, struct wish *w)
         w->port = reserve_next & 0x80 ? PORT_EVEN_AND_NEXT : PORT_EVEN;
     err = stun_get_u8(m, additional, 4, &family);
     if (err == ERR_MALFORMED || (err == 0 && (family != ADDR_V6 || w->port == PORT_EVEN_AND_NEXT))) {
-        request_refuse(r, STUN_E_BAD_REQUEST, "ADDITIONAL-ADDRESS-FAMILY must be IPv6, and excludes EVEN-PORT with R=1"); /* C46, C47 */
+        request_refuse(r, STUN_E_BAD_REQUEST,
+                       "ADDITIONAL-ADDRESS-FAMILY must be IPv6, and excludes EVEN-PORT with R=1"); /* C46, C47 */
         return false;
     }
     w->additional = err == 0;

@@ -12,13 +12,13 @@ static void deny(const struct request *r, struct alloc *a, const struct addr *pe
 {
     char why[128];
 
-    r->s->net->event(r->s->net_ctx,
-                     &(struct relay_event_info){.event = EVENT_PEER_DENIED,
-                                                .path = r->from,
-                                                .alloc = a,
-                                                .user = a->name,
-                                                .peer = peer,
-                                                .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
+    r->s->net->event(r->s->net_ctx, &(struct relay_event_info){
+                                        .event = EVENT_PEER_DENIED,
+                                        .path = r->from,
+                                        .alloc = a,
+                                        .user = a->name,
+                                        .peer = peer,
+                                        .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
     request_refuse(r, STUN_E_FORBIDDEN, "the peer policy denies this peer");
 }
 

@@ -7,8 +7,8 @@
 
 /* What A sends to one of our relayed addresses is handed to that allocation's owner as if it had arrived on its relay socket from A's
  * relayed address. False when nobody lives there. */
-static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool advertised, uint16_t port, uint8_t *data, size_t len,
-                   uint8_t tos)
+static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool advertised, uint16_t port, uint8_t *data,
+                   size_t len, uint8_t tos)
 {
     unsigned space = ports_address(s->ports, relay)->space;
     int owner = ports_owner(s->ports, space, port);
@@ -142,7 +142,8 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
         count(s->counters, DROP_CLIENT_SEND);
 }
 
-void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const struct addr *peer, uint8_t *data, size_t len, uint8_t tos)
+void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const struct addr *peer, uint8_t *data, size_t len,
+                       uint8_t tos)
 {
     struct alloc *a = alloc_by_port(s, ports_address(s->ports, relay)->space, port);
 

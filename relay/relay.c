@@ -77,7 +77,8 @@ static void add_relay(const struct relay_config *c, struct relay_address *list, 
 }
 
 /* relay-ip; else the listening addresses; else every address of this host that a peer could use. */
-static size_t relay_addresses(const struct relay_config *c, const struct host *h, struct relay_address list[static PORTS_ADDRESSES_MAX])
+static size_t relay_addresses(const struct relay_config *c, const struct host *h,
+                              struct relay_address list[static PORTS_ADDRESSES_MAX])
 {
     size_t n = 0;
 
@@ -212,8 +213,8 @@ static int open_listeners(struct relay *r, const struct relay_config *c, int (*f
             }
             if (err) {
                 snprintf(text, RELAY_TEXT_MAX, "can't listen on %s: %s%s", addr_text(&r->listen[i], name), err_str(err),
-                         err == ERR_ADDRINUSE ? " (another server is running there: stop it, or set listening-port)"
-                         : err == ERR_ACCES   ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                         err == ERR_ADDRINUSE    ? " (another server is running there: stop it, or set listening-port)"
+                         : err == ERR_ACCES      ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
                          : err == -EADDRNOTAVAIL ? " (not an address of this host: see `ip addr`, correct listening-ip)"
                                                  : "");
                 break;

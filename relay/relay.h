@@ -28,7 +28,7 @@ struct relay_external {
 struct relay_config {
     const struct addr *listen; /* IPs, ports ignored; none: every address, IPv4 and IPv6 */
     size_t nlisten;
-    uint16_t port; /* 0: a free one */
+    uint16_t port;            /* 0: a free one */
     const struct addr *relay; /* IPs; none: the listening addresses */
     size_t nrelay;
     const struct relay_external *external;

@@ -143,11 +143,8 @@ static int stream_new(struct streams *s, int fd, const struct addr *client, cons
         goto fail;
     }
     st->streams = s;
-    st->path = (struct path){.client = *client,
-                             .server = *server,
-                             .transport = TRANSPORT_TCP,
-                             .io = slot,
-                             .generation = s->slots[slot].generation};
+    st->path = (struct path){
+        .client = *client, .server = *server, .transport = TRANSPORT_TCP, .io = slot, .generation = s->slots[slot].generation};
     s->slots[slot].stream = st;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);

@@ -12,9 +12,9 @@
 #include "stun/msg.h"
 
 enum {
-    STUN_RTO_MS = 500,              /* RFC 8489 section 6.2.1 */
-    STUN_RC = 7,                    /* sends */
-    STUN_RM = 16,                   /* RTOs waited after the last send */
+    STUN_RTO_MS = 500,                /* RFC 8489 section 6.2.1 */
+    STUN_RC = 7,                      /* sends */
+    STUN_RM = 16,                     /* RTOs waited after the last send */
     STUN_RELIABLE_TIMEOUT_MS = 39500, /* Ti, section 6.2.2 */
 };
 
@@ -90,7 +90,7 @@ struct turn_answer {
     int code;               /* 0, or the error code */
     struct addr relayed[2]; /* IPv4, IPv6; ADDR_NONE: not there */
     struct addr mapped;
-    struct addr alternate;  /* of code 300 */
+    struct addr alternate; /* of code 300 */
     uint32_t lifetime_s;
     bool has_token;
     uint8_t token[STUN_RESERVATION_TOKEN_LEN];

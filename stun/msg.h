@@ -33,7 +33,8 @@ struct stun_msg {
     enum stun_class class;
     const uint8_t *txid; /* STUN_TXID_LEN bytes, borrowed */
     size_t nattrs;
-    struct stun_attr attrs[STUN_ATTRS_MAX]; /* first occurrences, in order; what stands behind an integrity attribute is left out (C5, C6) */
+    struct stun_attr
+        attrs[STUN_ATTRS_MAX]; /* first occurrences, in order; what stands behind an integrity attribute is left out (C5, C6) */
 };
 
 /*

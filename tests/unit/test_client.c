@@ -95,15 +95,15 @@ static void match(void)
     stun_txn_start(&t, STUN_RTO_MS, false, 0);
     stun_txn_start(&t2, STUN_RTO_MS, false, 0);
     CHECK(memcmp(t.txid, t2.txid, STUN_TXID_LEN) != 0);
-    for (int class = 0; class < 4; class++) {
+    for (int class = 0; class < 4; class ++) {
         for (int byte = 0; byte < STUN_TXID_LEN; byte++) {
             memcpy(other, t.txid, sizeof(other));
             other[byte] ^= 1;
-            stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, other);
+            stun_begin(&o, b, sizeof(b), (enum stun_class) class, STUN_BINDING, other);
             CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
             CHECK(!stun_txn_matches(&t, &m));
         }
-        stun_begin(&o, b, sizeof(b), (enum stun_class)class, STUN_BINDING, t.txid);
+        stun_begin(&o, b, sizeof(b), (enum stun_class) class, STUN_BINDING, t.txid);
         CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
         CHECK_INT(stun_txn_matches(&t, &m), class >= STUN_SUCCESS);
     }
@@ -131,7 +131,8 @@ static enum turn_outcome deliver(struct turn_client *c, struct answer *a)
     return turn_read(c, &m, &got);
 }
 
-static enum turn_outcome challenge(struct turn_client *c, int code, const char *realm, const char *nonce, const uint8_t *list, size_t n)
+static enum turn_outcome challenge(struct turn_client *c, int code, const char *realm, const char *nonce, const uint8_t *list,
+                                   size_t n)
 {
     struct answer a;
     begin(&a, STUN_ERROR, STUN_ALLOCATE);
@@ -233,7 +234,8 @@ static void explicit_md5(void)
 
 static void unknown_algorithms(void)
 {
-    static const uint8_t padded[] = {0, 9, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0, 2, 0, 0}, none[] = {0, 9, 0, 0}, cut[] = {0, 9, 0, 9, 0, 2, 0, 0};
+    static const uint8_t padded[] = {0, 9, 0, 5, 1, 2, 3, 4, 5, 0, 0, 0, 0, 2, 0, 0}, none[] = {0, 9, 0, 0},
+                         cut[] = {0, 9, 0, 9, 0, 2, 0, 0};
     struct turn_client c = client(0);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, none, sizeof(none)), TURN_BOGUS);
     CHECK_INT(challenge(&c, 401, "realm", algorithms_feature, cut, sizeof(cut)), TURN_BOGUS);
@@ -431,8 +433,15 @@ static void allocate_options(void)
     uint32_t lifetime;
     struct stun_msg m;
     struct turn_client c = client(TURN_CLIENT_PLAIN_MD5);
-    struct turn_params all = {.transport = 6, .with_lifetime = true, .lifetime_s = 0, .family = ADDR_V6, .additional_family = ADDR_V4,
-                              .even_port = true, .reserve_next = true, .dont_fragment = true, .token = (const uint8_t *)"87654321"};
+    struct turn_params all = {.transport = 6,
+                              .with_lifetime = true,
+                              .lifetime_s = 0,
+                              .family = ADDR_V6,
+                              .additional_family = ADDR_V4,
+                              .even_port = true,
+                              .reserve_next = true,
+                              .dont_fragment = true,
+                              .token = (const uint8_t *)"87654321"};
     CHECK_INT(stun_decode(&m, b, (size_t)turn_request(&c, b, sizeof(b), STUN_ALLOCATE, txid, &all)), 0);
     CHECK_INT(m.nattrs, 7);
     CHECK_INT(stun_get_u8(&m, STUN_ATTR_REQUESTED_TRANSPORT, 4, &octet), 0);
