@@ -3,7 +3,6 @@
 import select
 
 from lib import daemon, net, stun, tap, world
-from lib.client import Client
 from lib.tap import check, equal, within
 
 net.need_namespaces()
