@@ -398,6 +398,17 @@ static void own_address_first(void)
     DOWN();
 }
 
+/* Ports that other programs hold are met now and then; a client does not make us try thousands. */
+static void busy_ports(void)
+{
+    UP(0);
+    net.fail_open = ERR_ADDRINUSE;
+    CHECK_INT(client_allocate(&alice), 508);
+    CHECK(net.opens > PORT_TRIES_RANDOM && net.opens <= PORT_TRIES_RANDOM + PORT_BIND_FAILURES_MAX);
+    CHECK_INT(fake_in_use(&net), 0);
+    DOWN();
+}
+
 static void exhaustion(void)
 {
     UP(.port_min = 50000, .port_max = 50099);
@@ -446,6 +457,7 @@ static const struct tap_test TESTS[] = {
     {"C50 a lifetime ends with its credential", c50_expiry},
     {"C51 what a success tells", c51},
     {"the relayed address is the one that the client has come to", own_address_first},
+    {"F10 the search for a port is bounded", busy_ports},
     {"F9 F10 ports or descriptors run out: 508, and it recovers", exhaustion},
 };
 
