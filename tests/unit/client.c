@@ -200,14 +200,26 @@ int client_raw(struct client *c, const void *bytes, size_t len, uint8_t tos)
     return fake_from_client(c->net, c->worker, &c->path, bytes, len, tos);
 }
 
+/* Has the last request been answered once more? */
+static bool answered_again(const struct client *c)
+{
+    for (const struct fake_sent *s = c->net->sent; s; s = s->next)
+        if (!s->taken && !s->to_peer && s->len >= STUN_HEADER_LEN && memcmp(s->data + 8, c->txid, STUN_TXID_LEN) == 0)
+            return true;
+    return false;
+}
+
 int client_send(struct client *c)
 {
-    int len = stun_end(&c->o);
+    int len = stun_end(&c->o), code;
 
     if (len < 0)
         abort();
     client_raw(c, c->request, (size_t)len, 0);
-    return client_answer(c);
+    code = client_answer(c);
+    if (code >= 0 && answered_again(c))
+        return violation(c, "come twice"), ODD_ANSWER;
+    return code;
 }
 
 int client_ask(struct client *c)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "relay/alloc.h"
 #include "relay/forward.h"
 #include "relay/input.h"
 #include "relay/turn.h"
@@ -45,6 +46,7 @@ static int relay_open(void *net, const struct addr *local, struct relay_socket *
     struct fake_worker *w = net;
     struct fakenet *f = w->net;
 
+    f->opens++;
     if (f->fail_open && f->fail_open_after-- <= 0)
         return f->fail_open;
     if (f->busy_port == local->port)
@@ -90,7 +92,12 @@ static void relay_close(void *net, struct relay_socket **s)
     struct fake_worker *w = net;
 
     if (*s) {
+        bool advertised;
+        int i = ports_find(w->net->ports, &(*s)->local, &advertised);
+
         assert((*s)->worker == w->index && !(*s)->detached);
+        /* No other worker may find it any more. */
+        assert(i >= 0 && ports_owner(w->net->ports, ports_address(w->net->ports, (unsigned)i)->space, (*s)->local.port) < 0);
         forget_socket(w->net, *s);
     }
     *s = NULL;
@@ -221,6 +228,7 @@ static void on_event(void *net, const struct relay_event_info *e)
 
     w->net->events[e->event]++;
     w->net->last_code = e->code;
+    w->net->last_age_ms = e->alloc ? w->shard.now.ms - e->alloc->created_ms : 0;
     snprintf(w->net->last_method, sizeof(w->net->last_method), "%s", e->method ? e->method : "");
     snprintf(w->net->last_detail, sizeof(w->net->last_detail), "%s", e->detail ? e->detail : "");
     snprintf(w->net->last_user, sizeof(w->net->last_user), "%s", e->user ? e->user : "");
@@ -320,7 +328,6 @@ bool fake_answer(struct fakenet *f, enum auth_status status, const char *passwor
 unsigned fake_questions(const struct fakenet *f)
 {
     unsigned n = 0;
-
     for (const struct fake_question *q = f->questions; q; q = q->next)
         n++;
     return n;
@@ -453,7 +460,7 @@ int fake_in_use(const struct fakenet *f)
 
 int fake_down(struct fakenet *f)
 {
-    int left = 0;
+    int left;
 
     if (!f->workers)
         return 0;
@@ -538,7 +545,6 @@ struct fake_sent *fake_take_client(struct fakenet *f, const struct path *path)
 unsigned fake_untaken(const struct fakenet *f)
 {
     unsigned n = 0;
-
     for (const struct fake_sent *s = f->sent; s; s = s->next)
         n += !s->taken;
     return n;

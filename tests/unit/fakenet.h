@@ -121,8 +121,10 @@ struct fakenet {
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
     int last_code;
-    unsigned violations; /* what no answer may ever be; found by the test's client */
-    uint8_t poison;      /* what unwritten bytes around a datagram hold */
+    uint64_t last_age_ms; /* of its allocation */
+    unsigned opens;       /* binds that were tried */
+    unsigned violations;  /* what no answer may ever be; found by the test's client */
+    uint8_t poison;       /* what unwritten bytes around a datagram hold */
 
     /* Faults. */
     int fail_open;       /* an error for each bind, or 0 */

@@ -463,12 +463,18 @@ static void c26(void)
         alice.password = "sesame";
         CHECK_INT(client_refresh(&alice, 0), 0);
     }
-    client_begin_allocate(&alice); /* shorter than a hash */
-    stun_put(&alice.o, STUN_ATTR_USERHASH, "short", 5);
-    stun_put(&alice.o, STUN_ATTR_REALM, alice.realm, strlen(alice.realm));
-    stun_put(&alice.o, STUN_ATTR_NONCE, alice.nonce, alice.nonce_len);
-    client_put_integrity(&alice);
-    CHECK_INT(client_send(&alice), 401);
+    alice.sign = SIGN_SHA1;
+    for (size_t len = 0; len <= STUN_USERHASH_LEN + 4; len++) {
+        uint8_t hash[STUN_USERHASH_LEN + 4] = {0};
+
+        stun_userhash("alice", alice.realm, hash);
+        client_begin_allocate(&alice);
+        stun_put(&alice.o, STUN_ATTR_USERHASH, hash, len);
+        stun_put(&alice.o, STUN_ATTR_REALM, alice.realm, strlen(alice.realm));
+        stun_put(&alice.o, STUN_ATTR_NONCE, alice.nonce, alice.nonce_len);
+        client_put_integrity(&alice);
+        CHECK_INT(client_send(&alice), len == STUN_USERHASH_LEN ? 0 : 401);
+    }
     DOWN();
 }
 

@@ -393,6 +393,9 @@ static void s21_channels(void)
     for (unsigned i = 0; i < ALLOC_CHANNELS_MAX; i++) {        /* and works */
         snprintf(peer, sizeof(peer), "5.6.7.8:%u", 1000 + i);
         CHECK(channel_out(&alice, (uint16_t)(0x4000 + i), peer));
+        snprintf(peer, sizeof(peer), "5.6.7.8:%u", 1000 + i * 7 % ALLOC_CHANNELS_MAX);
+        fake_from_peer(&net, &alice.relayed[0], peer, "in", 2, 0);
+        CHECK(client_got(&alice, peer, (uint16_t)(0x4000 + i * 7 % ALLOC_CHANNELS_MAX), "in", 2));
     }
     fake_clock(&net, 599000);
     CHECK_INT(client_bind(&alice, 0x4001, "5.6.7.8:1001"), 0);

@@ -108,6 +108,9 @@ static void c55(void)
     CHECK_INT(refresh_family(&alice, 600, V6), 443);
     CHECK_INT(refresh_family(&alice, 0, V6), 443);
     CHECK_INT(refresh_family(&alice, 600, 0), 443);
+    client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
+    stun_put(&alice.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, "\1\0", 2);
+    CHECK_INT(client_ask(&alice), 400);
     CHECK_INT(refresh_family(&alice, 600, V4), 0);
     CHECK_INT(refresh_family(&alice, 0, V4), 0);
     CHECK_INT(fake_in_use(&net), 0);
@@ -169,6 +172,54 @@ static void lifetime(void)
     DOWN();
 }
 
+/* A Refresh can shorten a life, too; and the timer alone ends it. */
+static void shortened(void)
+{
+    UP(0);
+    CHECK_INT(allocate_for(&alice, 3600), 0);
+    fake_pass(&net, 1000);
+    CHECK_INT(client_refresh(&alice, 600), 0);
+    fake_pass(&net, 599999);
+    CHECK_INT(allocations(), 1);
+    fake_pass(&net, WHEEL_TICK_MS);
+    CHECK_INT(fake_in_use(&net), 0);
+    CHECK_STR(net.last_detail, "expired");
+    CHECK_INT(net.last_age_ms, 600999 + WHEEL_TICK_MS);
+    DOWN();
+}
+
+static unsigned binds, ends;
+
+static void offload_bind(void *self, const struct alloc *a, const struct channel *c)
+{
+    binds += self == &net && a && c;
+}
+
+static void offload_end(void *self, const struct alloc *a)
+{
+    ends += self == &net && a;
+}
+
+/* A faster data path is told what is bound, and that it ends before the port is free. */
+static void offload(void)
+{
+    static const struct offload_ops OPS = {.bind = offload_bind, .end = offload_end};
+
+    UP(0);
+    binds = ends = 0;
+    fake_shard(&net, 0)->offload = &OPS;
+    fake_shard(&net, 0)->offload_ctx = &net;
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:10"), 400);
+    CHECK_INT(binds, 2);
+    CHECK_INT(ends, 0);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_INT(ends, 1);
+    DOWN();
+}
+
 /* F23: an hour of suspend is one pass, and everything has ended in it. */
 static void suspend(void)
 {
@@ -192,6 +243,8 @@ static const struct tap_test TESTS[] = {
     {"C54 Refresh 0 ends everything at once, no LIFETIME means 600", c54},
     {"C55 Refresh by family", c55},
     {"an allocation ends to the millisecond, on use", lifetime},
+    {"C50 a Refresh shortens a life", shortened},
+    {"a faster data path is told what is bound and what ends", offload},
     {"F23 an hour of suspend is one pass", suspend},
 };
 

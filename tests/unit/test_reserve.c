@@ -140,6 +140,36 @@ static void c46_with_family(void)
     DOWN();
 }
 
+/* On a server without IPv4 a token stands for an IPv6 port: none is asked, and none is missing. */
+static void token_of_ipv6(void)
+{
+    UP(.relays = {"2a09::9"});
+    client_greet(&alice);
+    client_begin_allocate(&alice);
+    stun_put(&alice.o, STUN_ATTR_EVEN_PORT, "\x80", 1);
+    stun_put_u32(&alice.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, 2U << 24);
+    CHECK_INT(client_finish_allocate(&alice), 0);
+    const struct stun_attr *a = stun_find(&alice.answer, STUN_ATTR_RESERVATION_TOKEN);
+    CHECK(a && a->len == sizeof(token));
+    memcpy(token, a->value, sizeof(token));
+    CHECK_INT(redeem(&again), 0);
+    CHECK_INT(again.relayed[0].family, ADDR_V6);
+    CHECK_INT(again.relayed[0].port, alice.relayed[0].port + 1);
+    DOWN();
+}
+
+/* Where only one even port of many is left, it is found: chance does not do it. */
+static void last_even_port(void)
+{
+    UP(.port_min = 50000, .port_max = 50399);
+    for (uint16_t i = 0; i < 201; i++) {
+        alice.path.client.port = (uint16_t)(4000 + i);
+        alice.nonce_len = 0;
+        CHECK_INT(even(&alice, false), i < 200 ? 0 : 508);
+    }
+    DOWN();
+}
+
 /* The answer to a retransmission carries the same token. */
 static void c36_token(void)
 {
@@ -437,6 +467,8 @@ static const struct tap_test TESTS[] = {
     {"C43 a token has expired when its time is over, fired or not", c43_expired_on_use},
     {"C46 EVEN-PORT with and without the next port", c46},
     {"C46 EVEN-PORT and families", c46_with_family},
+    {"C43 a token of an IPv6 port on a server without IPv4", token_of_ipv6},
+    {"C46 the last even port is found", last_even_port},
     {"C46 a reservation lives 30 s", c46_thirty_seconds},
     {"C46 S10 EVEN-PORT at the ends of the range", range_ends},
     {"S10 half a pair is given back", s10_pairs},

@@ -179,6 +179,11 @@ static void mirror(void)
     CHECK(crosses(&alice, 0, local, &bob, 0, to_alice, "x"));
     text_of(to_alice, "9.9.9.9", &alice.relayed[0]);
     CHECK(crosses(&alice, 0, advertised, &bob, 0, to_alice, "x"));
+    CHECK_INT(client_bind(&alice, 0x4001, advertised), 0);
+    CHECK(crosses(&alice, 0x4001, NULL, &bob, 0, to_alice, "x"));
+    text_of(to_alice, "10.0.0.9", &alice.relayed[0]);
+    CHECK_INT(client_bind(&alice, 0x4000, local), 0);
+    CHECK(crosses(&alice, 0x4000, NULL, &bob, 0, to_alice, "x"));
     DOWN();
 }
 
