@@ -22,6 +22,7 @@ def with_peer(workers, name):
                 ["turnutils_peer", "-L", S.PEER, "-L", S.PEER6, "-p", str(PEER_PORT)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             try:
+                w.runs = 0
                 tap.wait_until(lambda: w.net.peer.run(["ss", "-Huln"]).count(f":{PEER_PORT} ") == 2, "the peer is there", process=echo)
                 yield w
             finally:
@@ -34,8 +35,11 @@ def with_peer(workers, name):
 
 def uclient(w, clients, messages, *options, v6=False, credentials=("-u", daemon.USER, "-w", daemon.PASSWORD), seen=None):
     """Runs turnutils_uclient; every message that it sent came back. Returns what was seen on the wire (UDP)."""
-    # -z 5: a message each 5 ms and session
-    command = ["turnutils_uclient", "-n", str(messages), "-m", str(clients), "-z", "5", *options]
+    # -z 5: a message each 5 ms and session. An address of its own for each run: the one before has left its allocations behind, and a
+    # port that the kernel gives again would be a 5-tuple with an allocation (437).
+    local = w.net.client_ip6(w.runs) if v6 else w.net.client_ip(w.runs)
+    w.runs += 1
+    command = ["turnutils_uclient", "-n", str(messages), "-m", str(clients), "-z", "5", "-L", local, *options]
     command += ["-p", str(w.daemon.port()), *credentials, w.server6 if v6 else w.server]
     with wire.counting(w.net.cli, "eth0", w.daemon.port()) as counter:
         out = w.net.cli.run(command, seconds=100 * (4 if tap.SANITIZER else 1))

@@ -386,6 +386,23 @@ static void c51(void)
     DOWN();
 }
 
+/* Two local addresses behind one public one: no port is told to two clients. */
+static void shared_public_address(void)
+{
+    UP(.relays = {"10.0.0.1=9.9.9.9", "10.0.0.2=9.9.9.9"}, .port_min = 50000, .port_max = 50001);
+    alice.path.server = fake_addr("10.0.0.1:3478");
+    bob.path.server = fake_addr("10.0.0.2:3478");
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&bob), 0);
+    CHECK(!addr_equal(&alice.relayed[0], &bob.relayed[0]));
+    CHECK_INT(net.sockets->local.ip[3], 2);
+    CHECK_INT(net.sockets->next->local.ip[3], 1);
+    bob.path.client.port++;
+    bob.nonce_len = 0;
+    CHECK_INT(client_allocate(&bob), 508);
+    DOWN();
+}
+
 /* The relay address is that which the client has come to, where it is one. */
 static void own_address_first(void)
 {
@@ -456,6 +473,7 @@ static const struct tap_test TESTS[] = {
     {"C50 lifetimes between 600 and the maximum", c50},
     {"C50 a lifetime ends with its credential", c50_expiry},
     {"C51 what a success tells", c51},
+    {"two relay addresses behind one public address", shared_public_address},
     {"the relayed address is the one that the client has come to", own_address_first},
     {"F10 the search for a port is bounded", busy_ports},
     {"F9 F10 ports or descriptors run out: 508, and it recovers", exhaustion},

@@ -410,7 +410,7 @@ static void explain(void)
         {"[::ffff:127.0.0.1]:9", "denied-peer-ip=127.0.0.0/8 (built in)"},
         {"9.9.9.9:50000", "a live relayed address of this server"},
     };
-    const char *allowed = "10.2.0.0/16", *denied = "8.8.8.8";
+    const char *allowed = "10.2.7.7/16", *denied = "8.8.8.8";
 
     CHECK_INT(make(&(struct policy_config){.allowed = &allowed,
                                            .nallowed = 1,
@@ -430,6 +430,32 @@ static void explain(void)
 
         CHECK_STR(policy_explain(policy, ports, &peer, POLICY_UDP, text, sizeof(text)), CASES[i].why);
     }
+    done();
+}
+
+/* The relay addresses themselves. */
+static void relay_addresses(void)
+{
+    static struct relay_address many[PORTS_ADDRESSES_MAX + 1];
+    struct relay_address mixed = {.local = fake_addr("10.0.0.9"), .advertised = fake_addr("2a09::9")};
+    struct relay_address shared[3] = {{.local = fake_addr("10.0.0.1"), .advertised = fake_addr("9.9.9.9")},
+                                      {.local = fake_addr("10.0.0.2"), .advertised = fake_addr("9.9.9.9")},
+                                      {.local = fake_addr("10.0.0.3"), .advertised = fake_addr("9.9.9.8")}};
+
+    done();
+    for (size_t i = 0; i <= PORTS_ADDRESSES_MAX; i++)
+        many[i] = (struct relay_address){.local = {.family = ADDR_V4, .ip = {10, 0, 1, (uint8_t)i}},
+                                         .advertised = {.family = ADDR_V4, .ip = {10, 0, 1, (uint8_t)i}}};
+    CHECK_INT(ports_new(&ports, many, PORTS_ADDRESSES_MAX + 1, 1024, 65535), ERR_NOSPC);
+    CHECK_INT(ports_new(&ports, many, PORTS_ADDRESSES_MAX, 1024, 65535), 0);
+    CHECK_INT(ports_spaces(ports), PORTS_ADDRESSES_MAX);
+    done();
+    CHECK_INT(ports_new(&ports, &mixed, 1, 1024, 65535), ERR_INVAL);
+    CHECK_INT(ports_new(&ports, many, 1, 1025, 1024), ERR_INVAL);
+    CHECK_INT(ports_new(&ports, shared, 3, 1024, 65535), 0);
+    CHECK_INT(ports_spaces(ports), 2); /* behind one public address a port is used once */
+    CHECK_INT(ports_address(ports, 0)->space, ports_address(ports, 1)->space);
+    CHECK(ports_address(ports, 2)->space != ports_address(ports, 0)->space);
     done();
 }
 
@@ -554,6 +580,7 @@ static const struct tap_test TESTS[] = {
     {"addresses of this host and its service ports", host},
     {"C83 a live relayed address is a peer, a dead one is not", relayed},
     {"what decides is told", explain},
+    {"relay addresses and their port tables", relay_addresses},
     {"S1 S2 C57 C66 requests and packets to where nobody may send", s1},
     {"C57 C66 a permission is asked by address, a flow by port", by_port},
     {"a service on this very host that is opened", on_this_host},
