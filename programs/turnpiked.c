@@ -28,6 +28,7 @@ struct server {
     struct auth *auth;
     struct store *store;
     struct relay *relay;
+    char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
     const char *user;     /* a credential that was generated here, to be shown; or NULL */
     const char *password; /* borrowed from the store */
 };
@@ -186,8 +187,10 @@ static int write_ready_file(const struct server *s, const char *path)
 
     if ((size_t)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= sizeof(temporary))
         err = ERR_NOSPC;
-    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path)))
+    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path))) {
         err = errno ? -errno : ERR_IO;
+        unlink(temporary);
+    }
     json_decref(root);
     if (err)
         LOG(LOG_ERROR, "ready_file_failed", LOG_STR("file", path), LOG_ERR("reason", err));
@@ -230,25 +233,37 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Two lists of plain values without padding. */
+static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t size)
+{
+    return na != nb || (na && memcmp(a, b, na * size) != 0);
+}
+
 /* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
 static int keep_unchangeable(const struct config *old, struct config *new)
 {
+    const struct {
+        const char *key;
+        bool changed;
+    } keys[] = {
+        {"listening-port", old->listening_port != new->listening_port},
+        {"listening-ip", differ(old->listening_ip.item, old->listening_ip.n, new->listening_ip.item, new->listening_ip.n, sizeof(struct addr))},
+        {"relay-ip", differ(old->relay_ip.item, old->relay_ip.n, new->relay_ip.item, new->relay_ip.n, sizeof(struct addr))},
+        {"external-ip", differ(old->external_ip.item, old->external_ip.n, new->external_ip.item, new->external_ip.n,
+                               sizeof(struct relay_external))},
+        {"min-port", old->min_port != new->min_port},
+        {"max-port", old->max_port != new->max_port},
+        {"workers", old->workers != new->workers},
+        {"realm", strcmp(old->realm, new->realm) != 0},
+        {"user-quota", old->user_quota != new->user_quota},
+        {"source-quota", old->source_quota != new->source_quota},
+        {"total-quota", old->total_quota != new->total_quota},
+    };
     char *realm = strdup(old->realm);
-    const char *key = old->listening_port != new->listening_port   ? "listening-port"
-                      : old->listening_ip.n != new->listening_ip.n ? "listening-ip"
-                      : old->relay_ip.n != new->relay_ip.n         ? "relay-ip"
-                      : old->external_ip.n != new->external_ip.n   ? "external-ip"
-                      : old->min_port != new->min_port             ? "min-port"
-                      : old->max_port != new->max_port             ? "max-port"
-                      : old->workers != new->workers               ? "workers"
-                      : strcmp(old->realm, new->realm) != 0        ? "realm"
-                      : old->user_quota != new->user_quota         ? "user-quota"
-                      : old->source_quota != new->source_quota     ? "source-quota"
-                      : old->total_quota != new->total_quota       ? "total-quota"
-                                                                   : NULL;
 
-    if (key)
-        LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (keys[i].changed)
+            LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", keys[i].key));
     if (!realm)
         return ERR_NOMEM;
     free(new->realm);
@@ -263,7 +278,7 @@ static void reload(struct server *s, int argc, char *const argv[])
     struct auth *auth = NULL;
     struct conf_error e;
     char text[RELAY_TEXT_MAX] = "";
-    struct log_config lc;
+    struct log_config lc, old_lc = log_config_of(s->config);
     int err = config_load(&c, argc, argv, environ, &e);
 
     if (err) {
@@ -273,10 +288,15 @@ static void reload(struct server *s, int argc, char *const argv[])
     err = keep_unchangeable(s->config, c);
     if (!err)
         err = build_auth(s, c, &auth, text);
+    lc = log_config_of(c);
+    if (!err && (err = log_reconfigure(&lc)))
+        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", c->log_file, err_str(err));
     if (!err) {
         struct relay_config rc = relay_config_of(c, s->auth);
 
         err = relay_reload(s->relay, &rc, text);
+        if (err)
+            log_reconfigure(&old_lc);
     }
     if (err) {
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text));
@@ -288,8 +308,6 @@ static void reload(struct server *s, int argc, char *const argv[])
     config_wipe_secrets(c);
     config_free(&s->config);
     s->config = c;
-    lc = log_config_of(c);
-    log_reconfigure(&lc);
     log_warnings(c);
     LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
 }
@@ -319,8 +337,8 @@ static int serve(struct server *s, int argc, char *const argv[])
         log_start_lines(s);
         if (s->user)
             print_settings(s);
-        if (s->config->ready_file)
-            err = write_ready_file(s, s->config->ready_file);
+        if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
+            s->ready_file = strdup(s->config->ready_file);
     }
     while (!err && which == SIGHUP) {
         if (sigwait(&signals, &which))
@@ -331,8 +349,9 @@ static int serve(struct server *s, int argc, char *const argv[])
     if (!err)
         LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal(which)));
     relay_stop(s->relay);
-    if (s->config->ready_file)
-        unlink(s->config->ready_file);
+    if (s->ready_file)
+        unlink(s->ready_file);
+    free(s->ready_file);
     return err ? STATUS_FAULT : STATUS_OK;
 }
 

@@ -62,6 +62,8 @@ struct alloc {
     struct channel channels_inline[ALLOC_INLINE];
 };
 
+/* Takes a packet out of one of the allocation's two buckets, at the bandwidth in force (a reload may change it). */
+bool alloc_take_rate(const struct shard *s, struct rate *bucket, size_t len);
 /* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
  * the quota, which alloc_free gives back. ERR_NOMEM. */
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who);
@@ -107,7 +109,7 @@ void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family,
 struct permission *alloc_permission(const struct shard *s, struct alloc *a, const struct addr *peer);
 /* Installs or refreshes: 300 s from now. ERR_NOSPC, ERR_NOMEM. */
 int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports);
-/* How many of these peers have no slot yet and can't get one: CreatePermission is all or nothing (C57). */
+/* Is there room for all of these peers? CreatePermission is all or nothing (C57). */
 bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n);
 
 struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number);

@@ -243,18 +243,16 @@ enum verdict allocate_on_allocate(struct request *r)
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }
-    if (w.token) {
-        if (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN)
-            return VERDICT_WAIT_TOKEN;
-        if (err) {
-            request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
-            return VERDICT_DONE;
-        }
-    }
     quota = auth_quota_take(s->auth, r->who->owner, &r->from->client);
     if (quota != AUTH_QUOTA_OK) {
-        alloc_unclaim(s, &port);
         request_refuse(r, code_of_quota(quota), "allocation quota reached"); /* C48 */
+        return VERDICT_DONE;
+    }
+    if (w.token && (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN || err)) {
+        auth_quota_give(s->auth, r->who->owner, &r->from->client); /* a request that waits holds none */
+        if (!err)
+            return VERDICT_WAIT_TOKEN;
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
         return VERDICT_DONE;
     }
     if (alloc_new(&a, s, r->from, r->who)) {

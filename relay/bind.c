@@ -6,7 +6,7 @@
 #include "relay/request.h"
 #include "stun/channel.h"
 
-enum { PEERS_MAX = 64 /* of one CreatePermission; more would not fit a datagram of 1280 bytes anyway */ };
+enum { PEERS_MAX = ALLOC_PERMISSIONS_MAX /* of one CreatePermission: more could not be installed */ };
 
 static void deny(const struct request *r, struct alloc *a, const struct addr *peer)
 {

@@ -44,7 +44,7 @@ static void to_peer(struct shard *s, struct alloc *a, int own, bool advertised, 
 
     if (!leg->socket) {
         count(s->counters, DROP_FAMILY);
-    } else if (!rate_take(&a->up, len, s->now.ms)) {
+    } else if (!alloc_take_rate(s, &a->up, len)) {
         count(s->counters, DROP_BANDWIDTH);
     } else {
         a->packets_up++;
@@ -119,7 +119,7 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
     size_t total = len + CHANNEL_HEADER_LEN;
     uint32_t txid[3];
 
-    if (!rate_take(&a->down, len, s->now.ms)) {
+    if (!alloc_take_rate(s, &a->down, len)) {
         count(s->counters, DROP_BANDWIDTH);
         return;
     }
