@@ -381,8 +381,9 @@ static int start(struct server *s, int argc, char *const argv[])
     if (err)
         return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
     config_wipe_secrets(s->config);
-    if (log_start(&lc)) {
-        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, strerror(errno));
+    err = log_start(&lc);
+    if (err) {
+        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, err_str(err));
         return fail(STATUS_CONFIG, text);
     }
     status = serve(s, argc, argv);
