@@ -28,7 +28,7 @@ struct server {
     struct auth *auth;
     struct store *store;
     struct relay *relay;
-    char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
+    char *ready_file;     /* as written at the start, whatever a reload says; NULL: none */
     const char *user;     /* a credential that was generated here, to be shown; or NULL */
     const char *password; /* borrowed from the store */
 };
@@ -247,7 +247,8 @@ static int keep_unchangeable(const struct config *old, struct config *new)
         bool changed;
     } keys[] = {
         {"listening-port", old->listening_port != new->listening_port},
-        {"listening-ip", differ(old->listening_ip.item, old->listening_ip.n, new->listening_ip.item, new->listening_ip.n, sizeof(struct addr))},
+        {"listening-ip",
+         differ(old->listening_ip.item, old->listening_ip.n, new->listening_ip.item, new->listening_ip.n, sizeof(struct addr))},
         {"relay-ip", differ(old->relay_ip.item, old->relay_ip.n, new->relay_ip.item, new->relay_ip.n, sizeof(struct addr))},
         {"external-ip", differ(old->external_ip.item, old->external_ip.n, new->external_ip.item, new->external_ip.n,
                                sizeof(struct relay_external))},

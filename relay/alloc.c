@@ -173,8 +173,8 @@ static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct cla
     return 0;
 }
 
-static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out, struct claimed *next,
-                      bool *refused)
+static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out,
+                      struct claimed *next, bool *refused)
 {
     int err;
 

@@ -213,7 +213,8 @@ int stream_client_send(void *net, const struct path *to, const uint8_t *data, si
         count(&w->counters, DROP_STREAM_FULL);
         return 0;
     }
-    if (evbuffer_expand(out, len + sizeof(PADDING)) || evbuffer_add(out, data, len) || (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
+    if (evbuffer_expand(out, len + sizeof(PADDING)) || evbuffer_add(out, data, len) ||
+        (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
         return ERR_NOMEM;
     return 0;
 }
