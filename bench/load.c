@@ -335,7 +335,7 @@ static void progress(const struct load *l, uint64_t start, uint64_t end, const c
 }
 
 /* Packets of all flows in turn, evenly over time. */
-static void stream(struct load *l)
+static int stream(struct load *l)
 {
     uint64_t start = clock_ns(), end = start + l->config->duration_s * 1000000000ULL, due = start, sweep = start;
     uint64_t interval = (uint64_t)(1e9 / (l->config->rate * l->n)), quiet;
@@ -350,8 +350,11 @@ static void stream(struct load *l)
         if (l->now_ns > due + LATE_MAX_MS * 1000000ULL)
             due = l->now_ns;
         if (l->now_ns >= sweep) {
-            for (unsigned i = 0; i < l->n; i++)
+            for (unsigned i = 0; i < l->n; i++) {
                 session_tick(&l->sessions[i], ms(l));
+                if (l->sessions[i].state == SESSION_FAILED)
+                    return session_error(l, &l->sessions[i]);
+            }
             sweep = l->now_ns + SWEEP_MS * 1000000ULL;
             progress(l, start, end, "packets");
         }
@@ -360,6 +363,7 @@ static void stream(struct load *l)
     quiet = l->now_ns + DRAIN_MS * 1000000ULL;
     while (l->now_ns < quiet && load_lost(l->result))
         receive(l, 10);
+    return 0;
 }
 
 /* Requests, each session one at a time; the next when the last is answered and the rate allows it. */
@@ -425,7 +429,7 @@ static int run_mode(struct load *l)
     l->result->setup_seconds = (double)(clock_ns() - begun) / 1e9;
     cpu = server_cpu(l);
     if (packets)
-        stream(l);
+        err = stream(l);
     else
         err = requests(l);
     l->result->cpu_ns = server_cpu(l) - cpu;
