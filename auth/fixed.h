@@ -1,6 +1,6 @@
 /*
  * Purpose:  fixed users: a table of names and derived keys; no password is kept (C32).
- * Owner:    read-only after the workers have started.
+ * Owner:    read-only once it is in a `struct auth` that workers ask; a reload makes a new one.
  * Lifetime: fixed_new to fixed_free, inside a `struct auth`. The keys are wiped.
  * Callers:  auth/auth.c.
  * RFC:      8489 sections 9.2.2 and 14.4.

@@ -1,6 +1,6 @@
 /*
  * Purpose:  shared secrets and the time-limited user names that go with them.
- * Owner:    read-only after the workers have started.
+ * Owner:    read-only once it is in a `struct auth` that workers ask; a reload makes a new one.
  * Lifetime: secret_new to secret_free, inside a `struct auth`. The bytes of the secrets are wiped.
  * Callers:  auth/auth.c; the name parser also: connect/ (hand-out), fuzz targets.
  * RFC:      draft-uberti-behave-turn-rest-00.

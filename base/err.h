@@ -32,7 +32,7 @@ enum err {
     ERR_NOT_STUN = -10003,  /* not a STUN message at all */
     ERR_FINGERPRINT = -10004,
     ERR_INTEGRITY = -10005,
-    ERR_STALE = -10006, /* a nonce or id whose time is over */
+    ERR_STALE = -10006,  /* a nonce or id whose time is over */
     ERR_DENIED = -10007, /* the peer policy says no */
     ERR_CRYPTO = -10008, /* OpenSSL refused */
     ERR_CONFIG = -10009,

@@ -30,6 +30,7 @@ static struct {
     bool abandoned; /* log_stop went away from a writer that hung; it ends when its write does */
     int fd;         /* the writer's; STDERR_FILENO or a file */
     int next_fd;    /* the one to go on with, or -1 */
+    uint64_t told;  /* the writer's: as many of `dropped` are known to the reader, or were before log_start */
     char *fill;
     size_t fill_len;
 } queue = {
@@ -96,35 +97,34 @@ static uint64_t write_lines(int fd, const char *p, size_t len, bool *torn)
     return count_lines(p, done, len);
 }
 
-static void tell_dropped(int fd, uint64_t *told, bool *torn)
+static void tell_dropped(int fd, bool *torn)
 {
     char line[LOG_LINE_MAX];
     uint64_t now = atomic_load_explicit(&dropped, memory_order_relaxed);
-    struct log_field count = LOG_INT("count", now - *told);
+    struct log_field count = LOG_INT("count", now - queue.told);
     size_t len;
 
-    if (now == *told)
+    if (now == queue.told)
         return;
     len = log_line(line, (enum log_format)atomic_load(&log_format_now), unix_ms(), LOG_WARNING, "log_lines_dropped", &count, 1);
     if (write_lines(fd, line, len, torn) == 0)
-        *told = now;
+        queue.told = now;
 }
 
 static void *writer(void *arg)
 {
-    uint64_t told = atomic_load(&dropped);
     bool more = true, torn = false;
 
     while (more) {
         char *full;
         size_t len;
-        int fd;
+        int fd, old = -1;
 
         pthread_mutex_lock(&queue.lock);
         while (!queue.fill_len && queue.next_fd < 0 && !queue.stopping)
             pthread_cond_wait(&queue.wake, &queue.lock);
         if (queue.next_fd >= 0) {
-            close_file(queue.fd);
+            old = queue.fd;
             queue.fd = queue.next_fd;
             queue.next_fd = -1;
             torn = false;
@@ -137,9 +137,11 @@ static void *writer(void *arg)
         more = !queue.stopping;
         pthread_mutex_unlock(&queue.lock);
 
+        close_file(old); /* without the lock: on a network's file system this can hang like a write */
         atomic_fetch_add_explicit(&dropped, write_lines(fd, full, len, &torn), memory_order_relaxed);
-        tell_dropped(fd, &told, &torn);
+        tell_dropped(fd, &torn);
     }
+    close_file(queue.fd); /* the last one: log_reconfigure comes before log_stop */
     pthread_mutex_lock(&queue.lock);
     queue.ended = true;
     pthread_cond_signal(&queue.drained);
@@ -147,11 +149,23 @@ static void *writer(void *arg)
     return arg;
 }
 
-/* A descriptor, or a negated errno. */
+/* A descriptor, or a negated errno. Never waits for a FIFO's reader; the writes of the writer may wait for it, though. */
 static int open_file(const char *file)
 {
-    int fd = file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640) : STDERR_FILENO;
-    return fd < 0 ? -errno : fd;
+    int fd, flags;
+
+    if (!file)
+        return STDERR_FILENO;
+    fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0)
+        return -errno;
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+        int err = -errno;
+        close_file(fd);
+        return err;
+    }
+    return fd;
 }
 
 static void take_config(const struct log_config *config)
@@ -169,16 +183,6 @@ static void init_drained(void)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&queue.drained, &attr);
     pthread_condattr_destroy(&attr);
-}
-
-/* Once no writer is left. */
-static void close_files(void)
-{
-    close_file(queue.fd);
-    close_file(queue.next_fd);
-    queue.fd = STDERR_FILENO;
-    queue.next_fd = -1;
-    queue.abandoned = false;
 }
 
 /* Whether an abandoned writer still hangs. */
@@ -201,23 +205,23 @@ int log_start(const struct log_config *config)
         return ERR_EXIST;
     if (hangs())
         return ERR_AGAIN;
-    if (queue.abandoned)
-        close_files();
     pthread_once(&once, init_drained);
     fd = open_file(config->file);
     if (fd < 0)
         return fd;
+    pthread_mutex_lock(&queue.lock);
     queue.fd = fd;
     queue.fill = buffers[0];
     queue.fill_len = 0;
-    queue.stopping = queue.ended = false;
+    queue.stopping = queue.ended = queue.abandoned = false;
+    queue.told = log_dropped(); /* not when the writer first runs: by then the queue may have been full */
+    pthread_mutex_unlock(&queue.lock);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old); /* inherited by the writer: signals are for the threads that wait for them */
     err = pthread_create(&queue.thread, NULL, writer, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err) {
         close_file(fd);
-        queue.fd = STDERR_FILENO;
         return -err;
     }
     take_config(config);
@@ -245,27 +249,27 @@ void log_stop(void)
     ended = queue.ended;
     queue.abandoned = !ended;
     pthread_mutex_unlock(&queue.lock);
-    if (ended) {
+    if (ended)
         pthread_join(queue.thread, NULL);
-        close_files();
-    } else {
+    else
         pthread_detach(queue.thread);
-    }
 }
 
 int log_reconfigure(const struct log_config *config)
 {
-    int fd = STDERR_FILENO;
+    int fd = STDERR_FILENO, unused;
+
     if (queue.running && (fd = open_file(config->file)) < 0)
         return fd;
     take_config(config);
     if (!queue.running)
         return 0;
     pthread_mutex_lock(&queue.lock);
-    close_file(queue.next_fd);
+    unused = queue.next_fd;
     queue.next_fd = fd;
     pthread_cond_signal(&queue.wake);
     pthread_mutex_unlock(&queue.lock);
+    close_file(unused);
     return 0;
 }
 
@@ -304,13 +308,14 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     char line[LOG_LINE_MAX];
     size_t len = log_line(line, (enum log_format)atomic_load_explicit(&log_format_now, memory_order_relaxed), unix_ms(), level,
                           event, fields, n);
-    bool direct, wake = false;
+    bool direct, stuck, wake = false;
 
     pthread_mutex_lock(&queue.lock);
-    direct = !queue.running;
+    stuck = queue.abandoned && !queue.ended && queue.fd == STDERR_FILENO; /* we would hang beside the writer */
+    direct = !queue.running && !stuck;
     if (direct) {
         ;
-    } else if (len > LOG_QUEUE_BYTES - queue.fill_len) {
+    } else if (stuck || len > LOG_QUEUE_BYTES - queue.fill_len) {
         atomic_fetch_add_explicit(&dropped, 1, memory_order_relaxed);
     } else {
         wake = queue.fill_len == 0; /* else it is on its way already */

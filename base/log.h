@@ -1,7 +1,7 @@
 /*
  * Purpose:  structured log lines with stable event names, as logfmt or JSON.
  * Owner:    any thread may log; one thread writes. A full queue drops lines and counts them: logging never blocks.
- * Lifetime: log_start to log_stop; before and after, lines go straight to standard error.
+ * Lifetime: log_start to log_stop; before and after, lines go straight to standard error, unless a writer hangs there.
  * Callers:  the edges (relay/worker, programs/). Library code returns errors instead.
  * RFC:      3339 (time stamps).
  */
@@ -38,17 +38,17 @@ struct log_field {
 #define LOG_ADDR(k, v)     ((struct log_field){.key = (k), .kind = LOG_F_ADDR, .p = (v)})
 #define LOG_ERR(k, v)      ((struct log_field){.key = (k), .kind = LOG_F_ERR, .i = (v)})
 
-/* A negated errno when the file cannot be opened or no thread started; ERR_EXIST when it runs already, ERR_AGAIN while the
- * writer of an earlier log_stop still hangs in its write. The file is opened for
- * appending, mode 0640. From log_start to log_stop the three calls here belong to one thread. */
+/* A negated errno when the file cannot be opened or no thread started (-ENXIO: a FIFO that nobody reads; never waits for a reader);
+ * ERR_EXIST when it runs already, ERR_AGAIN while the writer of an earlier log_stop still hangs in its write. The file is opened
+ * for appending, mode 0640. From log_start to log_stop the three calls here belong to one thread. */
 int log_start(const struct log_config *config);
 /* Writes what is queued (bounded wait of one second: then a reader that does not read loses the rest), then stops the thread. */
 void log_stop(void);
 /* Reopens the file (after rotation) and takes the new level and format. On a negated errno nothing has changed. */
 int log_reconfigure(const struct log_config *config);
 bool log_enabled(enum log_level level);
-/* Lines dropped since the start because the queue was full or the file took no more. When room returns, a line log_lines_dropped
- * tells how many. */
+/* Lines dropped since the process began: the queue was full, the file took no more, or a writer hangs on standard error. When room
+ * returns, a line log_lines_dropped tells how many since log_start. */
 uint64_t log_dropped(void);
 /* Parses "error", "warning", "info", "debug", in any case (also "warn", and syslog's names and numbers); ERR_INVAL. */
 int log_level_parse(enum log_level *out, const char *text);

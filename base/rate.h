@@ -13,9 +13,9 @@
 
 /* All zero means "no limit". */
 struct rate {
-    uint64_t per_s;  /* tokens a second; 0: no limit */
-    uint64_t burst;  /* tokens the bucket holds */
-    uint64_t micro;  /* tokens in the bucket, in millionths */
+    uint64_t per_s; /* tokens a second; 0: no limit */
+    uint64_t burst; /* tokens the bucket holds */
+    uint64_t micro; /* tokens in the bucket, in millionths */
     uint64_t last_ms;
 };
 

@@ -1,5 +1,6 @@
 #include "bench/load.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +15,16 @@
 #include "bench/session.h"
 
 enum {
-    MAGIC = 0x54504B42,     /* the head of a payload: magic, flow, sequence, time */
-    SETUP_PARALLEL = 64,    /* sessions that are set up at a time: a busy morning, not a flood */
-    PEER_SOCKETS = 16,      /* peers' sockets; sessions share them */
-    BURST_MAX = 64,         /* packets sent before sockets are read again; a late tick is made up for in such steps */
-    EVENTS = 256,           /* of one epoll_wait */
-    DRAIN_MS = 2000,        /* that the last packets may take */
-    LATE_MAX_MS = 200,      /* behind schedule by more than this: the generator is the limit, and does not catch up */
-    SWEEP_MS = 20,          /* between two looks at idle sessions' timers */
-    ROOM = 64,              /* bytes before a payload */
-    PEER_ROOM = 2048,       /* bytes of a datagram at a peer */
+    MAGIC = 0x54504B42,      /* the head of a payload: magic, flow, sequence, time */
+    SETUP_PARALLEL = 64,     /* sessions that are set up at a time: a busy morning, not a flood */
+    PEER_SOCKETS = 16,       /* peers' sockets; sessions share them */
+    BURST_MAX = 64,          /* packets sent before sockets are read again; a late tick is made up for in such steps */
+    EVENTS = 256,            /* of one epoll_wait */
+    DRAIN_MS = 2000,         /* that the last packets may take */
+    LATE_MAX_MS = 200,       /* behind schedule by more than this: the generator is the limit, and does not catch up */
+    SWEEP_MS = 20,           /* between two looks at idle sessions' timers */
+    ROOM = 64,               /* bytes before a payload */
+    PEER_ROOM = 2048,        /* bytes of a datagram at a peer */
     SOCKET_BUFFER = 1 << 23, /* bytes of a peer's socket */
 };
 
@@ -135,7 +136,8 @@ static void receive_at_peer(struct load *l, unsigned peer)
 
     for (int i = 0; i < BURST_MAX; i++) {
         iov[i] = (struct iovec){.iov_base = room[i], .iov_len = PEER_ROOM};
-        msgs[i].msg_hdr = (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
+        msgs[i].msg_hdr =
+            (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof(from[i]), .msg_iov = &iov[i], .msg_iovlen = 1};
     }
     n = recvmmsg(l->peers[peer], msgs, BURST_MAX, MSG_DONTWAIT, NULL);
     for (int i = 0; i < n; i++) {
@@ -163,8 +165,8 @@ static bool send_down(struct load *l, unsigned flow, const uint8_t *payload)
 static void send_one(struct load *l, unsigned flow)
 {
     uint8_t *payload = make_payload(l, flow);
-    bool ok = l->config->mode == LOAD_DOWN ? send_down(l, flow, payload)
-                                           : session_send(&l->sessions[flow], payload, l->config->size);
+    bool ok =
+        l->config->mode == LOAD_DOWN ? send_down(l, flow, payload) : session_send(&l->sessions[flow], payload, l->config->size);
 
     if (ok) {
         l->flows[flow].sent++;
@@ -298,8 +300,14 @@ static void begin_allocate(struct load *l, unsigned i)
 
 static void begin_bind(struct load *l, unsigned i)
 {
-    const struct addr *peer = l->config->mode == LOAD_RELAY_RELAY ? &l->sessions[i ^ 1U].relayed : &l->peer_addr[i % l->npeers];
+    const struct addr *peer;
 
+    if (l->config->mode == LOAD_RELAY_RELAY) {
+        peer = &l->sessions[i ^ 1U].relayed;
+    } else {
+        assert(l->npeers > 0);
+        peer = &l->peer_addr[i % l->npeers];
+    }
     session_bind(&l->sessions[i], peer, ms(l));
 }
 
@@ -327,7 +335,7 @@ static void progress(const struct load *l, uint64_t start, uint64_t end, const c
 }
 
 /* Packets of all flows in turn, evenly over time. */
-static void stream(struct load *l)
+static int stream(struct load *l)
 {
     uint64_t start = clock_ns(), end = start + l->config->duration_s * 1000000000ULL, due = start, sweep = start;
     uint64_t interval = (uint64_t)(1e9 / (l->config->rate * l->n)), quiet;
@@ -342,8 +350,11 @@ static void stream(struct load *l)
         if (l->now_ns > due + LATE_MAX_MS * 1000000ULL)
             due = l->now_ns;
         if (l->now_ns >= sweep) {
-            for (unsigned i = 0; i < l->n; i++)
+            for (unsigned i = 0; i < l->n; i++) {
                 session_tick(&l->sessions[i], ms(l));
+                if (l->sessions[i].state == SESSION_FAILED)
+                    return session_error(l, &l->sessions[i]);
+            }
             sweep = l->now_ns + SWEEP_MS * 1000000ULL;
             progress(l, start, end, "packets");
         }
@@ -352,6 +363,7 @@ static void stream(struct load *l)
     quiet = l->now_ns + DRAIN_MS * 1000000ULL;
     while (l->now_ns < quiet && load_lost(l->result))
         receive(l, 10);
+    return 0;
 }
 
 /* Requests, each session one at a time; the next when the last is answered and the rate allows it. */
@@ -417,7 +429,7 @@ static int run_mode(struct load *l)
     l->result->setup_seconds = (double)(clock_ns() - begun) / 1e9;
     cpu = server_cpu(l);
     if (packets)
-        stream(l);
+        err = stream(l);
     else
         err = requests(l);
     l->result->cpu_ns = server_cpu(l) - cpu;

@@ -18,7 +18,7 @@
 enum {
     LOAD_SESSIONS_MAX = 60000, /* descriptors of one process, and ports of one client address */
     LOAD_DURATION_MAX_S = 3600,
-    LOAD_SIZE_MIN = 24, /* bytes: our own head in the payload */
+    LOAD_SIZE_MIN = 24,   /* bytes: our own head in the payload */
     LOAD_SIZE_MAX = 1400, /* bytes: more would be fragmented, which is another measurement */
     LOAD_TEXT_MAX = 256,
 };
@@ -35,8 +35,8 @@ struct load_config {
     bool tcp;
     bool send_method;
     unsigned sessions;
-    double rate;         /* packets a second of a session; allocate and binding: requests a second in all, 0: as fast as answers come */
-    unsigned size;       /* bytes of a payload */
+    double rate;   /* packets a second of a session; allocate and binding: requests a second in all, 0: as fast as answers come */
+    unsigned size; /* bytes of a payload */
     unsigned duration_s; /* that packets flow */
     pid_t server_pid;    /* 0: its CPU time is not measured */
     FILE *progress;      /* NULL: silent */

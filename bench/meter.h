@@ -14,9 +14,9 @@
 #include <sys/types.h>
 
 enum {
-    HISTOGRAM_SUB = 32,      /* steps in an octave: 3 % */
-    HISTOGRAM_OCTAVES = 40,  /* 1 ns to 18 minutes */
-    METER_WINDOW = 1024,     /* sequence numbers of a flow that a duplicate is recognised in: 20 s at 50 packets/s */
+    HISTOGRAM_SUB = 32,     /* steps in an octave: 3 % */
+    HISTOGRAM_OCTAVES = 40, /* 1 ns to 18 minutes */
+    METER_WINDOW = 1024,    /* sequence numbers of a flow that a duplicate is recognised in: 20 s at 50 packets/s */
 };
 
 struct histogram {
@@ -31,8 +31,8 @@ uint64_t histogram_quantile(const struct histogram *h, unsigned per_mille);
 /* One flow, from one sender to one receiver, numbered from 0. */
 struct flow {
     uint32_t sent;
-    uint32_t received;   /* each number once */
-    uint32_t highest;    /* highest number seen, plus one */
+    uint32_t received; /* each number once */
+    uint32_t highest;  /* highest number seen, plus one */
     uint64_t seen[METER_WINDOW / 64];
 };
 enum flow_verdict { FLOW_NEW, FLOW_REORDERED, FLOW_DUPLICATE };

@@ -58,9 +58,21 @@ void session_close(struct session *s)
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
+    turn_client_deinit(&s->turn);
     free(s->in);
     free(s->out);
     s->in = s->out = NULL;
+}
+
+/* A full buffer passes; anything else is the end of the session (the server is gone, say). */
+static bool refused(struct session *s)
+{
+    if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR) {
+        s->busy = false;
+        s->error = -errno;
+        s->state = SESSION_FAILED;
+    }
+    return false;
 }
 
 static bool put(struct session *s, const uint8_t *bytes, size_t len)
@@ -68,23 +80,23 @@ static bool put(struct session *s, const uint8_t *bytes, size_t len)
     ssize_t n;
 
     if (!s->config->tcp)
-        return send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
+        return send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len || refused(s);
     if (s->out_len) { /* what was begun goes first */
         n = send(s->fd, s->out, s->out_len, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n > 0)
             memmove(s->out, s->out + n, s->out_len -= (size_t)n);
+        if (n < 0)
+            return refused(s);
         if (s->out_len)
             return false;
     }
     n = send(s->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0)
-        return false;
+        return refused(s);
     if ((size_t)n < len) {
         if (!s->out && !(s->out = malloc(OUT_MAX)))
             return false;
         s->out_len = len - (size_t)n;
-        if (s->out_len > OUT_MAX)
-            return false;
         memcpy(s->out, bytes + n, s->out_len);
     }
     return true;

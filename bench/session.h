@@ -38,7 +38,7 @@ struct session_config {
     struct addr server;
     struct addr client_ip; /* ADDR_NONE: any */
     bool tcp;
-    bool send_method; /* Send and Data instead of a channel */
+    bool send_method;   /* Send and Data instead of a channel */
     bool no_allocation; /* Binding only */
     uint8_t family;     /* of the relayed address; 0: the server's default */
     const char *user;
@@ -62,7 +62,7 @@ struct session {
     uint8_t *in; /* a stream's bytes that are no whole frame yet */
     size_t in_len, in_cap;
     uint8_t *out; /* a frame that the kernel has taken in part */
-    size_t out_len, out_cap;
+    size_t out_len;
 };
 
 /* ERR_IO and other negated errnos of socket calls. */
@@ -76,7 +76,7 @@ void session_end(struct session *s, uint64_t now_ms);
 /* Retransmissions, time-outs, refreshes. Call every few milliseconds while it is busy, now and then while it isn't. */
 void session_tick(struct session *s, uint64_t now_ms);
 
-/* Sends one payload to the peer: `room` has 64 bytes before the payload. False: the kernel would not take it. */
+/* Sends one payload to the peer; there are 4 bytes of room before it. False: the kernel would not take it now, or the session has failed. */
 bool session_send(struct session *s, uint8_t *payload, size_t len);
 
 /* Called for each payload that arrives from the peer. */

@@ -16,7 +16,7 @@ enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_USAGE = 2 };
 
 static const char *const MODES[] = {"up", "down", "relay-relay", "allocate", "binding"};
 
-static const double LOSS_VOID = 0.01; /* per cent: a figure from a run with more loss says nothing */
+static const double LOSS_VOID = 0.01;         /* per cent: a figure from a run with more loss says nothing */
 static const uint64_t CPU_VOID_NS = 20000000; /* a figure from less CPU time is noise */
 
 struct options {
@@ -95,8 +95,26 @@ static bool read_choice(const char *text, const char *no, const char *yes, bool 
     return *out || strcmp(text, no) == 0;
 }
 
-enum { O_SERVER = 256, O_USER, O_PASSWORD, O_PASSWORD_FILE, O_SESSIONS, O_RATE, O_TOTAL, O_SIZE, O_DURATION, O_PEER, O_CLIENT,
-       O_TRANSPORT, O_METHOD, O_PID, O_MAX_LOSS, O_JSON, O_HELP, O_VERSION };
+enum {
+    O_SERVER = 256,
+    O_USER,
+    O_PASSWORD,
+    O_PASSWORD_FILE,
+    O_SESSIONS,
+    O_RATE,
+    O_TOTAL,
+    O_SIZE,
+    O_DURATION,
+    O_PEER,
+    O_CLIENT,
+    O_TRANSPORT,
+    O_METHOD,
+    O_PID,
+    O_MAX_LOSS,
+    O_JSON,
+    O_HELP,
+    O_VERSION
+};
 
 static const struct option LONG[] = {{"server", 1, NULL, O_SERVER},
                                      {"user", 1, NULL, O_USER},
@@ -197,8 +215,8 @@ static int read_options(struct options *o, int argc, char **argv)
         if (which == '?')
             return STATUS_USAGE;
         if (!take(o, which, optarg, &rate, &total)) {
-            fprintf(stderr, "turnpike-bench: --%s can't be read or is out of range: %s (--help tells the options)\n", LONG[index].name,
-                    which == O_PASSWORD ? "" : optarg);
+            fprintf(stderr, "turnpike-bench: --%s can't be read or is out of range: %s (--help tells the options)\n",
+                    LONG[index].name, which == O_PASSWORD ? "" : optarg);
             return STATUS_USAGE;
         }
     }
@@ -264,10 +282,10 @@ static void print_json(const struct options *o, const struct load_result *r)
     const struct histogram *d = &r->meter.delay;
     json_t *root = json_pack("{s:s,s:i,s:f,s:I,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:I}", "mode", MODES[o->load.mode], "sessions",
                              (int)o->load.sessions, "seconds", r->seconds, "sent", (json_int_t)r->meter.sent, "unsent",
-                             (json_int_t)r->meter.unsent, "received", (json_int_t)r->meter.received, "lost", (json_int_t)load_lost(r),
-                             "loss_percent", loss_percent(r), "duplicates", (json_int_t)r->meter.duplicates, "crosstalk",
-                             (json_int_t)r->meter.crosstalk, "reordered", (json_int_t)r->meter.reordered, "foreign",
-                             (json_int_t)r->meter.foreign);
+                             (json_int_t)r->meter.unsent, "received", (json_int_t)r->meter.received, "lost",
+                             (json_int_t)load_lost(r), "loss_percent", loss_percent(r), "duplicates",
+                             (json_int_t)r->meter.duplicates, "crosstalk", (json_int_t)r->meter.crosstalk, "reordered",
+                             (json_int_t)r->meter.reordered, "foreign", (json_int_t)r->meter.foreign);
     json_t *delay = json_pack("{s:f,s:f,s:f,s:f,s:f}", "p50", us(histogram_quantile(d, 500)), "p90", us(histogram_quantile(d, 900)),
                               "p99", us(histogram_quantile(d, 990)), "p999", us(histogram_quantile(d, 999)), "max", us(d->max_ns));
 
@@ -276,8 +294,7 @@ static void print_json(const struct options *o, const struct load_result *r)
     json_object_set_new(root, "delay_us", delay);
     if (o->load.server_pid) {
         json_object_set_new(root, "cpu_seconds", json_real((double)r->cpu_ns / 1e9));
-        json_object_set_new(root, "cpu_us_each",
-                            why_void(r) ? json_null() : json_real(us(r->cpu_ns) / (double)r->meter.received));
+        json_object_set_new(root, "cpu_us_each", why_void(r) ? json_null() : json_real(us(r->cpu_ns) / (double)r->meter.received));
         json_object_set_new(root, "void", why_void(r) ? json_string(why_void(r)) : json_null());
     }
     json_dumpf(root, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));

@@ -28,6 +28,7 @@ struct server {
     struct auth *auth;
     struct store *store;
     struct relay *relay;
+    char *ready_file;     /* as written at the start, whatever a reload says; NULL: none */
     const char *user;     /* a credential that was generated here, to be shown; or NULL */
     const char *password; /* borrowed from the store */
 };
@@ -186,8 +187,10 @@ static int write_ready_file(const struct server *s, const char *path)
 
     if ((size_t)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= sizeof(temporary))
         err = ERR_NOSPC;
-    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path)))
+    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path))) {
         err = errno ? -errno : ERR_IO;
+        unlink(temporary);
+    }
     json_decref(root);
     if (err)
         LOG(LOG_ERROR, "ready_file_failed", LOG_STR("file", path), LOG_ERR("reason", err));
@@ -230,24 +233,43 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* What a reload can't change is told, and keeps its value until the next start. */
-static void warn_unchanged(const struct config *old, const struct config *new)
+/* Two lists of plain values without padding. */
+static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t size)
 {
-    const char *key = old->listening_port != new->listening_port   ? "listening-port"
-                      : old->listening_ip.n != new->listening_ip.n ? "listening-ip"
-                      : old->relay_ip.n != new->relay_ip.n         ? "relay-ip"
-                      : old->external_ip.n != new->external_ip.n   ? "external-ip"
-                      : old->min_port != new->min_port             ? "min-port"
-                      : old->max_port != new->max_port             ? "max-port"
-                      : old->workers != new->workers               ? "workers"
-                      : strcmp(old->realm, new->realm) != 0        ? "realm"
-                      : old->user_quota != new->user_quota         ? "user-quota"
-                      : old->source_quota != new->source_quota     ? "source-quota"
-                      : old->total_quota != new->total_quota       ? "total-quota"
-                                                                   : NULL;
+    return na != nb || (na && memcmp(a, b, na * size) != 0);
+}
 
-    if (key)
-        LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));
+/* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
+static int keep_unchangeable(const struct config *old, struct config *new)
+{
+    const struct {
+        const char *key;
+        bool changed;
+    } keys[] = {
+        {"listening-port", old->listening_port != new->listening_port},
+        {"listening-ip",
+         differ(old->listening_ip.item, old->listening_ip.n, new->listening_ip.item, new->listening_ip.n, sizeof(struct addr))},
+        {"relay-ip", differ(old->relay_ip.item, old->relay_ip.n, new->relay_ip.item, new->relay_ip.n, sizeof(struct addr))},
+        {"external-ip", differ(old->external_ip.item, old->external_ip.n, new->external_ip.item, new->external_ip.n,
+                               sizeof(struct relay_external))},
+        {"min-port", old->min_port != new->min_port},
+        {"max-port", old->max_port != new->max_port},
+        {"workers", old->workers != new->workers},
+        {"realm", strcmp(old->realm, new->realm) != 0},
+        {"user-quota", old->user_quota != new->user_quota},
+        {"source-quota", old->source_quota != new->source_quota},
+        {"total-quota", old->total_quota != new->total_quota},
+    };
+    char *realm = strdup(old->realm);
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (keys[i].changed)
+            LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", keys[i].key));
+    if (!realm)
+        return ERR_NOMEM;
+    free(new->realm);
+    new->realm = realm;
+    return 0;
 }
 
 /* All or nothing: what can't be read leaves the old settings in force (F17). */
@@ -257,18 +279,25 @@ static void reload(struct server *s, int argc, char *const argv[])
     struct auth *auth = NULL;
     struct conf_error e;
     char text[RELAY_TEXT_MAX] = "";
-    struct log_config lc;
+    struct log_config lc, old_lc = log_config_of(s->config);
     int err = config_load(&c, argc, argv, environ, &e);
 
     if (err) {
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
         return;
     }
-    err = build_auth(s, c, &auth, text);
+    err = keep_unchangeable(s->config, c);
+    if (!err)
+        err = build_auth(s, c, &auth, text);
+    lc = log_config_of(c);
+    if (!err && (err = log_reconfigure(&lc)))
+        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", c->log_file, err_str(err));
     if (!err) {
         struct relay_config rc = relay_config_of(c, s->auth);
 
         err = relay_reload(s->relay, &rc, text);
+        if (err)
+            log_reconfigure(&old_lc);
     }
     if (err) {
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text));
@@ -278,11 +307,8 @@ static void reload(struct server *s, int argc, char *const argv[])
     }
     auth_replace(s->auth, &auth);
     config_wipe_secrets(c);
-    warn_unchanged(s->config, c);
     config_free(&s->config);
     s->config = c;
-    lc = log_config_of(c);
-    log_reconfigure(&lc);
     log_warnings(c);
     LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
 }
@@ -312,8 +338,8 @@ static int serve(struct server *s, int argc, char *const argv[])
         log_start_lines(s);
         if (s->user)
             print_settings(s);
-        if (s->config->ready_file)
-            err = write_ready_file(s, s->config->ready_file);
+        if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
+            s->ready_file = strdup(s->config->ready_file);
     }
     while (!err && which == SIGHUP) {
         if (sigwait(&signals, &which))
@@ -324,8 +350,9 @@ static int serve(struct server *s, int argc, char *const argv[])
     if (!err)
         LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal(which)));
     relay_stop(s->relay);
-    if (s->config->ready_file)
-        unlink(s->config->ready_file);
+    if (s->ready_file)
+        unlink(s->ready_file);
+    free(s->ready_file);
     return err ? STATUS_FAULT : STATUS_OK;
 }
 
@@ -355,8 +382,9 @@ static int start(struct server *s, int argc, char *const argv[])
     if (err)
         return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
     config_wipe_secrets(s->config);
-    if (log_start(&lc)) {
-        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, strerror(errno));
+    err = log_start(&lc);
+    if (err) {
+        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, err_str(err));
         return fail(STATUS_CONFIG, text);
     }
     status = serve(s, argc, argv);

@@ -31,11 +31,18 @@ struct alloc *alloc_find(struct shard *s, const struct path *path)
     return NULL;
 }
 
+bool alloc_take_rate(const struct shard *s, struct rate *bucket, size_t len)
+{
+    uint64_t bytes_per_s = (s->settings.max_bps + 7) / 8;
+
+    if (bucket->per_s != bytes_per_s) /* new, or a reload: a second's worth, and no less than one packet */
+        rate_init(bucket, bytes_per_s, bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX, s->now.ms);
+    return rate_take(bucket, len, s->now.ms);
+}
+
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who)
 {
     struct alloc *a = calloc(1, sizeof(*a));
-    uint64_t bytes_per_s = s->settings.max_bps / 8;
-    uint64_t burst = bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX; /* a second, and no less than one packet */
 
     if (!a)
         return ERR_NOMEM;
@@ -53,8 +60,6 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;
     a->permissions_cap = a->channels_cap = ALLOC_INLINE;
-    rate_init(&a->up, bytes_per_s, burst, s->now.ms);
-    rate_init(&a->down, bytes_per_s, burst, s->now.ms);
     map_insert(&s->allocs, &a->by_tuple, map_hash(&s->allocs, path, PATH_KEY_LEN));
     *out = a;
     return 0;
@@ -148,8 +153,8 @@ int alloc_pick_relay(const struct shard *s, const struct path *path, enum addr_f
     return fallback;
 }
 
-/* Claims and binds one port. ERR_ADDRINUSE: not free, here or in the kernel. */
-static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct claimed *out)
+/* Claims and binds one port. ERR_ADDRINUSE: not free; `*refused` is set when it was the kernel that said so. */
+static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct claimed *out, bool *refused)
 {
     const struct relay_address *r = ports_address(s->ports, relay);
     struct addr local = addr_with_port(&r->local, port);
@@ -160,6 +165,7 @@ static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct cla
     err = s->net->relay_open(s->net_ctx, &local, &out->socket);
     if (err) {
         ports_release(s->ports, r->space, port);
+        *refused = true;
         return err;
     }
     out->relay = relay;
@@ -167,7 +173,8 @@ static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct cla
     return 0;
 }
 
-static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out, struct claimed *next)
+static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out,
+                      struct claimed *next, bool *refused)
 {
     int err;
 
@@ -175,10 +182,10 @@ static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_
         return ERR_ADDRINUSE;
     if (wish == PORT_EVEN_AND_NEXT && port == ports_max(s->ports))
         return ERR_ADDRINUSE;
-    err = claim_port(s, relay, port, out);
+    err = claim_port(s, relay, port, out, refused);
     if (err || wish != PORT_EVEN_AND_NEXT)
         return err;
-    err = claim_port(s, relay, (uint16_t)(port + 1), next);
+    err = claim_port(s, relay, (uint16_t)(port + 1), next, refused);
     if (err)
         alloc_unclaim(s, out);
     return err;
@@ -186,15 +193,15 @@ static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_
 
 int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct claimed *out, struct claimed *next)
 {
-    unsigned space = ports_address(s->ports, relay)->space;
     uint32_t min = ports_min(s->ports), span = (uint32_t)ports_max(s->ports) - min + 1;
     uint32_t start = random_below(&s->random, span);
     int err, failures = 0;
+    bool refused = false;
 
     for (int i = 0; i < PORT_TRIES_RANDOM; i++) {
         uint32_t port = min + random_below(&s->random, span);
 
-        err = claim_wish(s, relay, (uint16_t)(wish == PORT_ANY || port == min ? port : port & ~1U), wish, out, next);
+        err = claim_wish(s, relay, (uint16_t)(wish == PORT_ANY || port == min ? port : port & ~1U), wish, out, next, &refused);
         if (err != ERR_ADDRINUSE)
             return err;
     }
@@ -204,11 +211,11 @@ int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct cla
 
         if (wish != PORT_ANY && port % 2)
             continue;
-        err = claim_wish(s, relay, port, wish, out, next);
+        refused = false;
+        err = claim_wish(s, relay, port, wish, out, next, &refused);
         if (err != ERR_ADDRINUSE)
             return err;
-        if (ports_owner(s->ports, space, port) < 0)
-            failures++;
+        failures += refused;
     }
     return ERR_NOSPC;
 }
@@ -464,11 +471,31 @@ static void reservation_free(struct shard *s, struct reservation *r)
     free(r);
 }
 
+struct tally {
+    const char *user;
+    unsigned n;
+};
+
+static void tally_node(struct map_node *n, void *ctx)
+{
+    struct tally *t = ctx;
+
+    t->n += strcmp(reservation_of(n)->user, t->user) == 0;
+}
+
+static unsigned reservations_of(struct shard *s, const char *user)
+{
+    struct tally t = {.user = user};
+
+    map_each(&s->reservations, tally_node, &t);
+    return t.n;
+}
+
 int alloc_reserve(struct shard *s, struct claimed *c, const char *user, uint8_t token[static STUN_RESERVATION_TOKEN_LEN])
 {
     struct reservation *r;
 
-    if (s->reservations.count >= RESERVATIONS_MAX)
+    if (s->reservations.count >= RESERVATIONS_MAX || reservations_of(s, user) >= RESERVATIONS_USER_MAX)
         return ERR_NOSPC;
     r = calloc(1, sizeof(*r));
     if (!r || !(r->user = strdup(user))) {

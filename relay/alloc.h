@@ -15,19 +15,19 @@ enum {
 };
 
 struct permission {
-    struct addr ip;         /* port 0 */
+    struct addr ip; /* port 0 */
     uint64_t expires_ms;
-    uint32_t policy;        /* generation of the policy that granted it */
-    bool all_ports;         /* that policy allows every port of it: packets need no further question */
+    uint32_t policy; /* generation of the policy that granted it */
+    bool all_ports;  /* that policy allows every port of it: packets need no further question */
 };
 
 struct channel {
     uint16_t number;
-    int16_t own;            /* the relay address of ours that the peer's IP is, or -1 */
-    bool own_advertised;    /* the peer was named by its advertised address */
+    int16_t own;         /* the relay address of ours that the peer's IP is, or -1 */
+    bool own_advertised; /* the peer was named by its advertised address */
     struct addr peer;
     uint64_t expires_ms;
-    uint32_t policy;        /* generation of the policy that allowed the flow */
+    uint32_t policy; /* generation of the policy that allowed the flow */
 };
 
 /* One relayed transport address: IPv4 and IPv6 have one each at most. */
@@ -44,11 +44,11 @@ struct alloc {
     struct path path;
     uint8_t txid[STUN_TXID_LEN]; /* of the Allocate that made it: a retransmission gets the same answer (C36, C38) */
     uint8_t token[STUN_RESERVATION_TOKEN_LEN];
-    bool has_token;              /* that answer carries a RESERVATION-TOKEN */
-    int failed_family_code;      /* that answer carries ADDRESS-ERROR-CODE (0: it doesn't) */
+    bool has_token;                 /* that answer carries a RESERVATION-TOKEN */
+    int failed_family_code;         /* that answer carries ADDRESS-ERROR-CODE (0: it doesn't) */
     enum addr_family failed_family; /* for this family */
-    struct leg legs[2];          /* [0] IPv4, [1] IPv6 */
-    struct rate up, down;        /* bytes a second */
+    struct leg legs[2];             /* [0] IPv4, [1] IPv6 */
+    struct rate up, down;           /* bytes a second */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
     char *name;  /* the credential's user name (C33) */
@@ -62,6 +62,8 @@ struct alloc {
     struct channel channels_inline[ALLOC_INLINE];
 };
 
+/* Takes a packet out of one of the allocation's two buckets, at the bandwidth in force (a reload may change it). */
+bool alloc_take_rate(const struct shard *s, struct rate *bucket, size_t len);
 /* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
  * the quota, which alloc_free gives back. ERR_NOMEM. */
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who);
@@ -107,7 +109,7 @@ void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family,
 struct permission *alloc_permission(const struct shard *s, struct alloc *a, const struct addr *peer);
 /* Installs or refreshes: 300 s from now. ERR_NOSPC, ERR_NOMEM. */
 int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports);
-/* How many of these peers have no slot yet and can't get one: CreatePermission is all or nothing (C57). */
+/* Is there room for all of these peers? CreatePermission is all or nothing (C57). */
 bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n);
 
 struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number);

@@ -68,11 +68,19 @@ struct wish {
     uint32_t lifetime_s;
 };
 
+/* The number under which this request has ADDITIONAL-ADDRESS-FAMILY: the RFC's, or its draft's, which deployed clients still send. */
+static uint16_t additional_family_type(const struct stun_msg *m)
+{
+    return stun_find(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY) ? STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY
+                                                             : STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT;
+}
+
 /* False: it has been refused. */
 static bool read_wish(const struct request *r, struct wish *w)
 {
     const struct stun_msg *m = r->msg;
     const struct stun_attr *token = stun_find(m, STUN_ATTR_RESERVATION_TOKEN);
+    uint16_t additional = additional_family_type(m);
     uint8_t transport, reserve_next, family;
     uint32_t lifetime_s;
     int err;
@@ -87,12 +95,12 @@ static bool read_wish(const struct request *r, struct wish *w)
         return false;
     }
     if (token && (token->len != STUN_RESERVATION_TOKEN_LEN || stun_find(m, STUN_ATTR_EVEN_PORT) ||
-                  stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) || stun_find(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY))) {
+                  stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) || stun_find(m, additional))) {
         request_refuse(r, STUN_E_BAD_REQUEST, "RESERVATION-TOKEN is malformed, or comes with what it excludes"); /* C43 */
         return false;
     }
     w->token = token ? token->value : NULL;
-    if (stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) && stun_find(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY)) {
+    if (stun_find(m, STUN_ATTR_REQUESTED_ADDRESS_FAMILY) && stun_find(m, additional)) {
         request_refuse(r, STUN_E_BAD_REQUEST, "REQUESTED- and ADDITIONAL-ADDRESS-FAMILY together"); /* C44 */
         return false;
     }
@@ -114,9 +122,10 @@ static bool read_wish(const struct request *r, struct wish *w)
     }
     if (err == 0)
         w->port = reserve_next & 0x80 ? PORT_EVEN_AND_NEXT : PORT_EVEN;
-    err = stun_get_u8(m, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 4, &family);
+    err = stun_get_u8(m, additional, 4, &family);
     if (err == ERR_MALFORMED || (err == 0 && (family != ADDR_V6 || w->port == PORT_EVEN_AND_NEXT))) {
-        request_refuse(r, STUN_E_BAD_REQUEST, "ADDITIONAL-ADDRESS-FAMILY must be IPv6, and excludes EVEN-PORT with R=1"); /* C46, C47 */
+        request_refuse(r, STUN_E_BAD_REQUEST,
+                       "ADDITIONAL-ADDRESS-FAMILY must be IPv6, and excludes EVEN-PORT with R=1"); /* C46, C47 */
         return false;
     }
     w->additional = err == 0;
@@ -234,18 +243,16 @@ enum verdict allocate_on_allocate(struct request *r)
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }
-    if (w.token) {
-        if (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN)
-            return VERDICT_WAIT_TOKEN;
-        if (err) {
-            request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
-            return VERDICT_DONE;
-        }
-    }
     quota = auth_quota_take(s->auth, r->who->owner, &r->from->client);
     if (quota != AUTH_QUOTA_OK) {
-        alloc_unclaim(s, &port);
         request_refuse(r, code_of_quota(quota), "allocation quota reached"); /* C48 */
+        return VERDICT_DONE;
+    }
+    if (w.token && (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN || err)) {
+        auth_quota_give(s->auth, r->who->owner, &r->from->client); /* a request that waits holds none */
+        if (!err)
+            return VERDICT_WAIT_TOKEN;
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
         return VERDICT_DONE;
     }
     if (alloc_new(&a, s, r->from, r->who)) {

@@ -6,19 +6,19 @@
 #include "relay/request.h"
 #include "stun/channel.h"
 
-enum { PEERS_MAX = 64 /* of one CreatePermission; more would not fit a datagram of 1280 bytes anyway */ };
+enum { PEERS_MAX = ALLOC_PERMISSIONS_MAX /* of one CreatePermission: more could not be installed */ };
 
 static void deny(const struct request *r, struct alloc *a, const struct addr *peer)
 {
     char why[128];
 
-    r->s->net->event(r->s->net_ctx,
-                     &(struct relay_event_info){.event = EVENT_PEER_DENIED,
-                                                .path = r->from,
-                                                .alloc = a,
-                                                .user = a->name,
-                                                .peer = peer,
-                                                .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
+    r->s->net->event(r->s->net_ctx, &(struct relay_event_info){
+                                        .event = EVENT_PEER_DENIED,
+                                        .path = r->from,
+                                        .alloc = a,
+                                        .user = a->name,
+                                        .peer = peer,
+                                        .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
     request_refuse(r, STUN_E_FORBIDDEN, "the peer policy denies this peer");
 }
 

@@ -12,37 +12,37 @@
 #include <stdint.h>
 
 /* Name in logs (and later metrics) beside the number. Drops by reason come last. */
-#define COUNTERS(X)                                                                                                              \
-    X(COUNT_REQUESTS, "requests")                                                                                                \
-    X(COUNT_SUCCESSES, "successes")                                                                                              \
-    X(COUNT_ERRORS, "errors")                                                                                                    \
-    X(COUNT_CHALLENGES, "challenges")                                                                                            \
-    X(COUNT_ALLOCATIONS_CREATED, "allocations_created")                                                                          \
-    X(COUNT_ALLOCATIONS_DELETED, "allocations_deleted")                                                                          \
-    X(COUNT_PACKETS_UP, "packets_up")                                                                                            \
-    X(COUNT_BYTES_UP, "bytes_up")                                                                                                \
-    X(COUNT_PACKETS_DOWN, "packets_down")                                                                                        \
-    X(COUNT_BYTES_DOWN, "bytes_down")                                                                                            \
-    X(COUNT_SPLICE_LOCAL, "splice_local")                                                                                        \
-    X(COUNT_SPLICE_OUT, "splice_out")                                                                                            \
-    X(COUNT_SPLICE_IN, "splice_in")                                                                                              \
-    X(DROP_NOT_STUN, "drop_not_stun")                                                                                            \
-    X(DROP_MALFORMED, "drop_malformed")                                                                                          \
-    X(DROP_METHOD, "drop_method")                                                                                                \
-    X(DROP_NO_ALLOCATION, "drop_no_allocation")                                                                                  \
-    X(DROP_NO_CHANNEL, "drop_no_channel")                                                                                        \
-    X(DROP_NO_PERMISSION, "drop_no_permission")                                                                                  \
-    X(DROP_POLICY, "drop_policy")                                                                                                \
-    X(DROP_FAMILY, "drop_family")                                                                                                \
-    X(DROP_BANDWIDTH, "drop_bandwidth")                                                                                          \
-    X(DROP_UNAUTHENTICATED_RATE, "drop_unauthenticated_rate")                                                                    \
-    X(DROP_PARKED_FULL, "drop_parked_full")                                                                                      \
-    X(DROP_RETRANSMISSION, "drop_retransmission")                                                                                \
-    X(DROP_RING_FULL, "drop_ring_full")                                                                                          \
-    X(DROP_PEER_SEND, "drop_peer_send")                                                                                          \
-    X(DROP_CLIENT_SEND, "drop_client_send")                                                                                      \
-    X(DROP_STREAM_FULL, "drop_stream_full")                                                                                      \
-    X(DROP_TRUNCATED, "drop_truncated")                                                                                          \
+#define COUNTERS(X)                                                                                                                \
+    X(COUNT_REQUESTS, "requests")                                                                                                  \
+    X(COUNT_SUCCESSES, "successes")                                                                                                \
+    X(COUNT_ERRORS, "errors")                                                                                                      \
+    X(COUNT_CHALLENGES, "challenges")                                                                                              \
+    X(COUNT_ALLOCATIONS_CREATED, "allocations_created")                                                                            \
+    X(COUNT_ALLOCATIONS_DELETED, "allocations_deleted")                                                                            \
+    X(COUNT_PACKETS_UP, "packets_up")                                                                                              \
+    X(COUNT_BYTES_UP, "bytes_up")                                                                                                  \
+    X(COUNT_PACKETS_DOWN, "packets_down")                                                                                          \
+    X(COUNT_BYTES_DOWN, "bytes_down")                                                                                              \
+    X(COUNT_SPLICE_LOCAL, "splice_local")                                                                                          \
+    X(COUNT_SPLICE_OUT, "splice_out")                                                                                              \
+    X(COUNT_SPLICE_IN, "splice_in")                                                                                                \
+    X(DROP_NOT_STUN, "drop_not_stun")                                                                                              \
+    X(DROP_MALFORMED, "drop_malformed")                                                                                            \
+    X(DROP_METHOD, "drop_method")                                                                                                  \
+    X(DROP_NO_ALLOCATION, "drop_no_allocation")                                                                                    \
+    X(DROP_NO_CHANNEL, "drop_no_channel")                                                                                          \
+    X(DROP_NO_PERMISSION, "drop_no_permission")                                                                                    \
+    X(DROP_POLICY, "drop_policy")                                                                                                  \
+    X(DROP_FAMILY, "drop_family")                                                                                                  \
+    X(DROP_BANDWIDTH, "drop_bandwidth")                                                                                            \
+    X(DROP_UNAUTHENTICATED_RATE, "drop_unauthenticated_rate")                                                                      \
+    X(DROP_PARKED_FULL, "drop_parked_full")                                                                                        \
+    X(DROP_RETRANSMISSION, "drop_retransmission")                                                                                  \
+    X(DROP_RING_FULL, "drop_ring_full")                                                                                            \
+    X(DROP_PEER_SEND, "drop_peer_send")                                                                                            \
+    X(DROP_CLIENT_SEND, "drop_client_send")                                                                                        \
+    X(DROP_STREAM_FULL, "drop_stream_full")                                                                                        \
+    X(DROP_TRUNCATED, "drop_truncated")                                                                                            \
     X(DROP_NO_MEMORY, "drop_no_memory")
 
 enum counter {

@@ -7,8 +7,8 @@
 
 /* What A sends to one of our relayed addresses is handed to that allocation's owner as if it had arrived on its relay socket from A's
  * relayed address. False when nobody lives there. */
-static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool advertised, uint16_t port, uint8_t *data, size_t len,
-                   uint8_t tos)
+static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool advertised, uint16_t port, uint8_t *data,
+                   size_t len, uint8_t tos)
 {
     unsigned space = ports_address(s->ports, relay)->space;
     int owner = ports_owner(s->ports, space, port);
@@ -44,7 +44,7 @@ static void to_peer(struct shard *s, struct alloc *a, int own, bool advertised, 
 
     if (!leg->socket) {
         count(s->counters, DROP_FAMILY);
-    } else if (!rate_take(&a->up, len, s->now.ms)) {
+    } else if (!alloc_take_rate(s, &a->up, len)) {
         count(s->counters, DROP_BANDWIDTH);
     } else {
         a->packets_up++;
@@ -119,7 +119,7 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
     size_t total = len + CHANNEL_HEADER_LEN;
     uint32_t txid[3];
 
-    if (!rate_take(&a->down, len, s->now.ms)) {
+    if (!alloc_take_rate(s, &a->down, len)) {
         count(s->counters, DROP_BANDWIDTH);
         return;
     }
@@ -142,7 +142,8 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
         count(s->counters, DROP_CLIENT_SEND);
 }
 
-void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const struct addr *peer, uint8_t *data, size_t len, uint8_t tos)
+void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const struct addr *peer, uint8_t *data, size_t len,
+                       uint8_t tos)
 {
     struct alloc *a = alloc_by_port(s, ports_address(s->ports, relay)->space, port);
 

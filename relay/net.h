@@ -79,7 +79,8 @@ struct net_ops {
     int (*relay_detach)(void *net, struct relay_socket **s);
     int (*relay_adopt)(void *net, int fd, struct relay_socket **out); /* owns fd, also on error */
     /* One datagram to a peer. `tos` is DSCP and ECN, `df` sets Don't Fragment. Negative when it was not sent. */
-    int (*relay_send)(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos, bool df);
+    int (*relay_send)(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos,
+                      bool df);
     /* To a client. The bytes are copied (or written) before the call returns. Streams get whole frames, padded by the network. */
     int (*client_send)(void *net, const struct path *to, const uint8_t *data, size_t len, uint8_t tos);
     /* Copies the mail to another worker. */

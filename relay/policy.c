@@ -38,12 +38,11 @@ struct policy {
 
 /* RFC 6890 and its registries, as the security notes list them. */
 static const char *const BUILT_IN[] = {
-    "0.0.0.0/8",       "10.0.0.0/8",     "100.64.0.0/10",   "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
-    "192.0.0.0/24",    "192.0.2.0/24",   "192.88.99.0/24",  "192.168.0.0/16", "198.18.0.0/15",  "198.51.100.0/24",
-    "203.0.113.0/24",  "224.0.0.0/4",    "240.0.0.0/4",     "::/128",         "::1/128",        "::/96",
-    "::ffff:0:0/96",   "::ffff:0:0:0/96", "64:ff9b::/96",   "64:ff9b:1::/48", "100::/64",       "2001::/23",
-    "2001:db8::/32",   "2002::/16",      "3fff::/20",       "fc00::/7",       "fe80::/10",      "fec0::/10",
-    "ff00::/8",
+    "0.0.0.0/8",      "10.0.0.0/8",     "100.64.0.0/10",  "127.0.0.0/8",   "169.254.0.0/16",  "172.16.0.0/12",   "192.0.0.0/24",
+    "192.0.2.0/24",   "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",  "224.0.0.0/4",
+    "240.0.0.0/4",    "::/128",         "::1/128",        "::/96",         "::ffff:0:0/96",   "::ffff:0:0:0/96", "64:ff9b::/96",
+    "64:ff9b:1::/48", "100::/64",       "2001::/23",      "2001:db8::/32", "2002::/16",       "3fff::/20",       "fc00::/7",
+    "fe80::/10",      "fec0::/10",      "ff00::/8",
 };
 
 static unsigned family_bits(const struct addr *a)
@@ -351,7 +350,8 @@ static bool embedded_v4(const struct addr *a, struct addr *out)
         memcpy(out->ip, ip + 12, 4);
     } else if (ip[0] == 0x20 && ip[1] == 0x02) { /* 6to4, RFC 3056 */
         memcpy(out->ip, ip + 2, 4);
-    } else if (ip[0] == 0x20 && ip[1] == 0x01 && ip[2] == 0 && ip[3] == 0) { /* Teredo, RFC 4380: the client's address is inverted */
+    } else if (ip[0] == 0x20 && ip[1] == 0x01 && ip[2] == 0 &&
+               ip[3] == 0) { /* Teredo, RFC 4380: the client's address is inverted */
         for (int i = 0; i < 4; i++)
             out->ip[i] = (uint8_t)~ip[12 + i];
     } else {
@@ -459,8 +459,8 @@ bool policy_permission(const struct policy *p, const struct ports *ports, const 
     return any && any4;
 }
 
-const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol,
-                           char *text, size_t cap)
+const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer,
+                           enum policy_protocol protocol, char *text, size_t cap)
 {
     static const char *const ORIGINS[] = {" (built in)", " (an address of this host)", ""};
     char ip[ADDR_TEXT_MAX];

@@ -24,8 +24,9 @@ enum policy_protocol {
 struct policy;
 
 struct policy_config {
-    const char *const *allowed; /* "CIDR", "IP", "IP-IP", each also with ":PORT", ":PORT-PORT", "/udp" or "/tcp" behind the ports; */
-    size_t nallowed;            /* IPv6 with ports in brackets: "[2001:db8::/32]:5060/udp" */
+    const char *const
+        *allowed;    /* "CIDR", "IP", "IP-IP", each also with ":PORT", ":PORT-PORT", "/udp" or "/tcp" behind the ports; */
+    size_t nallowed; /* IPv6 with ports in brackets: "[2001:db8::/32]:5060/udp" */
     const char *const *denied;
     size_t ndenied;
     const struct addr *host; /* every address of this host, ports zero */
@@ -48,7 +49,7 @@ bool policy_permission(const struct policy *p, const struct ports *ports, const 
 bool policy_flow(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol);
 
 /* The text of the entry that decides a flow, for people: "denied-peer-ip=10.0.0.0/8 (built in)". */
-const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol,
-                           char *text, size_t cap);
+const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer,
+                           enum policy_protocol protocol, char *text, size_t cap);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "relay/alloc.h"
 #include "relay/stream.h"
 #include "relay/udp.h"
 #include "relay/worker.h"
@@ -77,7 +78,8 @@ static void add_relay(const struct relay_config *c, struct relay_address *list, 
 }
 
 /* relay-ip; else the listening addresses; else every address of this host that a peer could use. */
-static size_t relay_addresses(const struct relay_config *c, const struct host *h, struct relay_address list[static PORTS_ADDRESSES_MAX])
+static size_t relay_addresses(const struct relay_config *c, const struct host *h,
+                              struct relay_address list[static PORTS_ADDRESSES_MAX])
 {
     size_t n = 0;
 
@@ -104,7 +106,9 @@ static void listen_addresses(const struct relay_config *c, struct relay *r)
     }
 }
 
-static int make_policy(const struct relay_config *c, const struct addr *listen, size_t nlisten, struct policy **out, char *text)
+/* `ports` (NULL: none yet) are those that serve: a reload does not change them, whatever the new configuration says. */
+static int make_policy(const struct relay_config *c, const struct ports *ports, const struct addr *listen, size_t nlisten,
+                       struct policy **out, char *text)
 {
     struct host host;
     const char *bad = "";
@@ -119,8 +123,10 @@ static int make_policy(const struct relay_config *c, const struct addr *listen, 
                                .nlisteners = nlisten};
 
     /* The public side of a 1:1 NAT is this host, too: what is sent there comes back to it. */
-    for (size_t i = 0; i < c->nexternal && pc.nhost < HOST_ADDRESSES_MAX; i++)
-        host.addr[pc.nhost++] = addr_with_port(&c->external[i].public, 0);
+    for (size_t i = 0; ports && i < ports_count(ports) && pc.nhost + 2 <= HOST_ADDRESSES_MAX; i++) {
+        host.addr[pc.nhost++] = ports_address(ports, (unsigned)i)->local;
+        host.addr[pc.nhost++] = addr_with_port(&ports_address(ports, (unsigned)i)->advertised, 0);
+    }
     if (!err)
         err = policy_new(out, &pc, &bad);
     if (err == ERR_CONFIG)
@@ -136,7 +142,7 @@ static int make_policy(const struct relay_config *c, const struct addr *listen, 
 int relay_check(const struct relay_config *c, char text[static RELAY_TEXT_MAX])
 {
     struct policy *p = NULL;
-    int err = make_policy(c, NULL, 0, &p, text);
+    int err = make_policy(c, NULL, NULL, 0, &p, text);
 
     policy_unref(&p);
     return err;
@@ -212,8 +218,8 @@ static int open_listeners(struct relay *r, const struct relay_config *c, int (*f
             }
             if (err) {
                 snprintf(text, RELAY_TEXT_MAX, "can't listen on %s: %s%s", addr_text(&r->listen[i], name), err_str(err),
-                         err == ERR_ADDRINUSE ? " (another server is running there: stop it, or set listening-port)"
-                         : err == ERR_ACCES   ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                         err == ERR_ADDRINUSE    ? " (another server is running there: stop it, or set listening-port)"
+                         : err == ERR_ACCES      ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
                          : err == -EADDRNOTAVAIL ? " (not an address of this host: see `ip addr`, correct listening-ip)"
                                                  : "");
                 break;
@@ -317,7 +323,7 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
     if (!err)
         err = open_listeners(r, c, fds, nfds, text);
     if (!err)
-        err = make_policy(c, r->listen, r->nlisten, &policy, text);
+        err = make_policy(c, r->ports, r->listen, r->nlisten, &policy, text);
     if (!err)
         err = start_workers(r, c, policy, fds);
 out:
@@ -366,8 +372,10 @@ void relay_stop(struct relay *r)
         worker_stop(&r->workers[i]);
     for (unsigned i = 0; i < r->nworkers; i++)
         worker_join(&r->workers[i]);
-    for (unsigned i = 0; i < r->nworkers; i++)
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        alloc_free_all(&r->workers[i].shard);
         log_stats(r, i);
+    }
 }
 
 void relay_free(struct relay **rp)
@@ -388,7 +396,7 @@ void relay_free(struct relay **rp)
 int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
 {
     struct policy *policy = NULL;
-    int err = make_policy(c, r->listen, r->nlisten, &policy, text);
+    int err = make_policy(c, r->ports, r->listen, r->nlisten, &policy, text);
 
     for (unsigned i = 0; i < r->nworkers && !err; i++) {
         struct letter *l = calloc(1, sizeof(*l));

@@ -28,7 +28,7 @@ struct relay_external {
 struct relay_config {
     const struct addr *listen; /* IPs, ports ignored; none: every address, IPv4 and IPv6 */
     size_t nlisten;
-    uint16_t port; /* 0: a free one */
+    uint16_t port;            /* 0: a free one */
     const struct addr *relay; /* IPs; none: the listening addresses */
     size_t nrelay;
     const struct relay_external *external;
@@ -49,7 +49,7 @@ struct relay;
 int relay_new(struct relay **out, const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 /* Starts the workers. ERR_AGAIN, ERR_NOMEM. */
 int relay_start(struct relay *r);
-/* Ends the workers, which close every allocation; waits for them (well under a second). Logs event=worker_stats for each. */
+/* Ends the workers and waits for them (well under a second), closes every allocation, and logs event=worker_stats for each worker. */
 void relay_stop(struct relay *r);
 void relay_free(struct relay **r);
 

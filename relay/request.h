@@ -27,7 +27,7 @@ struct request {
     size_t key;                    /* which of its keys fits */
     bool sign_sha256;              /* C29 */
     enum redemption redemption;
-    struct claimed redeemed;       /* with REDEEM_GRANTED; nulled by who takes it */
+    struct claimed redeemed; /* with REDEEM_GRANTED; nulled by who takes it */
 };
 
 /* What is to become of it. */

@@ -27,31 +27,31 @@
 
 /* Every limit and lifetime of the relay, with its unit and reason. */
 enum {
-    LIFETIME_DEFAULT_S = 600,        /* RFC 8656 section 3.2 */
-    LIFETIME_MAX_DEFAULT_S = 3600,   /* RFC 8656 section 7.2: "RECOMMENDED ... 3600 seconds" */
-    PERMISSION_LIFETIME_S = 300,     /* RFC 8656 section 9 */
-    CHANNEL_LIFETIME_S = 600,        /* RFC 8656 section 12 */
-    RESERVATION_LIFETIME_S = 30,     /* RFC 8656 section 7.2: "at least 30 seconds" */
-    ALLOC_PERMISSIONS_MAX = 256,     /* by allocation; an ICE agent has tens of candidates at most (S21) */
-    ALLOC_CHANNELS_MAX = 256,        /* by allocation; a channel stands for one peer, as above (S21) */
-    RESERVATIONS_MAX = 1024,         /* by worker; each holds a port and a descriptor for half a minute */
-    PARKED_MAX = 4096,               /* requests waiting for an answer, by worker: a burst of set-ups, 6 MB at worst */
-    PARKED_TUPLE_MAX = 8,            /* of those, by 5-tuple: a client sends a few requests at once, not many */
-    PARKED_LIFETIME_S = 40,          /* s; a client's own transaction ends after 39.5 s (RFC 8489 section 6.2.1) */
-    REQUEST_MAX = 2048,              /* bytes of a request that is parked; requests are far smaller (C11) */
-    SOURCES_BUCKETS = 4096,          /* by worker: token buckets for unauthenticated answers, by keyed hash of the source */
-    SOURCE_TRUST_S = 600,            /* a source with a valid credential is not limited for a default lifetime */
-    PORT_TRIES_RANDOM = 32,          /* random ports tried before the range is walked */
-    PORT_BIND_FAILURES_MAX = 64,     /* ports that other programs hold, met in one walk, before 508 */
-    HEADROOM = 128,                  /* bytes before a payload: a Data indication's head fits (STUN_DATA_HEADROOM), and a frame's */
-    TAILROOM = 8,                    /* bytes after a payload: padding */
-    DATAGRAM_MAX = 65535,            /* bytes of one UDP datagram or stream frame */
+    LIFETIME_DEFAULT_S = 600,    /* RFC 8656 section 3.2 */
+    PERMISSION_LIFETIME_S = 300, /* RFC 8656 section 9 */
+    CHANNEL_LIFETIME_S = 600,    /* RFC 8656 section 12 */
+    RESERVATION_LIFETIME_S = 30, /* RFC 8656 section 7.2: "at least 30 seconds" */
+    ALLOC_PERMISSIONS_MAX = 256, /* by allocation; an ICE agent has tens of candidates at most (S21) */
+    ALLOC_CHANNELS_MAX = 256,    /* by allocation; a channel stands for one peer, as above (S21) */
+    RESERVATIONS_USER_MAX = 64,  /* of those, by user: a client redeems at once, so a few are open at a time (S21) */
+    RESERVATIONS_MAX = 1024,     /* by worker; each holds a port and a descriptor for half a minute */
+    PARKED_MAX = 4096,           /* requests waiting for an answer, by worker: a burst of set-ups, 6 MB at worst */
+    PARKED_TUPLE_MAX = 8,        /* of those, by 5-tuple: a client sends a few requests at once, not many */
+    PARKED_LIFETIME_S = 40,      /* s; a client's own transaction ends after 39.5 s (RFC 8489 section 6.2.1) */
+    REQUEST_MAX = 2048,          /* bytes of a request that is parked; requests are far smaller (C11) */
+    SOURCES_BUCKETS = 4096,      /* by worker: token buckets for unauthenticated answers, by keyed hash of the source */
+    SOURCE_TRUST_S = 600,        /* a source with a valid credential is not limited for a default lifetime */
+    PORT_TRIES_RANDOM = 32,      /* random ports tried before the range is walked */
+    PORT_BIND_FAILURES_MAX = 64, /* ports that other programs hold, met in one walk, before 508 */
+    HEADROOM = 128,              /* bytes before a payload: a Data indication's head fits (STUN_DATA_HEADROOM), and a frame's */
+    TAILROOM = 8,                /* bytes after a payload: padding */
+    DATAGRAM_MAX = 65535,        /* bytes of one UDP datagram or stream frame */
 };
 
 /* Settings that a reload may change; one copy a worker. */
 struct relay_settings {
     uint32_t max_lifetime_s;
-    uint64_t max_bps;           /* bits a second of an allocation, each direction; 0: no limit */
+    uint64_t max_bps;              /* bits a second of an allocation, each direction; 0: no limit */
     uint32_t unauthenticated_rate; /* answers a second to a source without a valid credential; 0: no limit */
     bool strict_channel_range;
     char software[STUN_PHRASE_MAX + 1]; /* SOFTWARE; empty: none */
@@ -59,6 +59,7 @@ struct relay_settings {
 
 struct source {
     struct rate rate;
+    uint64_t trusted; /* hash of the source that has shown a credential, */
     uint64_t trusted_until_ms;
 };
 
@@ -81,12 +82,12 @@ struct shard {
     struct stun_mac *mac;
     struct random random;
     struct counters *counters;
-    struct map allocs;            /* by 5-tuple */
-    struct alloc ***by_port;      /* [space][port], rows made when first used */
-    struct map reservations;      /* by token */
-    struct map parked;            /* by 5-tuple: relay/park */
+    struct map allocs;       /* by 5-tuple */
+    struct alloc ***by_port; /* [space][port], rows made when first used */
+    struct map reservations; /* by token */
+    struct map parked;       /* by 5-tuple: relay/park */
     size_t nparked;
-    struct parked *spare;         /* relay/park */
+    struct parked *spare; /* relay/park */
     uint64_t next_ticket;
     struct wheel wheel;
     struct source *sources;

@@ -143,11 +143,8 @@ static int stream_new(struct streams *s, int fd, const struct addr *client, cons
         goto fail;
     }
     st->streams = s;
-    st->path = (struct path){.client = *client,
-                             .server = *server,
-                             .transport = TRANSPORT_TCP,
-                             .io = slot,
-                             .generation = s->slots[slot].generation};
+    st->path = (struct path){
+        .client = *client, .server = *server, .transport = TRANSPORT_TCP, .io = slot, .generation = s->slots[slot].generation};
     s->slots[slot].stream = st;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);
@@ -216,7 +213,8 @@ int stream_client_send(void *net, const struct path *to, const uint8_t *data, si
         count(&w->counters, DROP_STREAM_FULL);
         return 0;
     }
-    if (evbuffer_add(out, data, len) || (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
+    if (evbuffer_expand(out, len + sizeof(PADDING)) || evbuffer_add(out, data, len) ||
+        (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
         return ERR_NOMEM;
     return 0;
 }

@@ -163,11 +163,16 @@ static void on_answer(void *ctx, const struct auth_answer *answer);
 /* Remembers an authenticated request that waits for another worker's mail. False: it can't wait. */
 static bool wait_for_mail(const struct request *r, struct parked *p)
 {
-    if (!p)
+    struct auth_answer *who = malloc(sizeof(*who));
+
+    if (!p && who)
         p = park_behind(r->s, r->from, r->msg->buf, r->msg->len);
-    if (!p || !(p->who = malloc(sizeof(*p->who))))
+    if (!p || !who) {
+        free(who);
         return false;
-    *p->who = *r->who;
+    }
+    *who = *r->who;
+    p->who = who;
     p->key = r->key;
     p->sign_sha256 = r->sign_sha256;
     p->ticket = r->s->next_ticket - 1;
@@ -309,7 +314,9 @@ void turn_mail(struct shard *s, const struct mail *mail)
             answer.port = port.port;
             answer.fd = s->net->relay_detach(s->net_ctx, &port.socket);
         }
-        s->net->post(s->net_ctx, mail->from, &answer);
+        if (s->net->post(s->net_ctx, mail->from, &answer) && answer.fd >= 0 &&
+            s->net->relay_adopt(s->net_ctx, answer.fd, &port.socket) == 0)
+            alloc_unclaim(s, &port); /* nobody will ever ask for it again */
         return;
     }
     if (mail->fd >= 0) {

@@ -86,7 +86,8 @@ static int set_options(int fd, uint8_t family, bool listener, bool wildcard)
             return -errno;
     } else {
         if (set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) || set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) ||
-            set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT) || (wildcard && set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)))
+            set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DONT) ||
+            (wildcard && set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)))
             return -errno;
     }
     return 0;
@@ -378,7 +379,8 @@ static void set_df(int fd, uint8_t family, bool df)
         set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, df ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DONT);
 }
 
-int udp_relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos, bool df)
+int udp_relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos,
+                   bool df)
 {
     struct sockaddr_storage to;
     struct iovec iov = {.iov_base = (uint8_t *)(uintptr_t)data, .iov_len = len};

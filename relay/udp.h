@@ -11,10 +11,10 @@
 #include "relay/worker.h"
 
 enum {
-    UDP_BATCH = 64,            /* datagrams of one recvmmsg from a listener */
-    UDP_RELAY_BATCH = 8,       /* of one recvmmsg from a relay socket: read to a short batch, then let others have a turn */
-    UDP_SEND_BATCH = 128,      /* answers gathered for one sendmmsg */
-    UDP_SEND_BYTES = 1 << 18,  /* bytes of them; a video burst of a pass fits */
+    UDP_BATCH = 64,                /* datagrams of one recvmmsg from a listener */
+    UDP_RELAY_BATCH = 8,           /* of one recvmmsg from a relay socket: read to a short batch, then let others have a turn */
+    UDP_SEND_BATCH = 128,          /* answers gathered for one sendmmsg */
+    UDP_SEND_BYTES = 1 << 18,      /* bytes of them; a video burst of a pass fits */
     UDP_LISTENER_BUFFER = 1 << 22, /* bytes asked of the kernel for a listener, each direction: 50 ms at 500 Mbit/s */
 };
 
@@ -34,7 +34,8 @@ int udp_relay_start(void *net, struct relay_socket *s, unsigned relay, uint16_t 
 void udp_relay_close(void *net, struct relay_socket **s);
 int udp_relay_detach(void *net, struct relay_socket **s);
 int udp_relay_adopt(void *net, int fd, struct relay_socket **out);
-int udp_relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos, bool df);
+int udp_relay_send(void *net, struct relay_socket *s, const struct addr *peer, const uint8_t *data, size_t len, uint8_t tos,
+                   bool df);
 int udp_client_send(void *net, const struct path *to, const uint8_t *data, size_t len, uint8_t tos);
 
 #endif

@@ -168,10 +168,11 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
             LOG_STR("transport", a->path.transport == TRANSPORT_UDP ? "udp" : "tcp"), LOG_ADDR("relayed", &v4),
             LOG_ADDR("relayed6", &v6), LOG_INT("worker", w->index));
     else
-        LOG(LOG_INFO, "allocation_deleted", LOG_STR("user", a->name), LOG_ADDR("client", &a->path.client), LOG_STR("reason", e->detail),
-            LOG_ADDR("relayed", &v4), LOG_ADDR("relayed6", &v6), LOG_INT("seconds", (s->now.ms - a->created_ms) / 1000),
-            LOG_INT("packets_up", a->packets_up), LOG_INT("bytes_up", a->bytes_up), LOG_INT("packets_down", a->packets_down),
-            LOG_INT("bytes_down", a->bytes_down), LOG_INT("worker", w->index));
+        LOG(LOG_INFO, "allocation_deleted", LOG_STR("user", a->name), LOG_ADDR("client", &a->path.client),
+            LOG_STR("reason", e->detail), LOG_ADDR("relayed", &v4), LOG_ADDR("relayed6", &v6),
+            LOG_INT("seconds", (s->now.ms - a->created_ms) / 1000), LOG_INT("packets_up", a->packets_up),
+            LOG_INT("bytes_up", a->bytes_up), LOG_INT("packets_down", a->packets_down), LOG_INT("bytes_down", a->bytes_down),
+            LOG_INT("worker", w->index));
 }
 
 static void on_event(void *net, const struct relay_event_info *e)

@@ -1,9 +1,18 @@
 #include "stun/client.h"
 
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/random.h"
+#include "stun/nonce.h"
+
+enum {
+    TRANSPORT_UDP = 17,
+    RETRIES_MAX = 3,  /* challenges one after the other: then the server cannot be pleased */
+    COOKIE_LEN = 9,   /* "obMatJos2" */
+    FEATURES_LEN = 4, /* 24 bits in base64 */
+};
 
 /* ---- Transactions. ---- */
 
@@ -45,6 +54,13 @@ void turn_client_init(struct turn_client *c, const char *user, const char *passw
     *c = (struct turn_client){.user = user, .password = password, .mac = mac};
 }
 
+void turn_client_deinit(struct turn_client *c)
+{
+    OPENSSL_cleanse(c->key, sizeof(c->key));
+    c->key_len = 0;
+    c->challenged = false;
+}
+
 static void put_u8(struct stun_out *o, uint16_t type, uint8_t value)
 {
     stun_put(o, type, (const uint8_t[4]){value}, 4);
@@ -53,7 +69,7 @@ static void put_u8(struct stun_out *o, uint16_t type, uint8_t value)
 static void put_params(struct stun_out *o, enum stun_method method, const struct turn_params *p)
 {
     if (method == STUN_ALLOCATE)
-        put_u8(o, STUN_ATTR_REQUESTED_TRANSPORT, 17); /* UDP */
+        put_u8(o, STUN_ATTR_REQUESTED_TRANSPORT, p->transport ? p->transport : TRANSPORT_UDP);
     if (p->with_lifetime)
         stun_put_u32(o, STUN_ATTR_LIFETIME, p->lifetime_s);
     if (p->family)
@@ -72,17 +88,28 @@ static void put_params(struct stun_out *o, enum stun_method method, const struct
         stun_put_xor_addr(o, STUN_ATTR_XOR_PEER_ADDRESS, &p->peers[i]);
 }
 
+static void put_user(struct stun_out *o, const struct turn_client *c)
+{
+    uint8_t hash[STUN_USERHASH_LEN];
+
+    if (c->anonymous && stun_userhash(c->user, c->realm, hash) == 0)
+        stun_put(o, STUN_ATTR_USERHASH, hash, sizeof(hash));
+    else
+        stun_put(o, STUN_ATTR_USERNAME, c->user, strlen(c->user));
+}
+
+/* RFC 8489 section 9.2.3.2: with PASSWORD-ALGORITHMS the integrity is the one of SHA-256, whatever made the key. */
 static void put_credentials(struct stun_out *o, const struct turn_client *c)
 {
-    stun_put(o, STUN_ATTR_USERNAME, c->user, strlen(c->user));
+    put_user(o, c);
     stun_put(o, STUN_ATTR_REALM, c->realm, strlen(c->realm));
     stun_put(o, STUN_ATTR_NONCE, c->nonce, c->nonce_len);
-    if (!c->sha256) {
+    if (!c->algorithm) {
         stun_put_sha1(o, c->mac, c->key, c->key_len);
         return;
     }
     stun_put(o, STUN_ATTR_PASSWORD_ALGORITHMS, c->algorithms, c->algorithms_len);
-    stun_put(o, STUN_ATTR_PASSWORD_ALGORITHM, (const uint8_t[4]){0, STUN_ALG_SHA256}, 4);
+    stun_put_u32(o, STUN_ATTR_PASSWORD_ALGORITHM, (uint32_t)c->algorithm << 16); /* and no parameters */
     stun_put_sha256(o, c->mac, c->key, c->key_len);
 }
 
@@ -108,60 +135,131 @@ int turn_send_indication(uint8_t *buf, size_t cap, const uint8_t *txid, const st
     return stun_end(&o);
 }
 
-/* ---- Answers. ---- */
+/* ---- Challenges. ---- */
 
-/* The server offers SHA-256 if its nonce announces password algorithms (in either bit order) and its list has the number. */
-static bool offers_sha256(struct turn_client *c, const struct stun_attr *list)
+static int base64_value(uint8_t c)
 {
-    static const char COOKIE[] = "obMatJos2";
-    bool offered = false;
+    static const char ALPHABET[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *p = c ? strchr(ALPHABET, c) : NULL;
 
-    c->algorithms_len = 0;
-    if (c->nonce_len < 13 || memcmp(c->nonce, COOKIE, 9) != 0 || !list || list->len > sizeof(c->algorithms))
-        return false;
+    return p ? (int)(p - ALPHABET) : -1;
+}
+
+/* The security features of a nonce (section 9.2): 0 when it has no cookie. */
+static uint32_t nonce_features(const struct stun_attr *nonce)
+{
+    uint32_t features = 0;
+
+    if (nonce->len < COOKIE_LEN + FEATURES_LEN || memcmp(nonce->value, "obMatJos2", COOKIE_LEN) != 0)
+        return 0;
+    for (size_t i = 0; i < FEATURES_LEN; i++) {
+        int v = base64_value(nonce->value[COOKIE_LEN + i]);
+
+        if (v < 0)
+            return 0;
+        features = features << 6 | (uint32_t)v;
+    }
+    return features;
+}
+
+/* The first of the list that we can do; 0: there is none. Parameters are padded to 4 bytes (section 14.11). */
+static uint16_t first_algorithm(const struct stun_attr *list)
+{
     for (struct wire w = wire_over(list->value, list->len); wire_left(&w) >= 4;) {
         uint16_t algorithm = wire_u16(&w), len = wire_u16(&w);
 
-        wire_bytes(&w, (size_t)(len + 3) & ~(size_t)3);
-        offered = offered || (algorithm == STUN_ALG_SHA256 && !w.err);
+        if ((algorithm == STUN_ALG_MD5 || algorithm == STUN_ALG_SHA256) && len == 0)
+            return algorithm;
+        wire_bytes(&w, ((size_t)len + 3) & ~(size_t)3);
     }
-    memcpy(c->algorithms, list->value, list->len);
-    c->algorithms_len = list->len;
-    return offered;
+    return 0;
 }
 
-/* Takes realm and nonce over and derives the key. False: the challenge can't be used. */
-static bool take_challenge(struct turn_client *c, const struct stun_msg *m)
+/* The algorithm to use, 0 for implicit MD5. False: the nonce promises a list, and the list is missing (a bid-down) or nothing in it
+ * fits. A list that the nonce does not vouch for is as if it were not there. */
+static bool choose_algorithm(const struct turn_client *c, const struct stun_attr *list, uint32_t features, uint16_t *out)
+{
+    *out = 0;
+    if (c->flags & TURN_CLIENT_PLAIN_MD5 || !(features & NONCE_PASSWORD_ALGORITHMS))
+        return true;
+    if (!list || list->len > sizeof(c->algorithms))
+        return false;
+    *out = first_algorithm(list);
+    return *out != 0;
+}
+
+static bool make_key(struct turn_client *c)
+{
+    bool sha256 = c->algorithm == STUN_ALG_SHA256;
+
+    c->key_len = sha256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
+    return (sha256 ? stun_key_sha256(c->user, c->realm, c->password, c->key)
+                   : stun_key_md5(c->user, c->realm, c->password, c->key)) == 0;
+}
+
+/* 401 gives realm and nonce; 438 a nonce, and the realm again or not. What is ignored changes nothing. */
+static enum turn_outcome take_challenge(struct turn_client *c, const struct stun_msg *m, int code)
 {
     const struct stun_attr *realm = stun_find(m, STUN_ATTR_REALM), *nonce = stun_find(m, STUN_ATTR_NONCE);
+    const struct stun_attr *list = stun_find(m, STUN_ATTR_PASSWORD_ALGORITHMS);
+    uint32_t features;
+    uint16_t algorithm;
 
-    if (!realm || !nonce || realm->len > STUN_REALM_MAX || nonce->len > STUN_NONCE_MAX || !c->user)
-        return false;
-    memcpy(c->realm, realm->value, realm->len);
-    c->realm[realm->len] = '\0';
+    if (!c->user)
+        return TURN_FAILED;
+    if (!nonce || nonce->len > STUN_NONCE_MAX || (!realm && !c->challenged))
+        return TURN_BOGUS;
+    if (realm && (realm->len > STUN_REALM_MAX || memchr(realm->value, 0, realm->len)))
+        return TURN_BOGUS;
+    features = nonce_features(nonce);
+    if (!choose_algorithm(c, list, features, &algorithm))
+        return TURN_BOGUS;
+    if (code == STUN_E_UNAUTHENTICATED && c->challenged &&
+        (!realm || (realm->len == strlen(c->realm) && memcmp(realm->value, c->realm, realm->len) == 0)))
+        return TURN_FAILED; /* these very credentials were refused */
+    if (++c->retries > RETRIES_MAX)
+        return TURN_FAILED;
+
+    if (realm) {
+        memcpy(c->realm, realm->value, realm->len);
+        c->realm[realm->len] = '\0';
+    }
     memcpy(c->nonce, nonce->value, nonce->len);
     c->nonce_len = nonce->len;
-    c->sha256 = offers_sha256(c, stun_find(m, STUN_ATTR_PASSWORD_ALGORITHMS));
-    c->key_len = c->sha256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
-    c->challenged = true;
-    return (c->sha256 ? stun_key_sha256(c->user, c->realm, c->password, c->key)
-                      : stun_key_md5(c->user, c->realm, c->password, c->key)) == 0;
+    c->algorithm = algorithm;
+    if (algorithm) {
+        memcpy(c->algorithms, list->value, list->len);
+        c->algorithms_len = list->len;
+    }
+    c->anonymous = (c->flags & TURN_CLIENT_USERHASH) && (features & NONCE_USERNAME_ANONYMITY);
+    c->challenged = make_key(c);
+    return c->challenged ? TURN_RETRY : TURN_FAILED;
+}
+
+/* ---- Answers. ---- */
+
+/* 0, ERR_NOENT: unsigned, or ERR_INTEGRITY. */
+static int check_integrity(const struct turn_client *c, const struct stun_msg *m)
+{
+    return c->algorithm ? stun_check_sha256(c->mac, m, c->key, c->key_len) : stun_check_sha1(c->mac, m, c->key, c->key_len);
 }
 
 static enum turn_outcome read_error(struct turn_client *c, const struct stun_msg *m, struct turn_answer *out)
 {
-    bool signed_before = c->challenged;
+    if (c->challenged && m->method != STUN_BINDING) {
+        int err = check_integrity(c, m);
 
+        if (err && err != ERR_NOENT)
+            return TURN_BOGUS;
+    }
     if (stun_get_error(m, &out->code))
         return TURN_BOGUS;
-    if (out->code == STUN_E_STALE_NONCE || (out->code == STUN_E_UNAUTHENTICATED && !signed_before))
-        return take_challenge(c, m) ? TURN_RETRY : TURN_FAILED;
+    if (out->code == STUN_E_UNAUTHENTICATED || out->code == STUN_E_STALE_NONCE)
+        return take_challenge(c, m, out->code);
+    c->retries = 0;
+    if (out->code == STUN_E_TRY_ALTERNATE)
+        (void)stun_get_addr(m, STUN_ATTR_ALTERNATE_SERVER, &out->alternate);
     return TURN_FAILED;
-}
-
-static bool integrity_fits(const struct turn_client *c, const struct stun_msg *m)
-{
-    return (c->sha256 ? stun_check_sha256(c->mac, m, c->key, c->key_len) : stun_check_sha1(c->mac, m, c->key, c->key_len)) == 0;
 }
 
 enum turn_outcome turn_read(struct turn_client *c, const struct stun_msg *m, struct turn_answer *out)
@@ -174,13 +272,14 @@ enum turn_outcome turn_read(struct turn_client *c, const struct stun_msg *m, str
     *out = (struct turn_answer){0};
     if (m->class == STUN_ERROR)
         return read_error(c, m, out);
-    if (m->method != STUN_BINDING && !integrity_fits(c, m))
+    if (m->method != STUN_BINDING && (!c->challenged || check_integrity(c, m)))
         return TURN_BOGUS;
+    c->retries = 0;
     while (stun_next(m, STUN_ATTR_XOR_RELAYED_ADDRESS, &at, &relayed))
         if (stun_attr_xor_addr(m, &relayed, &a) == 0)
             out->relayed[a.family == ADDR_V6] = a;
-    stun_get_xor_addr(m, STUN_ATTR_XOR_MAPPED_ADDRESS, &out->mapped);
-    stun_get_u32(m, STUN_ATTR_LIFETIME, &out->lifetime_s);
+    (void)stun_get_xor_addr(m, STUN_ATTR_XOR_MAPPED_ADDRESS, &out->mapped);
+    (void)stun_get_u32(m, STUN_ATTR_LIFETIME, &out->lifetime_s);
     if (token && token->len == STUN_RESERVATION_TOKEN_LEN) {
         memcpy(out->token, token->value, token->len);
         out->has_token = true;

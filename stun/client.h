@@ -1,7 +1,7 @@
 /*
  * Purpose:  the client's side of STUN and TURN: retransmission, requests that are signed, answers that are checked. No I/O.
  * Owner:    one thread each; time is an argument.
- * Lifetime: plain values; a turn_client borrows user, password and MAC.
+ * Lifetime: plain values; a turn_client borrows user, password and MAC, and turn_client_deinit wipes its key.
  * Callers:  bench/, tests, later probe/ and bridge/.
  * RFC:      8489 sections 6.2.1 (retransmission), 9.2.3, 9.2.5 (credentials); 8656 sections 7 to 12.
  */
@@ -12,9 +12,9 @@
 #include "stun/msg.h"
 
 enum {
-    STUN_RTO_MS = 500,              /* RFC 8489 section 6.2.1 */
-    STUN_RC = 7,                    /* sends */
-    STUN_RM = 16,                   /* RTOs waited after the last send */
+    STUN_RTO_MS = 500,                /* RFC 8489 section 6.2.1 */
+    STUN_RC = 7,                      /* sends */
+    STUN_RM = 16,                     /* RTOs waited after the last send */
     STUN_RELIABLE_TIMEOUT_MS = 39500, /* Ti, section 6.2.2 */
 };
 
@@ -34,13 +34,21 @@ enum stun_txn_step stun_txn_step(struct stun_txn *t, uint64_t now_ms);
 /* Is this the transaction's answer (a success or an error)? */
 bool stun_txn_matches(const struct stun_txn *t, const struct stun_msg *m);
 
+enum turn_client_flags {
+    TURN_CLIENT_PLAIN_MD5 = 1, /* a client of RFC 5389: PASSWORD-ALGORITHMS mean nothing to it */
+    TURN_CLIENT_USERHASH = 2,  /* USERHASH in place of USERNAME where the server's nonce allows it */
+};
+
 /* A user towards one server, over one 5-tuple. */
 struct turn_client {
-    const char *user;     /* borrowed */
+    const char *user;     /* borrowed; NULL: Binding only */
     const char *password; /* borrowed */
     struct stun_mac *mac; /* borrowed */
-    bool challenged;      /* realm, nonce and key are known: requests are signed */
-    bool sha256;          /* the server offered SHA-256, and we have taken it */
+    unsigned flags;       /* 0 after turn_client_init; may be set then */
+    bool challenged;      /* realm, nonce and key are known: requests are signed. False again makes a new client of it */
+    bool anonymous;       /* the server takes USERHASH, and we have the flag */
+    unsigned retries;     /* challenges since the last other answer */
+    uint16_t algorithm;   /* chosen of PASSWORD-ALGORITHMS; 0: none are in use, implicit MD5 */
     char realm[STUN_REALM_MAX + 1];
     uint8_t nonce[STUN_NONCE_MAX];
     size_t nonce_len;
@@ -50,9 +58,11 @@ struct turn_client {
     size_t key_len;
 };
 void turn_client_init(struct turn_client *c, const char *user, const char *password, struct stun_mac *mac);
+void turn_client_deinit(struct turn_client *c);
 
 /* What a request carries; zero is "without". */
 struct turn_params {
+    uint8_t transport; /* REQUESTED-TRANSPORT of an Allocate; 0 is UDP */
     bool with_lifetime;
     uint32_t lifetime_s;
     uint8_t family;            /* REQUESTED-ADDRESS-FAMILY: enum addr_family */
@@ -74,17 +84,19 @@ enum turn_outcome {
     TURN_SUCCESS,
     TURN_RETRY,  /* challenged, or a stale nonce: send the request again, with a new transaction */
     TURN_FAILED, /* an error answer: `code` */
-    TURN_BOGUS,  /* integrity is missing or wrong: go on waiting */
+    TURN_BOGUS,  /* integrity is missing or wrong, or a challenge is cut down: go on waiting, nothing has changed */
 };
 struct turn_answer {
     int code;               /* 0, or the error code */
     struct addr relayed[2]; /* IPv4, IPv6; ADDR_NONE: not there */
     struct addr mapped;
+    struct addr alternate; /* of code 300 */
     uint32_t lifetime_s;
     bool has_token;
     uint8_t token[STUN_RESERVATION_TOKEN_LEN];
 };
-/* Reads the answer to a request of this client. A second 401 is TURN_FAILED: the credentials are wrong. */
+/* Reads the answer to a request of this client. A second 401 in the same realm is TURN_FAILED: the credentials are
+ * wrong. An error answer may be unsigned: what a server refuses before it knows the user, it cannot sign. */
 enum turn_outcome turn_read(struct turn_client *c, const struct stun_msg *m, struct turn_answer *out);
 
 #endif

@@ -229,6 +229,8 @@ int stun_get_channel(const struct stun_msg *m, uint16_t *out)
     return err;
 }
 
+static const uint8_t no_mask[4 + STUN_TXID_LEN]; /* plain addresses are xored with zeros */
+
 /* The bytes that addresses are xored with are the cookie and the transaction id, side by side in the header (section 14.2). */
 static void xor_ip(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *mask)
 {
@@ -236,7 +238,7 @@ static void xor_ip(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *mas
         out[i] = in[i] ^ mask[i];
 }
 
-int stun_attr_xor_addr(const struct stun_msg *m, const struct stun_attr *a, struct addr *out)
+static int get_addr(const struct stun_attr *a, const uint8_t *mask, struct addr *out)
 {
     const uint8_t *v = a->value;
     *out = (struct addr){0};
@@ -246,15 +248,26 @@ int stun_attr_xor_addr(const struct stun_msg *m, const struct stun_attr *a, stru
         out->family = ADDR_V6;
     else
         return ERR_MALFORMED;
-    out->port = load16(v + 2) ^ (STUN_COOKIE >> 16);
-    xor_ip(out->ip, v + 4, a->len - 4u, m->buf + COOKIE_AT);
+    out->port = (uint16_t)(load16(v + 2) ^ load16(mask));
+    xor_ip(out->ip, v + 4, a->len - 4u, mask);
     return 0;
+}
+
+int stun_attr_xor_addr(const struct stun_msg *m, const struct stun_attr *a, struct addr *out)
+{
+    return get_addr(a, m->buf + COOKIE_AT, out);
 }
 
 int stun_get_xor_addr(const struct stun_msg *m, uint16_t type, struct addr *out)
 {
     const struct stun_attr *a = stun_find(m, type);
     return a ? stun_attr_xor_addr(m, a, out) : ERR_NOENT;
+}
+
+int stun_get_addr(const struct stun_msg *m, uint16_t type, struct addr *out)
+{
+    const struct stun_attr *a = stun_find(m, type);
+    return a ? get_addr(a, no_mask, out) : ERR_NOENT;
 }
 
 int stun_get_error(const struct stun_msg *m, int *code)
@@ -360,8 +373,7 @@ void stun_put_xor_addr(struct stun_out *o, uint16_t type, const struct addr *a)
 
 void stun_put_addr(struct stun_out *o, uint16_t type, const struct addr *a)
 {
-    static const uint8_t mask[16];
-    put_addr(o, type, a, mask);
+    put_addr(o, type, a, no_mask);
 }
 
 static void put_error(struct stun_out *o, uint16_t type, uint8_t first, int code)

@@ -33,7 +33,8 @@ struct stun_msg {
     enum stun_class class;
     const uint8_t *txid; /* STUN_TXID_LEN bytes, borrowed */
     size_t nattrs;
-    struct stun_attr attrs[STUN_ATTRS_MAX]; /* first occurrences, in order; what stands behind an integrity attribute is left out (C5, C6) */
+    struct stun_attr
+        attrs[STUN_ATTRS_MAX]; /* first occurrences, in order; what stands behind an integrity attribute is left out (C5, C6) */
 };
 
 /*
@@ -59,6 +60,8 @@ int stun_get_u8(const struct stun_msg *m, uint16_t type, size_t len, uint8_t *ou
 int stun_get_channel(const struct stun_msg *m, uint16_t *out);
 int stun_get_xor_addr(const struct stun_msg *m, uint16_t type, struct addr *out);
 int stun_attr_xor_addr(const struct stun_msg *m, const struct stun_attr *a, struct addr *out);
+/* A plain (not xored) address: ALTERNATE-SERVER, MAPPED-ADDRESS. */
+int stun_get_addr(const struct stun_msg *m, uint16_t type, struct addr *out);
 /* ERROR-CODE: the code (300..699). */
 int stun_get_error(const struct stun_msg *m, int *code);
 /* Iterate attributes of one type that may stand several times (XOR-PEER-ADDRESS, XOR-RELAYED-ADDRESS): walks the raw message again,

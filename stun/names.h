@@ -74,6 +74,7 @@ enum stun_attr_type {
     STUN_ATTR_SOFTWARE = 0x8022,
     STUN_ATTR_ALTERNATE_SERVER = 0x8023,
     STUN_ATTR_FINGERPRINT = 0x8028,
+    STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT = 0x8032, /* draft-martinsen-tram-ssoda; coturn and its clients before RFC 8656 */
 };
 
 enum stun_password_algorithm {

@@ -82,15 +82,22 @@ def _(w):
 def _(w):
     c = w.client()
     c.allocate()
-    for bad in ([], [(REQUESTED_TRANSPORT, b"\x06\0\0\0")], [UDP, V4, BOTH], [UDP, token(b"x" * 8), EVEN], [UDP, (REQUESTED_ADDRESS_FAMILY, b"\x07\0\0\0")]):
+    for bad in (
+        [],
+        [(REQUESTED_TRANSPORT, b"\x06\0\0\0")],
+        [UDP, V4, BOTH],
+        [UDP, token(b"x" * 8), EVEN],
+        [UDP, (REQUESTED_ADDRESS_FAMILY, b"\x07\0\0\0")],
+    ):
         equal(c.error(stun.ALLOCATE, *bad), 437, f"the error with {bad}")
 
 
 @usual.case("C41 REQUESTED-TRANSPORT missing or malformed: 400")
 def _(w):
     c = w.client()
-    for bad in ([], [(REQUESTED_TRANSPORT, b"")], [(REQUESTED_TRANSPORT, b"\x11")], [(REQUESTED_TRANSPORT, stun.UDP * 2)], [(REQUESTED_TRANSPORT, b"\x11\0\0\0\0")]):
-        equal(c.error(stun.ALLOCATE, *bad), 400, f"the error with {bad}")
+    equal(c.error(stun.ALLOCATE), 400, "the error without it")
+    for bad in (b"", b"\x11", stun.UDP * 2, b"\x11\0\0\0\0"):
+        equal(c.error(stun.ALLOCATE, (REQUESTED_TRANSPORT, bad)), 400, f"the error with {bad}")
 
 
 @usual.case("C41 S17 of all 256 transports UDP is taken, every other is 442")
@@ -396,9 +403,10 @@ def _(w):
 @quotas.case("C48 S10 a refused Allocate, whatever the reason, takes no place")
 def _(w):
     c = w.client(7)
-    for items in ([(REQUESTED_ADDRESS_FAMILY, b"\x09\0\0\0")], [token(bytes(8))], [V4, BOTH], [EVEN_AND_NEXT, BOTH], [(REQUESTED_TRANSPORT, b"\x06\0\0\0")]):
+    family, transport = (REQUESTED_ADDRESS_FAMILY, b"\x09\0\0\0"), (REQUESTED_TRANSPORT, b"\x06\0\0\0")
+    for items in ([UDP, family], [UDP, token(bytes(8))], [UDP, V4, BOTH], [UDP, EVEN_AND_NEXT, BOTH], [transport]):
         for _ in range(5):
-            check(c.request(stun.ALLOCATE, *([] if REQUESTED_TRANSPORT == items[0][0] else [UDP]), *items).error, f"{items} was taken")
+            c.error(stun.ALLOCATE, *items)
     for x in (c, w.client(8)):
         x.allocate()
     c.refresh(0)

@@ -6,7 +6,7 @@ import re
 import signal
 import stat
 
-from lib import client, daemon, net, stun, tap, world
+from lib import client, daemon, net, stun, tap
 from lib.daemon import Daemon, Directory, run_daemon
 from lib.tap import check, equal
 
@@ -153,7 +153,12 @@ def _(n):
 
 @command_line.case("an option that is not known or has no value, a word too many: status 2, with the nearest option")
 def _(n):
-    for args, said in ((["--listning-port=1"], "listening-port"), (["--realm"], "realm"), (["extra"], "extra"), (["--listening-port=x"], "--listening-port")):
+    for args, said in (
+        (["--listning-port=1"], "listening-port"),
+        (["--realm"], "realm"),
+        (["extra"], "extra"),
+        (["--listening-port=x"], "--listening-port"),
+    ):
         status, output = checks(n, GOOD, *args)
         equal((status, said in output), (2, True), f"the status of {args}, and {said!r} in {output!r}")
 
@@ -413,7 +418,12 @@ def _(n):
 @hosts.case("SIGHUP: users, secrets and peer rules change at once, allocations and their data go on")
 def _(n):
     settings = {"user": ["alice:one"], "allowed-peer-ip": "203.0.113.10"}
-    with serving(n, settings) as d, talk(n, d, password="one") as c, client.Endpoint(n.peer, S.PEER) as peer, client.Endpoint(n.peer, S.PEER_2) as other:
+    with (
+        serving(n, settings) as d,
+        talk(n, d, password="one") as c,
+        client.Endpoint(n.peer, S.PEER) as peer,
+        client.Endpoint(n.peer, S.PEER_2) as other,
+    ):
         relayed = c.allocate().addresses[0]
         c.bind(0x4000, peer.address)
         equal(c.error(stun.CREATE_PERMISSION, stun.peer((S.PEER_2, 0))), 403, "the error before the reload")

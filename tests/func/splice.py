@@ -255,7 +255,8 @@ def add_nat_cases(g):
                 c.permit(PUBLIC, S.RELAY)
             a.send_to((S.RELAY, b.relayed[0][1]), b"by the local address")
             message = b.expect_data(b"by the local address")
-            check(message.address(stun.XOR_PEER_ADDRESS) in (a.relayed[0], (S.RELAY, a.relayed[0][1])), f"the source is {message.address(stun.XOR_PEER_ADDRESS)}")
+            source = message.address(stun.XOR_PEER_ADDRESS)
+            check(source in (a.relayed[0], (S.RELAY, a.relayed[0][1])), f"the source is {source}")
             for c in (a, b):
                 c.refresh(0)
 

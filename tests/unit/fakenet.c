@@ -443,7 +443,7 @@ void fake_up(struct fakenet *f, const struct fake_options *o)
                                   .counters = &w->counters,
                                   .now = f->now};
         if (!c.settings.max_lifetime_s)
-            c.settings.max_lifetime_s = LIFETIME_MAX_DEFAULT_S;
+            c.settings.max_lifetime_s = 3600;
         ok(shard_init(&w->shard, &c), "shard_init");
         w->up = true;
     }

@@ -20,23 +20,23 @@ struct tap_test {
 static bool tap_failed;
 
 /* A failed check is printed and ends the test function, not the program. */
-#define CHECK(cond)                                                                                                              \
-    do {                                                                                                                         \
-        if (!(cond)) {                                                                                                           \
-            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                  \
-            tap_failed = true;                                                                                                   \
-            return;                                                                                                              \
-        }                                                                                                                        \
+#define CHECK(cond)                                                                                                                \
+    do {                                                                                                                           \
+        if (!(cond)) {                                                                                                             \
+            printf("# %s:%d: %s\n", __FILE__, __LINE__, #cond);                                                                    \
+            tap_failed = true;                                                                                                     \
+            return;                                                                                                                \
+        }                                                                                                                          \
     } while (0)
 
-#define CHECK_INT(have, want)                                                                                                    \
-    do {                                                                                                                         \
-        long long tap_have_ = (long long)(have), tap_want_ = (long long)(want);                                                  \
-        if (tap_have_ != tap_want_) {                                                                                            \
-            printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #have, tap_have_, tap_want_);                          \
-            tap_failed = true;                                                                                                   \
-            return;                                                                                                              \
-        }                                                                                                                        \
+#define CHECK_INT(have, want)                                                                                                      \
+    do {                                                                                                                           \
+        long long tap_have_ = (long long)(have), tap_want_ = (long long)(want);                                                    \
+        if (tap_have_ != tap_want_) {                                                                                              \
+            printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #have, tap_have_, tap_want_);                            \
+            tap_failed = true;                                                                                                     \
+            return;                                                                                                                \
+        }                                                                                                                          \
     } while (0)
 
 #define CHECK_MEM(have, want, n) CHECK(memcmp((have), (want), (n)) == 0)
@@ -56,10 +56,10 @@ static inline int tap_main(const struct tap_test *tests, size_t n)
     return failed != 0;
 }
 
-#define TAP_MAIN(tests)                                                                                                          \
-    int main(void)                                                                                                               \
-    {                                                                                                                            \
-        return tap_main((tests), sizeof(tests) / sizeof((tests)[0]));                                                            \
+#define TAP_MAIN(tests)                                                                                                            \
+    int main(void)                                                                                                                 \
+    {                                                                                                                              \
+        return tap_main((tests), sizeof(tests) / sizeof((tests)[0]));                                                              \
     }
 
 #endif

@@ -1,16 +1,19 @@
-/* The log: one line as text (S7: a stranger's bytes), and the thread that writes lines. Waits for conditions, never for a time. */
+/* The log: one line as text (S7: a stranger's bytes), and the thread that writes lines. Waits for conditions, never for a time;
+ * each wait has an end, which is a failure. */
 #include "base/log.h"
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "tests/unit/tap.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char line[LOG_LINE_MAX + 1];
@@ -137,7 +140,82 @@ static void test_levels(void)
 
 /* ---- The writer ---- */
 
+enum {
+    PATIENCE_MS = 15000, /* for what takes milliseconds on a machine of its own */
+    LOOK_MS = 1,
+    WATCHDOG_S = 60,    /* for one test: a call that should come back and does not */
+    PIPE_BYTES = 65536, /* less than the tests write */
+};
+
+static const char *const nowhere = "/nowhere/at/all";
+static int reader = -1; /* of the FIFO at `path` */
 static char content[1 << 20];
+
+static void look_again_soon(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
+}
+
+/* Looks until the condition holds, which may have effects. */
+#define AWAIT(cond)                                                                                                                \
+    do {                                                                                                                           \
+        uint64_t await_until_ = clock_now().ms + PATIENCE_MS;                                                                      \
+        while (!(cond)) {                                                                                                          \
+            if (clock_now().ms > await_until_) {                                                                                   \
+                printf("# %s:%d: waited for %d ms in vain: %s\n", __FILE__, __LINE__, PATIENCE_MS, #cond);                         \
+                tap_failed = true;                                                                                                 \
+                return;                                                                                                            \
+            }                                                                                                                      \
+            look_again_soon();                                                                                                     \
+        }                                                                                                                          \
+    } while (0)
+
+static void on_watchdog(int sig)
+{
+    static const char text[] = "Bail out! a call into the log did not come back\n";
+    ssize_t n = write(STDOUT_FILENO, text, sizeof(text) - 1);
+    (void)n;
+    _exit(sig ? 1 : 0);
+}
+
+/* log_stop gives the writer one second. On a loaded machine it may need more, and is left behind: as long as that lives, log_start
+ * answers ERR_AGAIN, and afterwards what is wrong with the file. */
+static bool writer_gone(void)
+{
+    log_stop();
+    return log_start(&(struct log_config){.file = nowhere}) == ERR_NOENT;
+}
+
+static void close_reader(void)
+{
+    if (reader >= 0)
+        close(reader);
+    reader = -1;
+}
+
+/* Of a test before that has failed, nothing may be left: no FIFO, no reader, no writer. */
+static void begin(void)
+{
+    alarm(WATCHDOG_S);
+    close_reader();
+    unlink(path);
+    unlink(rotated);
+    AWAIT(writer_gone());
+}
+
+#define BEGIN()                                                                                                                    \
+    do {                                                                                                                           \
+        begin();                                                                                                                   \
+        if (tap_failed)                                                                                                            \
+            return;                                                                                                                \
+    } while (0)
+
+/* The log's file is a FIFO, of known size, with a reader that reads when told to. */
+static bool make_fifo(void)
+{
+    return mkfifo(path, 0600) == 0 && (reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)) >= 0 &&
+           fcntl(reader, F_SETPIPE_SZ, PIPE_BYTES) == PIPE_BYTES;
+}
 
 static const char *slurp(const char *file)
 {
@@ -162,6 +240,7 @@ static void test_file(void)
     struct log_config c = {.level = LOG_INFO, .file = path};
     struct stat st;
 
+    BEGIN();
     CHECK_INT(log_start(&c), 0);
     CHECK_INT(log_start(&c), ERR_EXIST);
     CHECK(log_enabled(LOG_INFO) && log_enabled(LOG_ERROR) && !log_enabled(LOG_DEBUG));
@@ -170,6 +249,7 @@ static void test_file(void)
     LOG(LOG_WARNING, "second", LOG_STR("text", "a b"));
     log_stop();
     log_stop();
+    AWAIT(writer_gone());
     slurp(path);
     CHECK_INT(count(content, "\n"), 2);
     CHECK(strstr(content, " level=info event=first n=1\n"));
@@ -181,7 +261,9 @@ static void test_file(void)
 
 static void test_start_fails(void)
 {
-    struct log_config c = {.level = LOG_ERROR, .file = "/nowhere/at/all"};
+    struct log_config c = {.level = LOG_ERROR, .file = nowhere};
+
+    BEGIN();
     CHECK_INT(log_start(&c), ERR_NOENT);
     CHECK(log_enabled(LOG_INFO)); /* nothing has changed */
     log_stop();
@@ -191,22 +273,21 @@ static void test_rotate(void)
 {
     struct log_config c = {.level = LOG_INFO, .file = path};
 
+    BEGIN();
     CHECK_INT(log_start(&c), 0);
     LOG(LOG_INFO, "before", LOG_INT("n", 1));
     /* The first line must be in the old file: it is there as soon as the writer has come round. */
-    while (!strstr(slurp(path), "before"))
-        sched_yield();
+    AWAIT(strstr(slurp(path), "before"));
     CHECK_INT(rename(path, rotated), 0);
     c.format = LOG_JSON;
     c.level = LOG_DEBUG;
     CHECK_INT(log_reconfigure(&c), 0);
     CHECK_INT(log_reconfigure(&c), 0); /* twice before the writer may have noticed */
     LOG(LOG_DEBUG, "after", LOG_INT("n", 2));
-    while (!strstr(slurp(path), "after"))
-        sched_yield();
+    AWAIT(strstr(slurp(path), "after"));
     LOG(LOG_DEBUG, "later", LOG_INT("n", 3)); /* the new file stays open */
-    CHECK_INT(log_reconfigure(&(struct log_config){.file = "/nowhere/at/all"}), ERR_NOENT);
-    log_stop();
+    CHECK_INT(log_reconfigure(&(struct log_config){.file = nowhere}), ERR_NOENT);
+    AWAIT(writer_gone());
     CHECK_INT(count(slurp(rotated), "\n"), 1);
     CHECK_INT(count(slurp(path), "\n"), 2);
     CHECK(strstr(content, "\"level\":\"debug\",\"event\":\"after\",\"n\":2}\n"));
@@ -227,12 +308,14 @@ static unsigned open_files(void)
 static void test_descriptors(void)
 {
     struct log_config c = {.level = LOG_INFO, .file = path};
-    unsigned before = open_files();
+    unsigned before;
 
+    BEGIN();
+    before = open_files();
     CHECK_INT(log_start(&c), 0);
     for (int i = 0; i < 200; i++) /* more often than the writer can notice */
         CHECK_INT(log_reconfigure(&c), 0);
-    log_stop();
+    AWAIT(writer_gone());
     unlink(path);
     CHECK_INT(open_files(), before);
 }
@@ -250,14 +333,16 @@ static void test_threads(void)
 {
     struct log_config c = {.level = LOG_INFO, .file = path};
     pthread_t t[THREADS];
-    uint64_t dropped = log_dropped();
+    uint64_t dropped;
 
+    BEGIN();
+    dropped = log_dropped();
     CHECK_INT(log_start(&c), 0);
     for (int i = 0; i < THREADS; i++)
         CHECK_INT(pthread_create(&t[i], NULL, many, NULL), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(t[i], NULL);
-    log_stop();
+    AWAIT(writer_gone());
     dropped = log_dropped() - dropped;
     slurp(path);
     CHECK_INT(count(content, "event=many i=") + dropped, THREADS * LINES);
@@ -265,64 +350,133 @@ static void test_threads(void)
     unlink(path);
 }
 
-/* A pipe that nobody reads: the writer hangs, the queue fills up. Lines are counted, and told of when the reader comes back. */
+/* What came through the FIFO. */
+struct tally {
+    unsigned lines; /* of the flood */
+    uint64_t told;  /* how many were dropped, by the lines that say so: when the queue was full twice, there may be two */
+    size_t len;
+    char rest[PIPE_BYTES]; /* the start of a line */
+};
+
+static void tally_line(struct tally *t, const char *text)
+{
+    static const char dropped[] = " event=log_lines_dropped count=";
+    const char *at = strstr(text, dropped);
+
+    t->lines += strstr(text, " event=flood ") != NULL;
+    t->told += at ? strtoull(at + sizeof(dropped) - 1, NULL, 10) : 0;
+}
+
+/* Reads what is there; the number of lines whose fate is known. */
+static uint64_t tally_read(struct tally *t)
+{
+    ssize_t n;
+
+    while ((n = read(reader, t->rest + t->len, sizeof(t->rest) - t->len)) > 0) {
+        char *from = t->rest, *end;
+        t->len += (size_t)n;
+        while ((end = memchr(from, '\n', t->len - (size_t)(from - t->rest)))) {
+            *end = '\0';
+            tally_line(t, from);
+            from = end + 1;
+        }
+        t->len -= (size_t)(from - t->rest);
+        memmove(t->rest, from, t->len);
+    }
+    return t->lines + t->told;
+}
+
+/* A pipe that nobody reads: the writer hangs, the queue fills up. Lines are counted, and told of when the reader comes back. When
+ * the writer runs is not ours to say: it may begin after the first line was dropped, and tell of some before it hangs. */
 static void test_dropped(void)
 {
+    static struct tally t;
     struct log_config c = {.level = LOG_INFO, .file = path};
     const unsigned lines = 3 * LOG_QUEUE_BYTES / 64;
-    uint64_t before = log_dropped(), dropped;
-    char want[64];
-    size_t got = 0;
-    int reader;
+    uint64_t before, dropped;
 
-    CHECK_INT(mkfifo(path, 0600), 0);
-    reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    CHECK(reader >= 0);
+    BEGIN();
+    before = log_dropped();
+    CHECK(make_fifo());
     CHECK_INT(log_start(&c), 0);
     for (unsigned i = 0; i < lines; i++)
         LOG(LOG_INFO, "flood", LOG_INT("i", i)); /* never blocks */
     dropped = log_dropped() - before;
     CHECK(dropped > 0 && dropped < lines);
-    snprintf(want, sizeof(want), "event=log_lines_dropped count=%llu\n", (unsigned long long)dropped);
-    while (!strstr(content, want)) { /* what came through is thrown away but for its end */
-        ssize_t n;
-        if (got > sizeof(content) / 2) {
-            memmove(content, content + got - 1000, 1000);
-            got = 1000;
-        }
-        n = read(reader, content + got, 4096);
-        got += n > 0 ? (size_t)n : 0;
-        content[got] = '\0';
-        if (n <= 0)
-            sched_yield();
-    }
-    close(reader); /* what may still be queued finds no reader, and no hindrance */
-    log_stop();
+    AWAIT(tally_read(&t) >= lines);
+    CHECK_INT(t.told, dropped);
+    CHECK_INT(t.lines, lines - dropped);
+    CHECK_INT(log_dropped() - before, dropped);
+    AWAIT(writer_gone());
+    close_reader();
     unlink(path);
 }
 
 static void test_stop_is_bounded(void)
 {
     struct log_config c = {.level = LOG_INFO, .file = path};
-    int reader, err;
 
-    CHECK_INT(mkfifo(path, 0600), 0);
-    reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    CHECK(reader >= 0);
+    BEGIN();
+    CHECK(make_fifo());
     CHECK_INT(log_start(&c), 0);
     for (unsigned i = 0; i < 4000; i++)
         LOG(LOG_INFO, "stuck", LOG_INT("i", i));
     log_stop(); /* comes back, although nobody reads */
     CHECK_INT(log_start(&c), ERR_AGAIN);
-    close(reader);
+    close_reader();
     unlink(path);
-    while ((err = log_start(&c)) == ERR_AGAIN) /* until the writer has met the closed pipe */
-        sched_yield();
-    CHECK_INT(err, 0);
+    AWAIT(writer_gone()); /* it has met the closed pipe */
+    CHECK_INT(log_start(&c), 0);
     LOG(LOG_INFO, "again", LOG_INT("n", 1));
-    log_stop();
+    AWAIT(writer_gone());
     CHECK_INT(count(slurp(path), "\n"), 1);
     unlink(path);
+}
+
+/* The same with standard error: a line after log_stop must not hang where the writer does. */
+static void test_stuck_standard_error(void)
+{
+    struct log_config c = {.level = LOG_INFO};
+    uint64_t before = 0;
+    int saved, fd, err;
+
+    BEGIN();
+    CHECK(make_fifo());
+    saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK(saved >= 0 && fd >= 0);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+    err = log_start(&c);
+    for (unsigned i = 0; i < 4000; i++)
+        LOG(LOG_INFO, "stuck", LOG_INT("i", i));
+    log_stop();
+    before = log_dropped();
+    LOG(LOG_INFO, "after", LOG_INT("n", 1)); /* comes back */
+    before = log_dropped() - before;
+    close_reader();
+    AWAIT(writer_gone()); /* before standard error is back: the rest is not for it */
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    unlink(path);
+    CHECK_INT(err, 0);
+    CHECK_INT(before, 1);
+}
+
+static void test_fifo_without_reader(void)
+{
+    struct log_config c = {.level = LOG_INFO, .file = path}, fifo = {.level = LOG_INFO, .file = rotated};
+
+    BEGIN();
+    CHECK_INT(mkfifo(rotated, 0600), 0);
+    CHECK_INT(log_start(&fifo), -ENXIO); /* at once */
+    CHECK_INT(log_start(&c), 0);
+    CHECK_INT(log_reconfigure(&fifo), -ENXIO);
+    LOG(LOG_INFO, "still", LOG_INT("n", 1));
+    AWAIT(writer_gone());
+    CHECK_INT(count(slurp(path), "\n"), 1);
+    unlink(path);
+    unlink(rotated);
 }
 
 static volatile sig_atomic_t signalled_other;
@@ -341,6 +495,7 @@ static void test_signals_are_not_the_writers(void)
     struct sigaction sa = {.sa_handler = on_signal};
     sigset_t set, pending;
 
+    BEGIN();
     self = pthread_self();
     sigaction(SIGUSR1, &sa, NULL);
     CHECK_INT(log_start(&c), 0);
@@ -351,7 +506,7 @@ static void test_signals_are_not_the_writers(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     kill(getpid(), SIGUSR1); /* the only thread that could take it is the writer */
     LOG(LOG_INFO, "line", LOG_INT("n", 1));
-    log_stop();
+    AWAIT(writer_gone());
     sigpending(&pending);
     CHECK(sigismember(&pending, SIGUSR1));
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
@@ -386,6 +541,8 @@ static const struct tap_test tests[] = {
     {"log: several threads, whole lines", test_threads},
     {"log: a full queue drops, counts and tells", test_dropped},
     {"log: stopping is bounded", test_stop_is_bounded},
+    {"log: after that no line hangs on standard error", test_stuck_standard_error},
+    {"log: nothing waits for the reader of a FIFO", test_fifo_without_reader},
     {"log: the writer takes no signal", test_signals_are_not_the_writers},
 };
 
@@ -396,6 +553,7 @@ int main(void)
         return 99;
     snprintf(path, sizeof(path), "%s/log", dir);
     snprintf(rotated, sizeof(rotated), "%s/log.1", dir);
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = on_watchdog}, NULL);
     failed = tap_main(tests, sizeof(tests) / sizeof(tests[0]));
     rmdir(dir);
     return failed;

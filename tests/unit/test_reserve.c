@@ -1,4 +1,5 @@
 /* EVEN-PORT and RESERVATION-TOKEN through relay/, also from one worker to another. */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -276,22 +277,32 @@ static void s10_pairs(void)
     DOWN();
 }
 
-static void reservations_bounded(void)
+/* How many of `n` clients of as many users as `by_user` says get a reservation, and keep nothing else. */
+static unsigned reserve_many(unsigned n, unsigned by_user)
 {
-    unsigned n = 0;
+    char name[64];
+    unsigned got = 0;
 
-    UP(0);
-    for (unsigned i = 0; i < RESERVATIONS_MAX + 5; i++) {
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "1800009999:user%u", i / by_user);
+        client_be_rest(&alice, name, "a secret");
         alice.path.client.port = (uint16_t)(4000 + i);
         alice.nonce_len = 0;
-        n += even(&alice, true) == 0;
-        if (i >= RESERVATIONS_MAX)
-            CHECK_INT(alice.lifetime, 0);
-        else
-            CHECK_INT(client_refresh(&alice, 0), 0);
+        if (even(&alice, true) == 0 && client_refresh(&alice, 0) == 0)
+            got++;
     }
-    CHECK_INT(n, RESERVATIONS_MAX);
-    CHECK_INT(fake_in_use(&net), RESERVATIONS_MAX * 2); /* a port and a socket each */
+    return got;
+}
+
+static void reservations_bounded(void)
+{
+    UP(.secrets = {"a secret"});
+    CHECK_INT(reserve_many(RESERVATIONS_USER_MAX + 5, UINT_MAX), RESERVATIONS_USER_MAX);
+    CHECK_INT(fake_in_use(&net), RESERVATIONS_USER_MAX * 2); /* a port and a socket each */
+    DOWN();
+    UP(.secrets = {"a secret"});
+    CHECK_INT(reserve_many(RESERVATIONS_MAX + 5, RESERVATIONS_USER_MAX), RESERVATIONS_MAX);
+    CHECK_INT(fake_in_use(&net), RESERVATIONS_MAX * 2);
     DOWN();
 }
 
@@ -415,13 +426,23 @@ static void c52_quota(void)
 {
     UP(.workers = 2, .auth = {.user_quota = 1});
     CHECK_INT(even(&alice, true), 0);
+    CHECK_INT(redeem(&again), 486);
+    CHECK_INT(ports_in_use(net.ports), 2); /* refused before the token was used: it stays good */
+    DOWN();
+    UP(.workers = 2, .auth = {.user_quota = 2});
+    CHECK_INT(even(&alice, true), 0);
     CHECK_INT(redeem(&again), NO_ANSWER);
+    CHECK_INT(auth_quota_total(net.auth), 1); /* who waits holds no quota */
+    alice.path.client.port++;
+    alice.nonce_len = 0;
+    CHECK_INT(even(&alice, false), 0);
     fake_run(&net);
     CHECK_INT(client_answer(&again), 486);
-    CHECK_INT(ports_in_use(net.ports), 1); /* the port that was given up for it, too */
-    net.fail_post = ERR_NOMEM;
-    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_INT(ports_in_use(net.ports), 2); /* the port that was given up for it is free */
+    DOWN();
+    UP(.workers = 2);
     CHECK_INT(even(&alice, true), 0);
+    net.fail_post = ERR_NOMEM;
     CHECK_INT(redeem(&again), 508);
     net.fail_post = 0;
     DOWN();

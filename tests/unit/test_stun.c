@@ -476,7 +476,7 @@ static void c12_error_range(void)
     stun_begin(&o, b, sizeof(b), STUN_ERROR, STUN_ALLOCATE, txid);
     stun_put_error(&o, 700);
     CHECK_INT(stun_end(&o), ERR_RANGE);
-    for (int class = 0; class < 8; class++) {
+    for (int class = 0; class < 8; class ++) {
         for (int number = 0; number < 256; number++) {
             size_t n = raw_header(b, 0x0113, 8);
             n += raw_attr(b + n, STUN_ATTR_ERROR_CODE, 4, 0);
@@ -527,8 +527,8 @@ static void types(void)
     struct stun_out o;
     struct stun_msg m;
     for (unsigned method = 0; method < 0x1000; method++) {
-        for (int class = 0; class < 4; class++) {
-            stun_begin(&o, b, sizeof(b), (enum stun_class)class, (uint16_t)method, txid);
+        for (int class = 0; class < 4; class ++) {
+            stun_begin(&o, b, sizeof(b), (enum stun_class) class, (uint16_t)method, txid);
             CHECK_INT(stun_decode(&m, b, (size_t)stun_end(&o)), 0);
             CHECK_INT(m.method, method);
             CHECK_INT(m.class, class);
@@ -750,6 +750,9 @@ static void addresses(void)
         CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_RELAYED_ADDRESS, &got), 0);
         CHECK(addr_equal(&got, &a));
         const struct stun_attr *plain = stun_find(&m, STUN_ATTR_ALTERNATE_SERVER);
+        CHECK_INT(stun_get_addr(&m, STUN_ATTR_ALTERNATE_SERVER, &got), 0);
+        CHECK(addr_equal(&got, &a));
+        CHECK_INT(stun_get_addr(&m, STUN_ATTR_MAPPED_ADDRESS, &got), ERR_NOENT);
         CHECK_INT(plain->value[2] << 8 | plain->value[3], a.port);
         CHECK_MEM(plain->value + 4, a.ip, addr_ip_len(&a));
         CHECK_INT(stun_get_xor_addr(&m, STUN_ATTR_XOR_PEER_ADDRESS, &got), ERR_NOENT);

@@ -7,7 +7,6 @@ this process ends. So nothing is left behind, however the test ends, and two tes
 import contextlib
 import ctypes
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -180,9 +179,3 @@ class Standard(Net):
 
     def client_ip6(self, i):
         return f"2001:db8:1::{10 + i}"
-
-
-def which_or_skip(tool):
-    if shutil.which(tool) is None:
-        raise tap.Skip(f"{tool} is not installed")
-    return tool

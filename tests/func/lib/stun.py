@@ -149,7 +149,7 @@ class Message:
                 _require(len(value) % 4 == 0 and value, f"PASSWORD-ALGORITHMS of {value.hex()}")
             elif kind in (LIFETIME, CHANNEL_NUMBER):
                 _require(len(value) == 4 and (kind == LIFETIME or value[2:] == b"\0\0"), f"attribute {kind:#06x} of {value.hex()}")
-        if self.get(DATA) is None:
+        if self.cls in (SUCCESS, ERROR):
             _require(len(self.raw) < 548, f"a message of {len(self.raw)} bytes")
 
     def get(self, kind):

@@ -63,7 +63,7 @@ def wait_until(condition, what, seconds=None, process=None):
             if process is not None and process.poll() is not None:
                 raise Failure(f"{what}: the process ended with status {process.returncode} first")
             if time.monotonic() > deadline:
-                raise Failure(f"{what}: did not come true")
+                raise Failure(f"{what() if callable(what) else what}: did not come true")
             select.select([pidfd] if pidfd is not None else [], [], [], 0.01)
     finally:
         if pidfd is not None:

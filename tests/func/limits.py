@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""What a stranger can provoke, and what a user may send: rates, amplification, bandwidth (S19, S21)."""
+import select
+
+from lib import daemon, net, stun, tap, world
+from lib.tap import check, equal, within
+
+net.need_namespaces()
+daemon.need_daemon()
+
+S = net.Standard
+HEADERS = 28  # IPv4 and UDP
+RATE, BURST = 10, 50  # answers a second, and at once: unauthenticated-rate, and five times that
+
+
+@tap.group
+def slow_answers():
+    with world.standard({"unauthenticated-rate": RATE}) as w:
+        yield w
+
+
+@slow_answers.case("S19 a flood from one source is answered up to a burst, another source is not disturbed, IPv6 counts by /64")
+def _(w):
+    binding = stun.encode(stun.BINDING, stun.REQUEST)
+    allocate = stun.encode(stun.ALLOCATE, stun.REQUEST, [(stun.REQUESTED_TRANSPORT, stun.UDP)])
+    for raw, first, v6 in ((binding, 0, False), (allocate, 1, False), (binding, 2, True)):
+        c = w.client(first, v6=v6)
+        for _ in range(BURST + 200):
+            c.send_raw(raw)
+        c.send_raw(raw)
+        other = w.client(first + 5)
+        equal(other.exchange(binding).cls, stun.SUCCESS, "the class of another source's answer")  # and the flood has been read
+        c.sock.setblocking(False)
+        answered = 0
+        try:
+            while c.sock.recv(1500):
+                answered += 1
+        except BlockingIOError:
+            pass
+        within(answered, 1, BURST + 3 * RATE, "the number of answers")
+    same_64 = w.client(9, v6=True)
+    same_64.send_raw(binding)
+    other = w.client(9)
+    equal(other.exchange(binding).cls, stun.SUCCESS, "the class of another source's answer")
+    check(not select.select([same_64.sock], [], [], 0)[0], "another address of the same /64 was answered")
+
+
+@slow_answers.case("S19 a source with a valid credential is not limited")
+def _(w):
+    c = w.client(10)
+    c.allocate()
+    for _ in range(3 * BURST):
+        c.refresh()
+        c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+
+
+@tap.group
+def amplification():
+    with world.standard() as w:
+        yield w
+
+
+@amplification.case("S19 the answer to a Binding request is at most 1.6 times its packet, a 401 at most 3.6 times a bare Allocate's")
+def _(w):
+    for v6, headers in ((False, HEADERS), (True, HEADERS + 20)):
+        c = w.client(v6=v6)
+        for method, items, most in ((stun.BINDING, [], 1.6), (stun.ALLOCATE, [(stun.REQUESTED_TRANSPORT, stun.UDP)], 3.6)):
+            raw = stun.encode(method, stun.REQUEST, items)
+            answer = c.exchange(raw)
+            ratio = (len(answer.raw) + headers) / (len(raw) + headers)
+            check(ratio <= most, f"method {method} (IPv6: {v6}): {len(raw)} bytes are answered with {len(answer.raw)}, {ratio:.2f} times")
+
+
+MOST = 80  # the largest datagram always fits the bucket, so that many of 1000 bytes do, and what a slow machine's time adds
+
+
+@tap.group
+def bandwidth():
+    with world.standard({"max-bps": "80k"}) as w:
+        yield w
+
+
+@bandwidth.case("S21 max-bps holds in each direction, for each allocation by itself, and what is within it passes")
+def _(w):
+    flood = [b"%03d" % i + bytes(997) for i in range(200)]  # twenty seconds of it, at once
+    for transport in ("udp", "tcp"):
+        c, calm, peer = w.client(0, transport), w.client(1), w.peer()
+        for x in (c, calm):
+            x.allocate()
+            x.bind(0x4000, peer.address)
+        for data in flood:
+            c.send_channel(0x4000, data)
+        c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+        calm.send_channel(0x4000, b"calm")
+        got = 0
+        while peer.receive().source != calm.relayed[0]:
+            got += 1
+        within(got, 1, MOST, f"packets of 200 that came up over {transport}")
+        for data in flood:
+            peer.send(data, c.relayed[0])
+        peer.send(b"calm", calm.relayed[0])
+        calm.expect_channel(0x4000, b"calm")
+        c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+        within(len(c.inbox), 1, MOST, f"packets of 200 that came down over {transport}")
+        c.inbox.clear()
+
+
+@bandwidth.case("S21 max-bps holds on the relay-relay way too, on both sides")
+def _(w):
+    a, b = w.client(2), w.client(3)
+    for c in (a, b):
+        c.allocate()
+    a.bind(0x4000, b.relayed[0])
+    b.bind(0x4000, a.relayed[0])
+    for i in range(200):
+        a.send_channel(0x4000, b"%03d" % i + bytes(997))
+    a.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+    b.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+    within(len(b.inbox), 1, MOST, "packets of 200 that came")
+
+
+tap.main()

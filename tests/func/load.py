@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Load, without loss, duplicates or cross-talk: one worker and two, up, down and relay-relay, UDP and TCP.
+
+`make check` runs a short form. `load.py --soak` is the long one: 1000 sessions at 50 packets a second for a minute, and 30,000 packets a
+second relay-relay.
+"""
+import json
+import os
+import subprocess
+import sys
+
+from lib import daemon, net, tap, world
+from lib.tap import check, equal
+
+SOAK = "--soak" in sys.argv
+if SOAK:
+    sys.argv.remove("--soak")
+
+net.need_namespaces()
+daemon.need_daemon()
+if not os.access(daemon.BENCH, os.X_OK):
+    tap.skip_all(f"{daemon.BENCH} is not built")
+
+S = net.Standard
+CLIENTS, PEERS = "198.51.100.10", "203.0.113.10"
+MAX_LOSS = 0.01  # per cent
+SECONDS = 60 if SOAK else 5
+SESSIONS = 1000 if SOAK else 20 if tap.SANITIZER else 200
+RATE = 50  # packets a second of a session
+SENT = 0.95 if SOAK else 0.5  # of the rate: a busy machine makes the generator skip, which is no fault of the server
+RELAY_RELAY_RATE = 30000 if SOAK else SESSIONS * RATE  # in all
+
+
+def one_generator(workers):
+    """Clients and peers are one process, so they share a host; the server stands between its two networks."""
+
+    def enter():
+        with net.Net("gen", "srv") as n:
+            n.link(n.gen, "eth0", [f"{CLIENTS}/24", "2001:db8:1::10/64"], n.srv, "cli0", [f"{S.SERVER}/24", f"{S.SERVER6}/64"])
+            n.link(n.gen, "eth1", [f"{PEERS}/24", "2001:db8:2::10/64"], n.srv, "peer0", [f"{S.RELAY}/24", f"{S.RELAY6}/64"])
+            settings = {
+                "workers": workers,
+                "listening-ip": [S.SERVER, S.SERVER6],
+                "listening-port": 0,
+                "relay-ip": [S.RELAY, S.RELAY6],
+                "allowed-peer-ip": list(S.PEER_NETS),
+            }
+            with daemon.Daemon(n.srv, settings) as d:
+                yield world.World(n, d)
+
+    enter.__name__ = f"load, {workers} worker{'s' if workers > 1 else ''}"
+    return tap.group(enter)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def bench(w, mode, *options, v6=False, sessions=SESSIONS):
+    """Runs turnpike-bench and returns what it says; what the load took from the daemon is given back."""
+    most = descriptors(w.daemon.pid) + (sessions if mode == "allocate" else 0)  # an Allocate may be under way when the time is over
+    server = f"[{w.server6}]:{w.daemon.port()}" if v6 else f"{w.server}:{w.daemon.port()}"
+    ips = ["--client-ip", "2001:db8:1::10" if v6 else CLIENTS] + (["--peer-ip", "2001:db8:2::10" if v6 else PEERS] if mode in ("up", "down") else [])
+    command = [daemon.BENCH, mode, "--server", server, "--user", daemon.USER, *ips, "--sessions", str(sessions)]
+    command += ["--duration", str(SECONDS), "--pid", str(w.daemon.pid), "--json", *options]
+    env = {**os.environ, "TURNPIKE_BENCH_PASSWORD": daemon.PASSWORD}
+    with w.net.gen.popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        try:
+            out, err = p.communicate(timeout=SECONDS + 60 * (4 if tap.SANITIZER else 1))
+        except BaseException:
+            p.kill()
+            raise
+    check(p.returncode == 0, f"turnpike-bench ended with {p.returncode}: {err}{out}\n{w.daemon.tail()}")
+    result = json.loads(out)
+    keys = ("sent", "received", "lost", "loss_percent", "duplicates", "crosstalk", "seconds", "rate", "cpu_us_each")
+    print(f"# {mode} {' '.join(options)}: {', '.join(f'{k} {result.get(k)}' for k in keys)}", flush=True)
+    tap.wait_until(lambda: descriptors(w.daemon.pid) <= most, lambda: f"at most {most} descriptors, {descriptors(w.daemon.pid)} now")
+    return result
+
+
+def no_loss(w, mode, *options, rate, **kw):
+    r = bench(w, mode, *options, **kw)
+    check(r["sent"] >= SENT * rate * SECONDS, f"only {r['sent']} packets were sent in {SECONDS} s, not {rate} a second")
+    check(r["loss_percent"] <= MAX_LOSS, f"{r['lost']} of {r['sent']} were lost, {r['loss_percent']} per cent")
+    equal((r["duplicates"], r["crosstalk"]), (0, 0), "duplicates and cross-talk")
+
+
+def add_cases(g):
+    patience = 3 * SECONDS + 120
+
+    for mode in ("up", "down"):
+
+        @g.case(f"load {mode}: {SESSIONS} sessions, {RATE}/s each, {SECONDS} s", seconds=patience)
+        def _(w, mode=mode):
+            no_loss(w, mode, "--rate", str(RATE), rate=SESSIONS * RATE)
+
+    @g.case(f"load relay-relay: {SESSIONS} sessions, {RELAY_RELAY_RATE}/s in all, {SECONDS} s", seconds=patience)
+    def _(w):
+        no_loss(w, "relay-relay", "--total-rate", str(RELAY_RELAY_RATE), rate=RELAY_RELAY_RATE)
+
+    few = max(SESSIONS // 5, 10)
+
+    @g.case(f"load over TCP: {few} sessions up, down and relay-relay, {RATE}/s each, {SECONDS} s", seconds=3 * patience)
+    def _(w):
+        for mode in ("up", "down", "relay-relay"):
+            no_loss(w, mode, "--transport", "tcp", "--rate", str(RATE), rate=few * RATE, sessions=few)
+
+    @g.case(f"load with Send and Data, and over IPv6: {few} sessions up and down, {RATE}/s each, {SECONDS} s", seconds=4 * patience)
+    def _(w):
+        for mode in ("up", "down"):
+            no_loss(w, mode, "--method", "send", "--rate", str(RATE), rate=few * RATE, sessions=few)
+            no_loss(w, mode, "--rate", str(RATE), rate=few * RATE, sessions=few, v6=True)
+
+    @g.case(f"churn: challenge and Allocate as fast as answers come, {SECONDS} s; no descriptor stays behind", seconds=patience)
+    def _(w):
+        r = bench(w, "allocate")
+        check(r["received"] > 0 and r["loss_percent"] <= MAX_LOSS, f"{r['lost']} of {r['sent']} were not answered")
+
+    @g.case(f"Binding as fast as answers come, {SECONDS} s", seconds=patience)
+    def _(w):
+        r = bench(w, "binding")
+        check(r["received"] > 0 and r["loss_percent"] <= MAX_LOSS, f"{r['lost']} of {r['sent']} were not answered")
+
+    @g.case("every worker took part in the load")
+    def _(w):
+        w.daemon.stop()
+        for name in ("requests", "packets_up", "packets_down"):
+            counts = [s[name] for s in w.daemon.worker_stats()]
+            check(min(counts) > 0, f"{name} of the workers: {counts}")
+
+
+for number in (1, 2):
+    add_cases(one_generator(number))
+
+tap.main()
