@@ -131,16 +131,26 @@ static void c57(void)
     CHECK_INT(PERMIT("10.0.0.1", ""), 400); /* and 400 over both */
     CHECK(!goes_out(&alice, "5.6.7.1:9"));
     CHECK(!comes_in(&alice, "5.6.7.1:9"));
-    for (unsigned n = 63; n < 70; n++) { /* more than 64 are too many for one request */
-        client_begin(&alice, STUN_REQUEST, STUN_CREATE_PERMISSION);
-        for (unsigned i = 0; i < n; i++)
-            stun_put_xor_addr(&alice.o, STUN_ATTR_XOR_PEER_ADDRESS, &(struct addr){.family = ADDR_V4, .ip = {5, 7, 0, (uint8_t)i}});
-        CHECK_INT(client_ask(&alice), n <= 64 ? 0 : 400);
-    }
     CHECK_INT(PERMIT("5.6.7.1", "5.6.7.2", "5.6.7.3", "5.6.7.1"), 0);
     CHECK(goes_out(&alice, "5.6.7.1:9"));
     CHECK(goes_out(&alice, "5.6.7.2:9"));
     CHECK(goes_out(&alice, "5.6.7.3:9"));
+    DOWN();
+}
+
+/* As many peers in one request as an allocation can permit; with one more none is installed. */
+static void c57_many(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    for (unsigned n = ALLOC_PERMISSIONS_MAX + 1; n >= ALLOC_PERMISSIONS_MAX; n--) {
+        client_begin(&alice, STUN_REQUEST, STUN_CREATE_PERMISSION);
+        for (unsigned i = 0; i < n; i++)
+            stun_put_xor_addr(&alice.o, STUN_ATTR_XOR_PEER_ADDRESS,
+                              &(struct addr){.family = ADDR_V4, .ip = {5, 7, (uint8_t)(i / 200), (uint8_t)(i % 200)}});
+        CHECK_INT(client_ask(&alice), n > ALLOC_PERMISSIONS_MAX ? 400 : 0);
+        CHECK_INT(goes_out(&alice, "5.7.0.0:9"), n <= ALLOC_PERMISSIONS_MAX);
+    }
     DOWN();
 }
 
@@ -564,6 +574,7 @@ static const struct tap_test TESTS[] = {
     {"C53 each part of the 5-tuple counts", c53_tuple},
     {"C56 data refresh nothing", c56},
     {"C57 CreatePermission: 400, 403, 443, and all or none", c57},
+    {"C57 S21 peers of one CreatePermission are bounded", c57_many},
     {"C58 a permission is by IP and lives 300 s to the millisecond", c58},
     {"C59 a peer without permission is dropped", c59},
     {"C60 Send needs peer, data and permission; empty data is legal", c60},
