@@ -131,6 +131,12 @@ static void c57(void)
     CHECK_INT(PERMIT("10.0.0.1", ""), 400); /* and 400 over both */
     CHECK(!goes_out(&alice, "5.6.7.1:9"));
     CHECK(!comes_in(&alice, "5.6.7.1:9"));
+    for (unsigned n = 63; n < 70; n++) { /* more than 64 are too many for one request */
+        client_begin(&alice, STUN_REQUEST, STUN_CREATE_PERMISSION);
+        for (unsigned i = 0; i < n; i++)
+            stun_put_xor_addr(&alice.o, STUN_ATTR_XOR_PEER_ADDRESS, &(struct addr){.family = ADDR_V4, .ip = {5, 7, 0, (uint8_t)i}});
+        CHECK_INT(client_ask(&alice), n <= 64 ? 0 : 400);
+    }
     CHECK_INT(PERMIT("5.6.7.1", "5.6.7.2", "5.6.7.3", "5.6.7.1"), 0);
     CHECK(goes_out(&alice, "5.6.7.1:9"));
     CHECK(goes_out(&alice, "5.6.7.2:9"));

@@ -408,7 +408,9 @@ static void explain(void)
         {"8.8.8.8:9", "denied-peer-ip=8.8.8.8/32"},
         {"5.6.7.8:9", "no entry: allowed"},
         {"[::ffff:127.0.0.1]:9", "denied-peer-ip=127.0.0.0/8 (built in)"},
+        {"[2002:506:708::1]:9", "denied-peer-ip=2002::/16 (built in)"},
         {"9.9.9.9:50000", "a live relayed address of this server"},
+        {"9.9.9.9:50001", "no entry: allowed"},
     };
     const char *allowed = "10.2.7.7/16", *denied = "8.8.8.8";
 

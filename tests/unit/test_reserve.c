@@ -329,6 +329,23 @@ static void c52(void)
     DOWN();
 }
 
+/* The port lies on the relay address of him who reserved it. */
+static void c52_address(void)
+{
+    UP(.workers = 2, .relays = {"9.9.9.9", "9.9.9.10"});
+    alice.path.server = fake_addr("9.9.9.10:3478");
+    CHECK_INT(even(&alice, true), 0);
+    CHECK_INT(redeem(&again), NO_ANSWER);
+    fake_run(&net);
+    CHECK_INT(client_answer(&again), 0);
+    CHECK_INT(ports_owner(net.ports, 1, (uint16_t)(alice.relayed[0].port + 1)), 1);
+    CHECK_INT(client_permit(&again, "5.6.7.8"), 0);
+    again.relayed[0] = addr_with_port(&alice.relayed[0], (uint16_t)(alice.relayed[0].port + 1));
+    CHECK(fake_from_peer(&net, &again.relayed[0], "5.6.7.8:9", "x", 1, 0));
+    CHECK(client_got(&again, "5.6.7.8:9", 0, "x", 1));
+    DOWN();
+}
+
 static void c52_refused(void)
 {
     UP(.workers = 2);
@@ -497,6 +514,7 @@ static const struct tap_test TESTS[] = {
     {"C52 a token is redeemed from another 5-tuple, transport and worker", c52},
     {"C29 C52 who has waited for a port is answered with his key", c52_signed},
     {"C50 C52 credentials that wait, and end meanwhile", c52_async},
+    {"C52 a token keeps its relay address", c52_address},
     {"C52 another worker refuses a token", c52_refused},
     {"C52 what comes while a token is being redeemed waits in order", c52_waiting},
     {"C52 S10 nobody waits for the port any more", c52_gone},
