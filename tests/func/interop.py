@@ -50,7 +50,9 @@ def uclient(w, clients, messages, *options, v6=False, credentials=("-u", daemon.
     check(lost, f"no summary in {out[-2000:]}")
     equal((sent, received), (messages * clients, messages * clients), "messages sent and received")
     equal((int(lost[1]), int(lost[2])), (0, 0), "messages lost and dropped")
-    check("error" not in out.lower() or "-G" in options, out[-2000:])  # -G asks for peers that are denied, too
+    # uclient closes its first sockets without a Refresh 0; when the kernel gives it such a port again it gets 437 and takes another.
+    errors = [line for line in out.splitlines() if "error" in line.lower() and "error 437" not in line]
+    check(not errors or "-G" in options, "\n".join(errors))  # -G asks for peers that are denied, too
     equal(counter["in", "malformed"], 0, "malformed messages from the daemon")
     if "-t" not in options:
         for what in seen or ():
