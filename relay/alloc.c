@@ -131,103 +131,6 @@ struct addr alloc_relayed_local(const struct shard *s, const struct leg *leg)
     return addr_with_port(&ports_address(s->ports, leg->relay)->local, leg->port);
 }
 
-/* ---- Relayed ports. ---- */
-
-int alloc_pick_relay(const struct shard *s, const struct path *path, enum addr_family family)
-{
-    int fallback = -1;
-
-    for (size_t i = 0; i < ports_count(s->ports); i++) {
-        const struct relay_address *r = ports_address(s->ports, (unsigned)i);
-
-        if (r->local.family != family)
-            continue;
-        if (addr_same_ip(&r->local, &path->server))
-            return (int)i;
-        /* The first one, but a loopback or link-local address only if there is nothing else: a client of the other family can't use it. */
-        if (fallback < 0 || ((addr_is_loopback(&ports_address(s->ports, (unsigned)fallback)->local) ||
-                              addr_is_link_local(&ports_address(s->ports, (unsigned)fallback)->local)) &&
-                             !addr_is_loopback(&r->local) && !addr_is_link_local(&r->local)))
-            fallback = (int)i;
-    }
-    return fallback;
-}
-
-/* Claims and binds one port. ERR_ADDRINUSE: not free; `*refused` is set when it was the kernel that said so. */
-static int claim_port(struct shard *s, unsigned relay, uint16_t port, struct claimed *out, bool *refused)
-{
-    const struct relay_address *r = ports_address(s->ports, relay);
-    struct addr local = addr_with_port(&r->local, port);
-    int err;
-
-    if (!ports_claim(s->ports, r->space, port, s->worker))
-        return ERR_ADDRINUSE;
-    err = s->net->relay_open(s->net_ctx, &local, &out->socket);
-    if (err) {
-        ports_release(s->ports, r->space, port);
-        *refused = true;
-        return err;
-    }
-    out->relay = relay;
-    out->port = port;
-    return 0;
-}
-
-static int claim_wish(struct shard *s, unsigned relay, uint16_t port, enum port_wish wish, struct claimed *out,
-                      struct claimed *next, bool *refused)
-{
-    int err;
-
-    if (wish != PORT_ANY && port % 2)
-        return ERR_ADDRINUSE;
-    if (wish == PORT_EVEN_AND_NEXT && port == ports_max(s->ports))
-        return ERR_ADDRINUSE;
-    err = claim_port(s, relay, port, out, refused);
-    if (err || wish != PORT_EVEN_AND_NEXT)
-        return err;
-    err = claim_port(s, relay, (uint16_t)(port + 1), next, refused);
-    if (err)
-        alloc_unclaim(s, out);
-    return err;
-}
-
-int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct claimed *out, struct claimed *next)
-{
-    uint32_t min = ports_min(s->ports), span = (uint32_t)ports_max(s->ports) - min + 1;
-    uint32_t start = random_below(&s->random, span);
-    int err, failures = 0;
-    bool refused = false;
-
-    for (int i = 0; i < PORT_TRIES_RANDOM; i++) {
-        uint32_t port = min + random_below(&s->random, span);
-
-        err = claim_wish(s, relay, (uint16_t)(wish == PORT_ANY || port == min ? port : port & ~1U), wish, out, next, &refused);
-        if (err != ERR_ADDRINUSE)
-            return err;
-    }
-    /* The range is nearly full: walk it, asking the kernel only for what our own table says is free. */
-    for (uint32_t i = 0; i < span && failures < PORT_BIND_FAILURES_MAX; i++) {
-        uint16_t port = (uint16_t)(min + (start + i) % span);
-
-        if (wish != PORT_ANY && port % 2)
-            continue;
-        refused = false;
-        err = claim_wish(s, relay, port, wish, out, next, &refused);
-        if (err != ERR_ADDRINUSE)
-            return err;
-        failures += refused;
-    }
-    return ERR_NOSPC;
-}
-
-void alloc_unclaim(struct shard *s, struct claimed *c)
-{
-    if (!c->socket)
-        return;
-    s->net->relay_close(s->net_ctx, &c->socket);
-    ports_release(s->ports, ports_address(s->ports, c->relay)->space, c->port);
-}
-
 static void arm(struct shard *s, struct alloc *a)
 {
     uint64_t due = UINT64_MAX;
@@ -446,100 +349,6 @@ int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct a
     return 0;
 }
 
-/* ---- Reservations. A token is the worker's number and 56 random bits. ---- */
-
-struct reservation {
-    struct map_node by_token;
-    struct timer timer;
-    uint8_t token[STUN_RESERVATION_TOKEN_LEN];
-    struct claimed port;
-    char *user;
-};
-
-static struct reservation *reservation_of(struct map_node *n)
-{
-    return (struct reservation *)(void *)((char *)n - offsetof(struct reservation, by_token));
-}
-
-/* The port in it has been moved out, or is closed here. */
-static void reservation_free(struct shard *s, struct reservation *r)
-{
-    alloc_unclaim(s, &r->port);
-    map_remove(&s->reservations, &r->by_token);
-    wheel_remove(&r->timer.wheel);
-    free(r->user);
-    free(r);
-}
-
-struct tally {
-    const char *user;
-    unsigned n;
-};
-
-static void tally_node(struct map_node *n, void *ctx)
-{
-    struct tally *t = ctx;
-
-    t->n += strcmp(reservation_of(n)->user, t->user) == 0;
-}
-
-static unsigned reservations_of(struct shard *s, const char *user)
-{
-    struct tally t = {.user = user};
-
-    map_each(&s->reservations, tally_node, &t);
-    return t.n;
-}
-
-int alloc_reserve(struct shard *s, struct claimed *c, const char *user, uint8_t token[static STUN_RESERVATION_TOKEN_LEN])
-{
-    struct reservation *r;
-
-    if (s->reservations.count >= RESERVATIONS_MAX || reservations_of(s, user) >= RESERVATIONS_USER_MAX)
-        return ERR_NOSPC;
-    r = calloc(1, sizeof(*r));
-    if (!r || !(r->user = strdup(user))) {
-        free(r);
-        return ERR_NOMEM;
-    }
-    random_bytes(r->token, sizeof(r->token));
-    r->token[0] = (uint8_t)s->worker;
-    r->port = *c;
-    c->socket = NULL;
-    r->timer.kind = TIMER_RESERVATION;
-    map_insert(&s->reservations, &r->by_token, map_hash(&s->reservations, r->token, sizeof(r->token)));
-    wheel_set(&s->wheel, &r->timer.wheel, s->now.ms + RESERVATION_LIFETIME_S * 1000ULL);
-    memcpy(token, r->token, sizeof(r->token));
-    return 0;
-}
-
-int alloc_token_worker(const struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN])
-{
-    return token[0] < s->workers ? token[0] : -1;
-}
-
-int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN], const char *user, struct claimed *out)
-{
-    struct map_node *n = map_first(&s->reservations, map_hash(&s->reservations, token, STUN_RESERVATION_TOKEN_LEN));
-
-    for (; n; n = map_next(n)) {
-        struct reservation *r = reservation_of(n);
-
-        if (memcmp(r->token, token, sizeof(r->token)) != 0 || strcmp(r->user, user) != 0 || r->timer.wheel.due_ms <= s->now.ms)
-            continue;
-        *out = r->port;
-        r->port.socket = NULL;
-        reservation_free(s, r);
-        return 0;
-    }
-    return ERR_NOENT;
-}
-
-void alloc_on_reservation_timer(struct shard *s, struct timer *t)
-{
-    reservation_free(s, (struct reservation *)(void *)((char *)t - offsetof(struct reservation, timer)));
-}
-
 static void free_alloc_node(struct map_node *n, void *ctx)
 {
     struct alloc *a = of_node(n);
@@ -547,13 +356,7 @@ static void free_alloc_node(struct map_node *n, void *ctx)
     alloc_free(ctx, &a, "shutdown");
 }
 
-static void free_reservation_node(struct map_node *n, void *ctx)
-{
-    reservation_free(ctx, reservation_of(n));
-}
-
 void alloc_free_all(struct shard *s)
 {
     map_each(&s->allocs, free_alloc_node, s);
-    map_each(&s->reservations, free_reservation_node, s);
 }

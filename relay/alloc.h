@@ -1,5 +1,5 @@
 /*
- * Purpose:  allocations with their relayed addresses, permissions and channels; and reservations of EVEN-PORT.
+ * Purpose:  allocations with their relayed addresses, permissions and channels.
  * Owner:    the worker whose shard holds them. An allocation lives on the worker that its 5-tuple reaches.
  * Lifetime: alloc_new to alloc_free; whoever wants to remember one keeps its 5-tuple, not its pointer.
  * Callers:  relay/turn and its request files, relay/forward, relay/shard.
@@ -8,7 +8,7 @@
 #ifndef RELAY_ALLOC_H
 #define RELAY_ALLOC_H
 
-#include "relay/shard.h"
+#include "relay/claim.h"
 
 enum {
     ALLOC_INLINE = 2, /* permissions and channels inside the object: a call has one peer, seldom two */
@@ -84,19 +84,6 @@ struct addr alloc_relayed_local(const struct shard *s, const struct leg *leg);
 
 /* ---- Relayed ports. ---- */
 
-/* How a port is wanted. */
-enum port_wish { PORT_ANY, PORT_EVEN, PORT_EVEN_AND_NEXT };
-/* A port that is claimed and bound, and belongs to nobody yet. */
-struct claimed {
-    struct relay_socket *socket;
-    unsigned relay;
-    uint16_t port;
-};
-/* A relay address of this family for this client: -1 when the server has none. */
-int alloc_pick_relay(const struct shard *s, const struct path *path, enum addr_family family);
-/* Opens a random free port (C49). With PORT_EVEN_AND_NEXT `next` holds the port above, too. ERR_NOSPC: none free; ERR_MFILE, ERR_NOMEM. */
-int alloc_claim(struct shard *s, unsigned relay, enum port_wish wish, struct claimed *out, struct claimed *next);
-void alloc_unclaim(struct shard *s, struct claimed *c);
 /* Makes a claimed port the allocation's, live from now on, and nulls the claim. ERR_*: the claim is still the caller's. */
 int alloc_add_leg(struct shard *s, struct alloc *a, struct claimed *c, uint64_t expires_ms);
 /* Ends one family's relayed address with its permissions and channels; the last one ends the allocation (and nulls the pointer). */
@@ -117,18 +104,8 @@ struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const s
 /* Binds or refreshes for 600 s. ERR_EXIST: the number has another peer or the peer another number (C65); ERR_NOSPC, ERR_NOMEM. */
 int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer);
 
-/* ---- Reservations (EVEN-PORT with R=1, RESERVATION-TOKEN). ---- */
-
-/* Keeps a claimed port for its token's holder; nulls the claim. ERR_NOSPC, ERR_NOMEM: the claim is still the caller's. */
-int alloc_reserve(struct shard *s, struct claimed *c, const char *user, uint8_t token[static STUN_RESERVATION_TOKEN_LEN]);
-/* The worker that a token names; it may be nonsense from a stranger: -1. */
-int alloc_token_worker(const struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN]);
-/* Takes the port behind a token of this worker out of the reservations. ERR_NOENT: unknown, expired, used, or another user's. */
-int alloc_redeem(struct shard *s, const uint8_t token[static STUN_RESERVATION_TOKEN_LEN], const char *user, struct claimed *out);
-
 /* For shard_tick and shard_deinit. */
 void alloc_on_timer(struct shard *s, struct timer *t);
-void alloc_on_reservation_timer(struct shard *s, struct timer *t);
 void alloc_free_all(struct shard *s);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "relay/request.h"
+#include "relay/reserve.h"
 
 /* C50: max(600, min(requested, max)), and never beyond the credential's own end. 0 when that is over. */
 static uint32_t lifetime(const struct request *r, uint32_t wanted)
@@ -129,7 +130,7 @@ static bool read_wish(const struct request *r, struct wish *w)
         return false;
     }
     w->additional = err == 0;
-    if (!w->token && !w->additional && alloc_pick_relay(r->s, r->from, w->family) < 0) {
+    if (!w->token && !w->additional && claim_pick_relay(r->s, r->from, w->family) < 0) {
         request_refuse(r, STUN_E_FAMILY_NOT_SUPPORTED, "no relay address of this family"); /* C45, before the quota */
         return false;
     }
@@ -147,7 +148,7 @@ static bool read_wish(const struct request *r, struct wish *w)
 static enum verdict take_token(struct request *r, const struct wish *w, struct claimed *port, int *err)
 {
     struct shard *s = r->s;
-    int worker = alloc_token_worker(s, w->token);
+    int worker = reserve_worker(s, w->token);
 
     *err = 0;
     if (r->redemption == REDEEM_GRANTED) {
@@ -156,7 +157,7 @@ static enum verdict take_token(struct request *r, const struct wish *w, struct c
     } else if (r->redemption == REDEEM_REFUSED || worker < 0) {
         *err = ERR_NOENT;
     } else if ((unsigned)worker == s->worker) {
-        *err = alloc_redeem(s, w->token, r->who->name, port);
+        *err = reserve_redeem(s, w->token, r->who->name, port);
     } else {
         struct mail mail = {.kind = MAIL_REDEEM, .from = s->worker, .ticket = s->next_ticket++};
 
@@ -182,24 +183,24 @@ static int open_leg(struct request *r, const struct wish *w, struct alloc *a, en
     int relay, code = STUN_E_INSUFFICIENT_CAPACITY;
 
     if (!have->socket) {
-        relay = alloc_pick_relay(s, r->from, family);
+        relay = claim_pick_relay(s, r->from, family);
         if (relay < 0)
             return STUN_E_FAMILY_NOT_SUPPORTED;
-        if (alloc_claim(s, (unsigned)relay, w->port, have, &next))
+        if (claim_open(s, (unsigned)relay, w->port, have, &next))
             return STUN_E_INSUFFICIENT_CAPACITY;
     }
     if (next.socket) {
-        if (alloc_reserve(s, &next, r->who->name, a->token))
+        if (reserve_keep(s, &next, r->who->name, a->token))
             goto out;
         a->has_token = true;
     }
     if (alloc_add_leg(s, a, have, expiry(r, w->lifetime_s)) == 0)
         code = 0;
     else if (a->has_token)
-        alloc_redeem(s, a->token, r->who->name, &next); /* nobody will hear of it */
+        reserve_redeem(s, a->token, r->who->name, &next); /* nobody will hear of it */
 out:
-    alloc_unclaim(s, &next);
-    alloc_unclaim(s, have);
+    claim_close(s, &next);
+    claim_close(s, have);
     return code;
 }
 
@@ -257,7 +258,7 @@ enum verdict allocate_on_allocate(struct request *r)
     }
     if (alloc_new(&a, s, r->from, r->who)) {
         auth_quota_give(s->auth, r->who->owner, &r->from->client);
-        alloc_unclaim(s, &port);
+        claim_close(s, &port);
         request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "no memory");
         return VERDICT_DONE;
     }
@@ -273,21 +274,6 @@ enum verdict allocate_on_allocate(struct request *r)
                   &(struct relay_event_info){.event = EVENT_ALLOCATION_CREATED, .path = r->from, .alloc = a, .user = a->name});
     answer_allocate(r, a);
     return VERDICT_DONE;
-}
-
-struct alloc *request_alloc(const struct request *r)
-{
-    struct alloc *a = alloc_find(r->s, r->from);
-
-    if (!a) {
-        request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "no allocation for this 5-tuple"); /* C53 */
-        return NULL;
-    }
-    if (strcmp(a->name, r->who->name) != 0) {
-        request_refuse(r, STUN_E_WRONG_CREDENTIALS, "another user's allocation"); /* C33 */
-        return NULL;
-    }
-    return a;
 }
 
 static void answer_refresh(const struct request *r, uint32_t lifetime_s)

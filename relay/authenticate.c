@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "relay/request.h"
+#include "relay/source.h"
 #include "stun/integrity.h"
 
 /* The security features that our nonces announce (C19). */

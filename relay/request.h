@@ -45,9 +45,6 @@ void request_refuse(const struct request *r, int code, const char *detail);
 void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n);
 /* 401 or 438 with REALM, NONCE and what belongs to them, unsigned. */
 void request_challenge(const struct request *r, int code, const char *detail);
-/* Whether one more answer may go to a source that has not shown a valid credential; takes it from its bucket. */
-bool source_allow(struct shard *s, const struct addr *a);
-void source_trust(struct shard *s, const struct addr *a);
 
 /* RFC 8489 section 9.2.4 up to the look-up: true when `question` is to be asked; otherwise the request has been answered. `name` is the
  * prepared user name's room. */

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "relay/alloc.h"
 #include "relay/park.h"
+#include "relay/reserve.h"
 #include "relay/turn.h"
 
 int shard_init(struct shard *s, const struct shard_config *c)
@@ -45,8 +46,10 @@ void shard_deinit(struct shard *s)
 {
     if (s->parked.slots)
         park_free_all(s);
-    if (s->allocs.slots && s->reservations.slots)
+    if (s->allocs.slots)
         alloc_free_all(s);
+    if (s->reservations.slots)
+        reserve_free_all(s);
     for (size_t i = 0; s->by_port && i < ports_spaces(s->ports); i++)
         free(s->by_port[i]);
     free(s->by_port);
@@ -67,7 +70,7 @@ static void on_timer(struct wheel_timer *w, void *ctx)
         alloc_on_timer(ctx, t);
         break;
     case TIMER_RESERVATION:
-        alloc_on_reservation_timer(ctx, t);
+        reserve_on_timer(ctx, t);
         break;
     case TIMER_PARKED:
         turn_timeout(ctx, t);

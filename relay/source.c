@@ -1,6 +1,4 @@
-/* Sources that have shown no valid credential: a token bucket for each, by IPv4 address or IPv6 /64 (S19). The buckets are found by a keyed
- * hash, and sources that meet in one share it; trust is not shared, it carries the rest of the hash. */
-#include "relay/request.h"
+#include "relay/source.h"
 
 static uint64_t hash_of(const struct shard *s, const struct addr *a)
 {

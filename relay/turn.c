@@ -6,74 +6,8 @@
 #include "base/err.h"
 #include "relay/park.h"
 #include "relay/request.h"
-
-/* ---- Answers. ---- */
-
-static void begin(const struct request *r, struct stun_out *o, uint8_t *buf, enum stun_class class)
-{
-    stun_begin(o, buf, ANSWER_MAX, class, r->msg->method, r->msg->txid);
-}
-
-void request_success(const struct request *r, struct stun_out *o, uint8_t buf[static ANSWER_MAX])
-{
-    begin(r, o, buf, STUN_SUCCESS);
-}
-
-void request_send(const struct request *r, struct stun_out *o)
-{
-    struct shard *s = r->s;
-    int len;
-
-    if (s->settings.software[0])
-        stun_put(o, STUN_ATTR_SOFTWARE, s->settings.software, strlen(s->settings.software));
-    if (r->who && r->sign_sha256)
-        stun_put_sha256(o, s->mac, r->who->keys[r->key], r->who->key_len);
-    else if (r->who)
-        stun_put_sha1(o, s->mac, r->who->keys[r->key], r->who->key_len);
-    if (stun_find(r->msg, STUN_ATTR_FINGERPRINT))
-        stun_put_fingerprint(o);
-    len = stun_end(o);
-    if (len > 0 && s->net->client_send(s->net_ctx, r->from, o->w.buf, (size_t)len, 0) < 0)
-        count(s->counters, DROP_CLIENT_SEND);
-}
-
-static void report(const struct request *r, int code, const char *detail)
-{
-    count(r->s->counters, COUNT_ERRORS);
-    r->s->net->event(r->s->net_ctx, &(struct relay_event_info){.event = EVENT_REQUEST_REFUSED,
-                                                               .path = r->from,
-                                                               .method = stun_method_name(r->msg->method),
-                                                               .user = r->who ? r->who->name : NULL,
-                                                               .code = code,
-                                                               .detail = detail});
-}
-
-void request_refuse(const struct request *r, int code, const char *detail)
-{
-    uint8_t buf[ANSWER_MAX];
-    struct stun_out o;
-
-    if (!r->who && !source_allow(r->s, &r->from->client))
-        return;
-    begin(r, &o, buf, STUN_ERROR);
-    stun_put_error(&o, code);
-    report(r, code, detail);
-    request_send(r, &o);
-}
-
-void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n)
-{
-    uint8_t buf[ANSWER_MAX];
-    struct stun_out o;
-
-    if (!r->who && !source_allow(r->s, &r->from->client))
-        return;
-    begin(r, &o, buf, STUN_ERROR);
-    stun_put_error(&o, STUN_E_UNKNOWN_ATTRIBUTE);
-    stun_put_unknown(&o, types, n);
-    report(r, STUN_E_UNKNOWN_ATTRIBUTE, "unknown attribute");
-    request_send(r, &o);
-}
+#include "relay/reserve.h"
+#include "relay/source.h"
 
 /* ---- Binding. ---- */
 
@@ -252,7 +186,7 @@ static void resume(struct parked *p, const struct auth_answer *answer, struct cl
             r.sign_sha256 = p->sign_sha256;
             p->ticket = 0;
             handle(&r);
-            alloc_unclaim(r.s, &r.redeemed);
+            claim_close(r.s, &r.redeemed);
         }
     }
     if (!park_waits(p))
@@ -309,14 +243,14 @@ void turn_mail(struct shard *s, const struct mail *mail)
     if (mail->kind == MAIL_REDEEM) {
         struct mail answer = {.kind = MAIL_REDEEMED, .from = s->worker, .ticket = mail->ticket, .fd = -1};
 
-        if (alloc_redeem(s, mail->token, mail->user, &port) == 0) {
+        if (reserve_redeem(s, mail->token, mail->user, &port) == 0) {
             answer.relay = port.relay;
             answer.port = port.port;
             answer.fd = s->net->relay_detach(s->net_ctx, &port.socket);
         }
         if (s->net->post(s->net_ctx, mail->from, &answer) && answer.fd >= 0 &&
             s->net->relay_adopt(s->net_ctx, answer.fd, &port.socket) == 0)
-            alloc_unclaim(s, &port); /* nobody will ever ask for it again */
+            claim_close(s, &port); /* nobody will ever ask for it again */
         return;
     }
     if (mail->fd >= 0) {
@@ -331,7 +265,7 @@ void turn_mail(struct shard *s, const struct mail *mail)
     if (p)
         resume(p, NULL, &port, port.socket ? REDEEM_GRANTED : REDEEM_REFUSED);
     else
-        alloc_unclaim(s, &port);
+        claim_close(s, &port);
 }
 
 void turn_timeout(struct shard *s, struct timer *t)

@@ -1,0 +1,86 @@
+#include "relay/request.h"
+
+#include <string.h>
+
+#include "relay/source.h"
+
+static void begin(const struct request *r, struct stun_out *o, uint8_t *buf, enum stun_class class)
+{
+    stun_begin(o, buf, ANSWER_MAX, class, r->msg->method, r->msg->txid);
+}
+
+void request_success(const struct request *r, struct stun_out *o, uint8_t buf[static ANSWER_MAX])
+{
+    begin(r, o, buf, STUN_SUCCESS);
+}
+
+void request_send(const struct request *r, struct stun_out *o)
+{
+    struct shard *s = r->s;
+    int len;
+
+    if (s->settings.software[0])
+        stun_put(o, STUN_ATTR_SOFTWARE, s->settings.software, strlen(s->settings.software));
+    if (r->who && r->sign_sha256)
+        stun_put_sha256(o, s->mac, r->who->keys[r->key], r->who->key_len);
+    else if (r->who)
+        stun_put_sha1(o, s->mac, r->who->keys[r->key], r->who->key_len);
+    if (stun_find(r->msg, STUN_ATTR_FINGERPRINT))
+        stun_put_fingerprint(o);
+    len = stun_end(o);
+    if (len > 0 && s->net->client_send(s->net_ctx, r->from, o->w.buf, (size_t)len, 0) < 0)
+        count(s->counters, DROP_CLIENT_SEND);
+}
+
+static void report(const struct request *r, int code, const char *detail)
+{
+    count(r->s->counters, COUNT_ERRORS);
+    r->s->net->event(r->s->net_ctx, &(struct relay_event_info){.event = EVENT_REQUEST_REFUSED,
+                                                               .path = r->from,
+                                                               .method = stun_method_name(r->msg->method),
+                                                               .user = r->who ? r->who->name : NULL,
+                                                               .code = code,
+                                                               .detail = detail});
+}
+
+void request_refuse(const struct request *r, int code, const char *detail)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    if (!r->who && !source_allow(r->s, &r->from->client))
+        return;
+    begin(r, &o, buf, STUN_ERROR);
+    stun_put_error(&o, code);
+    report(r, code, detail);
+    request_send(r, &o);
+}
+
+void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    if (!r->who && !source_allow(r->s, &r->from->client))
+        return;
+    begin(r, &o, buf, STUN_ERROR);
+    stun_put_error(&o, STUN_E_UNKNOWN_ATTRIBUTE);
+    stun_put_unknown(&o, types, n);
+    report(r, STUN_E_UNKNOWN_ATTRIBUTE, "unknown attribute");
+    request_send(r, &o);
+}
+
+struct alloc *request_alloc(const struct request *r)
+{
+    struct alloc *a = alloc_find(r->s, r->from);
+
+    if (!a) {
+        request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "no allocation for this 5-tuple"); /* C53 */
+        return NULL;
+    }
+    if (strcmp(a->name, r->who->name) != 0) {
+        request_refuse(r, STUN_E_WRONG_CREDENTIALS, "another user's allocation"); /* C33 */
+        return NULL;
+    }
+    return a;
+}
