@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from lib import daemon, net, tap, world
+from lib import daemon, flood, net, tap, world
 from lib.tap import check, equal
 
 SOAK = "--soak" in sys.argv
@@ -31,7 +31,7 @@ SENT = 0.95 if SOAK else 0.5  # of the rate: a busy machine makes the generator 
 RELAY_RELAY_RATE = 30000 if SOAK else SESSIONS * RATE  # in all
 
 
-def one_generator(workers):
+def one_generator(workers, **more):
     """Clients and peers are one process, so they share a host; the server stands between its two networks."""
 
     def enter():
@@ -44,12 +44,18 @@ def one_generator(workers):
                 "listening-port": 0,
                 "relay-ip": [S.RELAY, S.RELAY6],
                 "allowed-peer-ip": list(S.PEER_NETS),
+                **more,
             }
             with daemon.Daemon(n.srv, settings) as d:
                 yield world.World(n, d)
 
     enter.__name__ = f"load, {workers} worker{'s' if workers > 1 else ''}"
     return tap.group(enter)
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors(pid):
@@ -131,5 +137,28 @@ def add_cases(g):
 
 for number in (1, 2):
     add_cases(one_generator(number))
+
+FLOOD_RATE = 50000 if SOAK else 2000
+FLOOD_SECONDS = 30 if SOAK else SECONDS
+MEMORY = 1 << 20 if not tap.SANITIZER else 1 << 30  # bytes; a sanitizer keeps books of its own
+STRANGERS = "198.18.0.0/15"
+
+
+strangers = one_generator(1, **{"unauthenticated-rate": 200})
+
+
+@strangers.case(f"S19 {FLOOD_RATE} requests/s of strangers for {FLOOD_SECONDS} s: the load loses nothing, memory stays", seconds=FLOOD_SECONDS + 120)
+def _(w):
+    w.net.srv.ip(f"route add {STRANGERS} via {CLIENTS}")
+    what = flood.packets(STRANGERS, S.SERVER, w.daemon.port(), 8192)
+    no_loss(w, "up", "--rate", "10", rate=SESSIONS * 10)  # what the load itself takes is taken
+    before = resident(w.daemon.pid)
+    with flood.Flood(w.net.gen, what, S.SERVER, FLOOD_RATE, FLOOD_SECONDS) as f:
+        no_loss(w, "up", "--rate", "10", "--duration", str(FLOOD_SECONDS - 2), rate=SESSIONS * 10 * (FLOOD_SECONDS - 2) / SECONDS)
+    after = resident(w.daemon.pid)
+    print(f"# {f.sent} packets of strangers in {FLOOD_SECONDS} s; resident {before} bytes before, {after} after", flush=True)
+    check(f.sent >= SENT * FLOOD_RATE * FLOOD_SECONDS, f"only {f.sent} packets of strangers in {FLOOD_SECONDS} s")
+    check(after - before < MEMORY, f"{after - before} bytes more are resident")
+
 
 tap.main()
