@@ -16,6 +16,7 @@ enum {
 };
 
 struct auth {
+    char separator;        /* rest-api-separator */
     pthread_rwlock_t lock; /* a question reads, a reload writes; the data path does neither */
     char realm[STUN_REALM_MAX + 1];
     struct fixed *fixed;
@@ -101,9 +102,9 @@ static int add_users(struct auth *a)
     return err;
 }
 
-static int add_secrets(struct auth *a, char separator)
+static int add_secrets(struct auth *a)
 {
-    int err = secret_new(&a->secret, a->realm, separator ? separator : ':');
+    int err = secret_new(&a->secret, a->realm, a->separator);
 
     if (err)
         return err;
@@ -128,13 +129,14 @@ int auth_new(struct auth **out, const struct auth_config *config)
     if (!a)
         return ERR_NOMEM;
     pthread_rwlock_init(&a->lock, NULL);
+    a->separator = config->separator ? config->separator : ':';
     err = auth_opaque_string(a->realm, sizeof(a->realm), config->realm, strlen(config->realm));
     if (err == ERR_NOSPC)
         err = ERR_INVAL;
     if (!err)
         err = add_users(a);
     if (!err)
-        err = add_secrets(a, config->separator);
+        err = add_secrets(a);
     if (!err)
         err = quota_new(&a->quota, &(struct quota_limits){config->user_quota, config->source_quota, config->total_quota});
     if (err)
@@ -155,6 +157,18 @@ void auth_free(struct auth **a)
     pthread_rwlock_destroy(&(*a)->lock);
     free(*a);
     *a = NULL;
+}
+
+const char *auth_user_part(const struct auth *a, const char *name, size_t *len)
+{
+    struct secret_name parts;
+
+    if (secret_parse_name(&parts, name, a->separator)) {
+        *len = parts.user_len;
+        return parts.user;
+    }
+    *len = strlen(name);
+    return name;
 }
 
 int auth_add_user(struct auth *a, const char *name, const char *secret)

@@ -70,6 +70,8 @@ void auth_cancel(struct auth_ticket **ticket);
 bool auth_can_sha256(const struct auth *a);
 bool auth_can_userhash(const struct auth *a);
 const char *auth_realm(const struct auth *a);
+/* The part of a name by which throttling goes, whether there is such a user or not: the user part of a shared-secret name, else all of it. */
+const char *auth_user_part(const struct auth *a, const char *name, size_t *len);
 
 /*
  * Prepare a user name or password by the OpaqueString profile of PRECIS. `in` need not be NUL-terminated; `out` gets a NUL.

@@ -69,15 +69,15 @@ static uint64_t le_bytes(const uint8_t *p, size_t n)
 }
 
 /* SipHash-1-3 (Aumasson and Bernstein): one round a block, three at the end. */
-uint64_t map_hash(const struct map *m, const void *key, size_t len)
+uint64_t map_sip(const uint64_t seed[static 2], const void *key, size_t len)
 {
     const uint8_t *p = key;
     size_t left = len;
     uint64_t v[4] = {
-        m->seed[0] ^ 0x736f6d6570736575,
-        m->seed[1] ^ 0x646f72616e646f6d,
-        m->seed[0] ^ 0x6c7967656e657261,
-        m->seed[1] ^ 0x7465646279746573,
+        seed[0] ^ 0x736f6d6570736575,
+        seed[1] ^ 0x646f72616e646f6d,
+        seed[0] ^ 0x6c7967656e657261,
+        seed[1] ^ 0x7465646279746573,
     };
 
     for (; left >= 8; left -= 8, p += 8)
@@ -87,6 +87,11 @@ uint64_t map_hash(const struct map *m, const void *key, size_t len)
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t map_hash(const struct map *m, const void *key, size_t len)
+{
+    return map_sip(m->seed, key, len);
 }
 
 static void put(struct map_node **slots, size_t mask, struct map_node *n)

@@ -27,6 +27,8 @@ struct map {
 int map_init(struct map *m, size_t slots);
 void map_deinit(struct map *m);
 uint64_t map_hash(const struct map *m, const void *key, size_t len);
+/* The hash itself, for tables that are no map. The seed is secret and random. */
+uint64_t map_sip(const uint64_t seed[static 2], const void *key, size_t len);
 /* The caller has checked that the key is not there. Grows by itself; when there is no memory to grow, chains get longer and nothing
  * fails. */
 void map_insert(struct map *m, struct map_node *n, uint64_t hash);

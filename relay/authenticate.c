@@ -64,6 +64,28 @@ static bool choose_algorithm(const struct request *r, enum stun_password_algorit
     return *out == STUN_ALG_MD5 || *out == STUN_ALG_SHA256;
 }
 
+/* S15: the user part, or an expiry that changes would make each try another user's; and the source. */
+static uint64_t pair_of(const struct request *r, const struct auth_request *q)
+{
+    size_t len = STUN_USERHASH_LEN;
+    const void *user = q->user ? auth_user_part(r->s->auth, q->user, &len) : (const void *)q->userhash;
+
+    return throttle_pair(r->s->throttle, user, len, &r->from->client);
+}
+
+/* The answer is the same whether the user is unknown or the password wrong (C27, S14), and so is what it counts. */
+static void wrong_credentials(const struct request *r, const struct auth_answer *answer)
+{
+    struct shard *s = r->s;
+    bool silenced = throttle_failure(s->throttle, r->pair, s->now.ms);
+
+    request_challenge(r, STUN_E_UNAUTHENTICATED, "wrong credentials");
+    if (silenced)
+        s->net->event(s->net_ctx, &(struct relay_event_info){.event = EVENT_THROTTLED,
+                                                             .path = r->from,
+                                                             .user = answer->status == AUTH_OK ? answer->name : NULL});
+}
+
 bool authenticate_question(struct request *r, struct auth_request *question, char name[static STUN_USERNAME_MAX + 1])
 {
     const struct stun_msg *m = r->msg;
@@ -100,6 +122,11 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         request_challenge(r, STUN_E_UNAUTHENTICATED, "unreadable user name");
         return false;
     }
+    r->pair = pair_of(r, question);
+    if (throttle_silent(r->s->throttle, r->pair, r->s->now.ms)) {
+        count(r->s->counters, DROP_THROTTLED); /* S15 */
+        return false;
+    }
     return true;
 }
 
@@ -128,7 +155,7 @@ bool authenticate_answer(struct request *r, const struct auth_answer *answer)
             if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
                 fits = i;
     if (fits == SIZE_MAX) {
-        request_challenge(r, STUN_E_UNAUTHENTICATED, "wrong credentials");
+        wrong_credentials(r, answer);
         return false;
     }
     r->who = answer;

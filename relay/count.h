@@ -36,6 +36,7 @@
     X(DROP_FAMILY, "drop_family")                                                                                                  \
     X(DROP_BANDWIDTH, "drop_bandwidth")                                                                                            \
     X(DROP_UNAUTHENTICATED_RATE, "drop_unauthenticated_rate")                                                                      \
+    X(DROP_THROTTLED, "drop_throttled")                                                                                            \
     X(DROP_PARKED_FULL, "drop_parked_full")                                                                                        \
     X(DROP_RETRANSMISSION, "drop_retransmission")                                                                                  \
     X(DROP_RING_FULL, "drop_ring_full")                                                                                            \

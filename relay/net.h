@@ -38,6 +38,7 @@ enum relay_event {
     EVENT_ALLOCATION_DELETED, /* `detail` is the reason */
     EVENT_REQUEST_REFUSED,    /* `code` and `detail` */
     EVENT_PEER_DENIED,        /* `detail` is the policy entry */
+    EVENT_THROTTLED, /* a user and a source are not answered for a while (S15); `user` is NULL if there is none of that name */
 };
 struct relay_event_info {
     enum relay_event event;

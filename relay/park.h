@@ -18,6 +18,7 @@ struct parked {
     struct shard *shard;
     struct path path;
     struct auth_ticket *auth;
+    uint64_t pair;           /* struct request's */
     uint64_t ticket;         /* 0: none */
     struct auth_answer *who; /* with a ticket: the answer that it has been authenticated with, */
     size_t key;              /* the key that fits, */

@@ -28,6 +28,7 @@ struct host {
 struct relay {
     struct ports *ports;
     struct nonce_key nonce_key;
+    struct throttle *throttle;
     struct worker *workers;
     unsigned nworkers;
     struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
@@ -275,6 +276,7 @@ static int start_workers(struct relay *r, const struct relay_config *c, struct p
                                   .auth = c->auth,
                                   .ports = r->ports,
                                   .nonce_key = &r->nonce_key,
+                                  .throttle = r->throttle,
                                   .policy = policy,
                                   .settings = c->settings,
                                   .now = clock_now()};
@@ -317,6 +319,9 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
         err = ERR_NOMEM;
         goto out;
     }
+    err = throttle_new(&r->throttle);
+    if (err)
+        goto out;
     err = ports_new(&r->ports, addresses, relay_addresses(c, &host, addresses), c->min_port, c->max_port);
     if (!err)
         err = probe_relays(r, text);
@@ -389,6 +394,7 @@ void relay_free(struct relay **rp)
         worker_deinit(&r->workers[i]);
     free(r->workers);
     ports_free(&r->ports);
+    throttle_free(&r->throttle);
     explicit_bzero(&r->nonce_key, sizeof(r->nonce_key));
     free(r);
 }

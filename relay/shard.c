@@ -17,6 +17,7 @@ int shard_init(struct shard *s, const struct shard_config *c)
                         .auth = c->auth,
                         .ports = c->ports,
                         .nonce_key = c->nonce_key,
+                        .throttle = c->throttle,
                         .settings = c->settings,
                         .net = c->net,
                         .net_ctx = c->net_ctx,

@@ -23,6 +23,7 @@
 #include "relay/offload.h"
 #include "relay/policy.h"
 #include "relay/ports.h"
+#include "relay/throttle.h"
 #include "stun/nonce.h"
 
 /* Every limit and lifetime of the relay, with its unit and reason. */
@@ -70,6 +71,7 @@ struct shard {
     struct auth *auth;
     struct ports *ports;
     const struct nonce_key *nonce_key;
+    struct throttle *throttle;
 
     /* Own. */
     struct policy *policy;
@@ -99,6 +101,7 @@ struct shard_config {
     struct auth *auth;
     struct ports *ports;
     const struct nonce_key *nonce_key;
+    struct throttle *throttle;
     struct policy *policy; /* a reference is taken */
     struct relay_settings settings;
     const struct net_ops *net;

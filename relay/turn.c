@@ -143,6 +143,7 @@ static void serve(struct shard *s, const struct path *from, const struct stun_ms
         explicit_bzero(answer.keys, sizeof(answer.keys));
     } else if (p || (p = park_behind(s, from, msg->buf, msg->len))) {
         p->auth = ticket;
+        p->pair = r.pair;
     } else {
         auth_cancel(&ticket);
         count(s->counters, DROP_PARKED_FULL);
@@ -173,7 +174,7 @@ static void next(struct parked *p)
 static void resume(struct parked *p, const struct auth_answer *answer, struct claimed *port, enum redemption redemption)
 {
     struct stun_msg msg;
-    struct request r = {.s = p->shard, .from = &p->path, .msg = &msg, .redemption = redemption};
+    struct request r = {.s = p->shard, .from = &p->path, .msg = &msg, .pair = p->pair, .redemption = redemption};
 
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
         if (redemption == REDEEM_NOT_ASKED) {

@@ -196,6 +196,10 @@ static void on_event(void *net, const struct relay_event_info *e)
         LOG(LOG_INFO, "request_refused", LOG_STR("method", e->method), LOG_INT("code", e->code), LOG_STR("reason", e->detail),
             LOG_STR("user", e->user ? e->user : ""), LOG_ADDR("client", &e->path->client));
         break;
+    case EVENT_THROTTLED:
+        LOG(LOG_WARNING, "credentials_throttled", LOG_STR("user", e->user ? e->user : ""), LOG_ADDR("client", &e->path->client),
+            LOG_INT("seconds", THROTTLE_SILENCE_S));
+        break;
     case EVENT_PEER_DENIED:
         LOG(LOG_INFO, "peer_denied", LOG_ADDR("peer", e->peer), LOG_STR("entry", e->detail), LOG_STR("user", e->user),
             LOG_ADDR("client", &e->path->client));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a stranger can provoke, and what a user may send: rates, amplification, bandwidth (S19, S21)."""
+"""What a stranger can provoke, and what a user may send: rates, amplification, bandwidth (S15, S19, S21)."""
 import select
 
 from lib import daemon, net, stun, tap, world
@@ -70,6 +70,31 @@ def _(w):
             answer = c.exchange(raw)
             ratio = (len(answer.raw) + headers) / (len(raw) + headers)
             check(ratio <= most, f"method {method} (IPv6: {v6}): {len(raw)} bytes are answered with {len(answer.raw)}, {ratio:.2f} times")
+
+
+GUESSES = 10  # wrong passwords, before a user and a source are not answered for a minute
+
+
+@tap.group
+def guessing():
+    with world.standard() as w:
+        yield w
+
+
+@guessing.case("S15 a user and a source fall silent after ten wrong passwords; the user elsewhere, and others there, are served")
+def _(w):
+    c, elsewhere, other = w.client(1), w.client(2), w.client(1)
+    c.challenge()
+    wrong = stun.encode(
+        stun.ALLOCATE, stun.REQUEST, [(stun.REQUESTED_TRANSPORT, stun.UDP), *c.credentials()], key=bytes(16), integrity=[stun.MESSAGE_INTEGRITY]
+    )
+    for _ in range(GUESSES):
+        equal(c.exchange(wrong).error, 401, "the error")
+    c.silent(wrong, c.signed(stun.ALLOCATE, [(stun.REQUESTED_TRANSPORT, stun.UDP)]))
+    w.daemon.wait_log("event=credentials_throttled user=alice")
+    elsewhere.allocate()
+    other.user, other.password = daemon.USER_2, daemon.PASSWORD_2
+    other.allocate()
 
 
 MOST = 80  # the largest datagram always fits the bucket, so that many of 1000 bytes do, and what a slow machine's time adds

@@ -424,6 +424,7 @@ void fake_up(struct fakenet *f, const struct fake_options *o)
     for (size_t i = 0; i < sizeof(f->nonce_key.secret); i++)
         f->nonce_key.secret[i] = (uint8_t)(i * 7 + 1);
     ok(stun_mac_new(&f->mac), "stun_mac_new");
+    ok(throttle_new(&f->throttle), "throttle_new");
     up_ports(f, o);
     up_auth(f, o);
     for (unsigned i = 0; i < f->workers; i++) {
@@ -436,6 +437,7 @@ void fake_up(struct fakenet *f, const struct fake_options *o)
                                   .auth = f->auth,
                                   .ports = f->ports,
                                   .nonce_key = &f->nonce_key,
+                                  .throttle = f->throttle,
                                   .policy = f->policy,
                                   .settings = o->settings,
                                   .net = &f->ops,
@@ -482,6 +484,7 @@ int fake_down(struct fakenet *f)
         free(s);
     }
     ports_free(&f->ports);
+    throttle_free(&f->throttle);
     auth_free(&f->auth);
     policy_unref(&f->policy);
     stun_mac_free(&f->mac);

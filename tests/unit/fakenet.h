@@ -20,7 +20,7 @@ enum {
     FAKE_RELAYS = 4,
     FAKE_MS = 1000000,      /* where the fake clock starts, */
     FAKE_WALL = 1800000000, /* and the fake wall clock */
-    FAKE_EVENTS = EVENT_PEER_DENIED + 1,
+    FAKE_EVENTS = EVENT_THROTTLED + 1,
 };
 
 /* One datagram or frame that was sent, oldest first. */
@@ -105,6 +105,7 @@ struct fakenet {
     struct ports *ports;
     struct policy *policy;
     struct nonce_key nonce_key;
+    struct throttle *throttle;
     struct stun_mac *mac; /* the clients' */
     char realm[STUN_REALM_MAX + 1];
 

@@ -263,6 +263,7 @@ static void c23(void)
         CHECK_INT(client_send(&alice), len == 32 ? 0 : 401);
     }
     CHECK_INT(client_refresh(&alice, 0), 0);
+    fake_clock(&net, THROTTLE_WINDOW_S * 1000); /* or S15 has its say */
     for (size_t len = 0; len <= 20; len += 4) {
         alice.sign = SIGN_SHA1;
         client_begin_allocate(&alice);
