@@ -42,6 +42,9 @@
     X(DROP_RING_FULL, "drop_ring_full")                                                                                            \
     X(DROP_PEER_SEND, "drop_peer_send")                                                                                            \
     X(DROP_CLIENT_SEND, "drop_client_send")                                                                                        \
+    X(DROP_STREAMS, "drop_streams")                                                                                                \
+    X(DROP_STREAMS_SOURCE, "drop_streams_source")                                                                                  \
+    X(DROP_STREAM_SLOW, "drop_stream_slow")                                                                                        \
     X(DROP_STREAM_FULL, "drop_stream_full")                                                                                        \
     X(DROP_TRUNCATED, "drop_truncated")                                                                                            \
     X(DROP_NO_MEMORY, "drop_no_memory")

@@ -23,13 +23,21 @@ void input_datagram(struct shard *s, const struct path *from, uint8_t *buf, size
     }
 }
 
+/* A stranger's frames are requests: no more is gathered for one (S20). */
+static int message_len(struct shard *s, const struct path *from, const uint8_t *buf, size_t len)
+{
+    int n = stun_frame_len(buf, len);
+
+    return n > REQUEST_MAX && !alloc_find(s, from) ? ERR_MSGSIZE : n;
+}
+
 int input_frame_len(struct shard *s, const struct path *from, const uint8_t *buf, size_t len)
 {
     switch (len ? stun_classify(buf[0]) : STUN_KIND_MESSAGE) {
     case STUN_KIND_CHANNEL: /* "GET " looks like a channel, too: there must be an allocation first */
         return alloc_find(s, from) ? channel_frame_len(buf, len) : ERR_NOT_STUN;
     case STUN_KIND_MESSAGE:
-        return len < 4 ? 0 : stun_frame_len(buf, len);
+        return len < 4 ? 0 : message_len(s, from, buf, len);
     case STUN_KIND_DTLS:
     case STUN_KIND_OTHER:
         break;

@@ -5,6 +5,11 @@ static uint64_t hash_of(const struct shard *s, const struct addr *a)
     return map_hash(&s->allocs, a->ip, a->family == ADDR_V6 ? 8 : 4);
 }
 
+size_t source_bucket(const struct shard *s, const struct addr *a)
+{
+    return hash_of(s, a) % SOURCES_BUCKETS;
+}
+
 bool source_allow(struct shard *s, const struct addr *a)
 {
     uint64_t hash = hash_of(s, a), per_s = s->settings.unauthenticated_rate;

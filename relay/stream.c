@@ -13,12 +13,16 @@
 #include "base/err.h"
 #include "relay/alloc.h"
 #include "relay/input.h"
+#include "relay/source.h"
 #include "relay/turn.h"
 
 struct stream {
     struct streams *streams;
     struct bufferevent *bev;
     struct path path;
+    uint64_t partial_ms; /* when the frame began that is not whole yet; 0: none */
+    bool heard;          /* has sent a whole frame */
+    bool stranger;       /* counted in `strangers`: has had no allocation so far */
 };
 
 struct acceptor {
@@ -41,17 +45,26 @@ struct streams {
     unsigned nacceptors;
     struct slot *slots;
     uint32_t nslots;
-    uint32_t free_slot; /* head of the list of free ones; NONE: none */
+    uint16_t strangers[SOURCES_BUCKETS]; /* streams without an allocation, by relay/source's bucket */
+    uint32_t free_slot;                  /* head of the list of free ones; NONE: none */
     uint8_t frame[HEADROOM + STUN_HEADER_LEN + DATAGRAM_MAX + TAILROOM];
 };
 
 #define NONE UINT32_MAX
+
+static void no_stranger(struct stream *st)
+{
+    if (st->stranger)
+        st->streams->strangers[source_bucket(&st->streams->worker->shard, &st->path.client)]--;
+    st->stranger = false;
+}
 
 static void stream_end(struct stream *st)
 {
     struct streams *s = st->streams;
     struct slot *slot = &s->slots[st->path.io];
 
+    no_stranger(st);
     turn_stream_closed(&s->worker->shard, &st->path);
     bufferevent_free(st->bev); /* closes the descriptor */
     slot->stream = NULL;
@@ -62,6 +75,33 @@ static void stream_end(struct stream *st)
 }
 
 /* ---- Receiving. ---- */
+
+/* After a whole frame. */
+static void on_frame(struct stream *st)
+{
+    static const struct timeval IDLE = {.tv_sec = STREAM_IDLE_S};
+
+    st->partial_ms = 0;
+    if (!st->heard)
+        bufferevent_set_timeouts(st->bev, &IDLE, NULL);
+    st->heard = true;
+    if (st->stranger && alloc_find(&st->streams->worker->shard, &st->path))
+        no_stranger(st);
+}
+
+/* What is left is a part of a frame. False: it has been so for too long. */
+static bool in_time(struct stream *st)
+{
+    struct worker *w = st->streams->worker;
+    uint64_t now = w->shard.now.ms;
+
+    if (!st->partial_ms)
+        st->partial_ms = now;
+    if (now - st->partial_ms <= STREAM_FRAME_S * 1000ULL)
+        return true;
+    count(&w->counters, DROP_STREAM_SLOW);
+    return false;
+}
 
 /* Cuts what is there into frames. */
 static void on_read(struct bufferevent *bev, void *ctx)
@@ -81,13 +121,17 @@ static void on_read(struct bufferevent *bev, void *ctx)
             stream_end(st);
             return;
         }
-        if (len == 0 || evbuffer_get_length(in) < (size_t)len)
+        if (len == 0 || evbuffer_get_length(in) < (size_t)len) {
+            if (have > 0 && !in_time(st))
+                stream_end(st);
             return;
+        }
         evbuffer_remove(in, frame, (size_t)len);
         if (input_frame(&w->shard, &st->path, frame, (size_t)len, 0) < 0) {
             stream_end(st);
             return;
         }
+        on_frame(st);
     }
 }
 
@@ -98,6 +142,7 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
 
     worker_time(w);
     if ((what & BEV_EVENT_TIMEOUT) && alloc_find(&w->shard, &st->path)) {
+        no_stranger(st);
         bufferevent_enable(bev, EV_READ); /* it may be silent: its allocation has a lifetime of its own */
         return;
     }
@@ -127,15 +172,43 @@ static uint32_t take_slot(struct streams *s)
     return s->nslots++;
 }
 
-static int stream_new(struct streams *s, int fd, const struct addr *client, const struct addr *server)
+static void set_options(int fd)
 {
-    static const struct timeval IDLE = {.tv_sec = STREAM_IDLE_S};
-    struct stream *st = calloc(1, sizeof(*st));
-    uint32_t slot = st ? take_slot(s) : NONE;
-    int on = 1;
+    static const struct {
+        int level, option, value;
+    } OPTIONS[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, STREAM_UNHEARD_S * 1000},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, STREAM_KEEPALIVE_S},
+        {IPPROTO_TCP, TCP_KEEPINTVL, STREAM_KEEPALIVE_STEP_S},
+        {IPPROTO_TCP, TCP_KEEPCNT, STREAM_KEEPALIVE_TRIES},
+    };
 
-    if (slot == NONE)
+    for (size_t i = 0; i < sizeof(OPTIONS) / sizeof(OPTIONS[0]); i++)
+        setsockopt(fd, OPTIONS[i].level, OPTIONS[i].option, &OPTIONS[i].value, sizeof(OPTIONS[i].value));
+}
+
+static void stream_new(struct streams *s, int fd, const struct addr *client, const struct addr *server)
+{
+    static const struct timeval FIRST = {.tv_sec = STREAM_FIRST_S};
+    size_t bucket = source_bucket(&s->worker->shard, client);
+    enum counter why = DROP_NO_MEMORY;
+    struct stream *st = NULL;
+    uint32_t slot;
+
+    if (s->strangers[bucket] == STREAMS_STRANGERS_MAX) {
+        why = DROP_STREAMS_SOURCE;
         goto fail;
+    }
+    st = calloc(1, sizeof(*st));
+    if (!st)
+        goto fail;
+    slot = take_slot(s);
+    if (slot == NONE) {
+        why = s->nslots == STREAMS_MAX ? DROP_STREAMS : DROP_NO_MEMORY;
+        goto fail;
+    }
     st->bev = bufferevent_socket_new(s->worker->base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!st->bev) {
         s->slots[slot].next_free = s->free_slot;
@@ -145,16 +218,18 @@ static int stream_new(struct streams *s, int fd, const struct addr *client, cons
     st->streams = s;
     st->path = (struct path){
         .client = *client, .server = *server, .transport = TRANSPORT_TCP, .io = slot, .generation = s->slots[slot].generation};
+    st->stranger = true;
+    s->strangers[bucket]++;
     s->slots[slot].stream = st;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    set_options(fd);
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);
-    bufferevent_set_timeouts(st->bev, &IDLE, NULL);
+    bufferevent_set_timeouts(st->bev, &FIRST, NULL);
     bufferevent_enable(st->bev, EV_READ | EV_WRITE);
-    return 0;
+    return;
 fail:
+    count(&s->worker->counters, why);
     free(st);
     close(fd);
-    return ERR_NOMEM;
 }
 
 static void on_accept(evutil_socket_t listener, short what, void *ctx)
@@ -182,8 +257,7 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
             close(fd);
             continue;
         }
-        if (stream_new(a->streams, fd, &client, &server))
-            count(&a->streams->worker->counters, DROP_NO_MEMORY);
+        stream_new(a->streams, fd, &client, &server);
     }
 }
 

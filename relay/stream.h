@@ -11,9 +11,17 @@
 #include "relay/worker.h"
 
 enum {
-    STREAMS_MAX = 16384,          /* connections of one worker; each costs a descriptor and a few KB */
+    STREAMS_MAX = 16384, /* connections of one worker; each costs a descriptor and a few KB */
+    STREAMS_STRANGERS_MAX =
+        1024, /* of those, without an allocation, by source (and those who share its bucket): an office that reconnects */
     STREAM_QUEUE_MAX = 256 << 10, /* bytes that wait for a slow reader; then packets are dropped: old media is useless */
-    STREAM_IDLE_S = 60,           /* a stream without an allocation that says nothing is closed */
+    STREAM_FIRST_S = 10,          /* until the first whole frame: whoever connects has something to say */
+    STREAM_FRAME_S = 30,        /* that one frame may take: 64 KB at the pace of a modem; who sends a byte now and then is closed */
+    STREAM_IDLE_S = 60,         /* a stream without an allocation that says nothing is closed */
+    STREAM_UNHEARD_S = 20,      /* what we sent and nobody acknowledged: the client has vanished (F24) */
+    STREAM_KEEPALIVE_S = 60,    /* of silence, before the kernel asks whether the client still lives, */
+    STREAM_KEEPALIVE_TRIES = 3, /* so often, */
+    STREAM_KEEPALIVE_STEP_S = 10, /* one after the other */
     STREAM_BACKLOG = 1024,        /* connections that the kernel holds for accept */
     STREAM_ACCEPT_BATCH = 32,     /* accepts in a pass */
     STREAM_ACCEPT_PAUSE_MS = 100, /* with no descriptor free, accept rests this long instead of spinning */

@@ -52,7 +52,7 @@ def _(w):
     equal([a.error for a in answers], [401, None, None, None, 437, None], "their errors")
 
 
-@streams.case("C39 a request and ChannelData, one byte a segment")
+@streams.case("C39 F27 a request and ChannelData, one byte a segment")
 def _(w):
     c, peer = w.client(transport="tcp"), w.peer()
     for byte in binding():
@@ -81,7 +81,7 @@ def _(w):
         peer.expect(d)
 
 
-@streams.case("C39 before an allocation exists, whatever is not STUN closes the stream")
+@streams.case("C39 F27 S20 before an allocation exists, whatever is not STUN, or too long for a request, closes the stream")
 def _(w):
     request = binding()
     for bad in (
@@ -93,6 +93,7 @@ def _(w):
         b"\xff" * 20,
         request[:4] + bytes(4) + request[8:],
         request[:2] + b"\x00\x03" + request[4:],
+        request[:2] + b"\x08\x00" + request[4:],  # 2048 bytes to come: more than any request has
     ):
         c = w.client(transport="tcp")
         c.send_raw(bad)
