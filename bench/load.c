@@ -21,6 +21,9 @@ enum {
     BURST_MAX = 64,          /* packets sent before sockets are read again; a late tick is made up for in such steps */
     EVENTS = 256,            /* of one epoll_wait */
     DRAIN_MS = 2000,         /* that the last packets may take */
+    CLIENT_PORT_MIN = 10240, /* of clients that come and go; below the ports that the kernel gives */
+    CLIENT_PORT_MAX = 32767,
+    PORT_TRIES = 64,         /* for one that nobody else on this host has */
     LATE_MAX_MS = 200,       /* behind schedule by more than this: the generator is the limit, and does not catch up */
     SWEEP_MS = 20,           /* between two looks at idle sessions' timers */
     ROOM = 64,               /* bytes before a payload */
@@ -366,6 +369,45 @@ static int stream(struct load *l)
     return 0;
 }
 
+/* A client is a 5-tuple: the next one comes from another port, as in life. In turn, and not by chance: some servers know a 5-tuple for
+ * seconds after its allocation has ended. */
+static int open_again(struct load *l, unsigned i)
+{
+    struct addr *local = &l->session_config.client_ip;
+    int err = ERR_ADDRINUSE;
+
+    session_close(&l->sessions[i]);
+    if (!local->family)
+        local->family = l->config->server.family;
+    for (int tries = 0; err == ERR_ADDRINUSE && tries < PORT_TRIES; tries++) {
+        local->port = local->port < CLIENT_PORT_MIN || local->port >= CLIENT_PORT_MAX ? CLIENT_PORT_MIN : local->port + 1;
+        err = session_open(&l->sessions[i], &l->session_config);
+    }
+    if (!err)
+        err = watch(l, l->sessions[i].fd, i);
+    return err ? fail(l, err, "a client's socket") : 0;
+}
+
+/* What was under way when the time was over would hold the server's ports for ten minutes. */
+static void give_back(struct load *l)
+{
+    uint64_t quiet = l->now_ns + DRAIN_MS * 1000000ULL;
+    unsigned left = 1;
+
+    while (left && l->now_ns < quiet) {
+        left = 0;
+        for (unsigned i = 0; i < l->n; i++) {
+            struct session *s = &l->sessions[i];
+
+            session_tick(s, ms(l));
+            if (s->state == SESSION_ALLOCATED)
+                session_end(s, ms(l));
+            left += s->state == SESSION_ALLOCATING || s->state == SESSION_ENDING;
+        }
+        receive(l, 10);
+    }
+}
+
 /* Requests, each session one at a time; the next when the last is answered and the rate allows it. */
 static int requests(struct load *l)
 {
@@ -397,9 +439,10 @@ static int requests(struct load *l)
                 m->sent++;
                 if (l->config->mode == LOAD_BINDING) {
                     session_binding(s, ms(l));
-                } else { /* a new client each time: it has to be challenged again */
-                    s->turn.challenged = false;
-                    session_allocate(s, ms(l));
+                } else {
+                    err = s->state == SESSION_ENDED ? open_again(l, i) : 0;
+                    if (!err)
+                        session_allocate(s, ms(l));
                 }
             }
         }
@@ -407,6 +450,8 @@ static int requests(struct load *l)
         progress(l, start, end, "requests");
     }
     l->result->seconds = (double)(l->now_ns - start) / 1e9;
+    if (!err && l->config->mode == LOAD_ALLOCATE)
+        give_back(l);
     m->sent = m->received; /* a request under way at the end is neither */
     free(begun);
     return err;
