@@ -249,9 +249,12 @@ void turn_mail(struct shard *s, const struct mail *mail)
             answer.port = port.port;
             answer.fd = s->net->relay_detach(s->net_ctx, &port.socket);
         }
-        if (s->net->post(s->net_ctx, mail->from, &answer) && answer.fd >= 0 &&
-            s->net->relay_adopt(s->net_ctx, answer.fd, &port.socket) == 0)
-            claim_close(s, &port); /* nobody will ever ask for it again */
+        if (s->net->post(s->net_ctx, mail->from, &answer) && answer.fd >= 0) { /* nobody will ever ask for it again */
+            if (s->net->relay_adopt(s->net_ctx, answer.fd, &port.socket) == 0)
+                claim_close(s, &port);
+            else
+                ports_release(s->ports, ports_address(s->ports, port.relay)->space, port.port);
+        }
         return;
     }
     if (mail->fd >= 0) {

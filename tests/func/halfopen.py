@@ -62,6 +62,7 @@ def _(w):
     tap.wait_until(lambda: descriptors(w) >= before + STRANGERS_MAX, "they are accepted")
     one_more = connect(w)
     tap.wait_until(lambda: ended(one_more), "one more is closed")
+    check(not ended(strangers[0]), "it was closed like the others, for its silence")
     w.client(1, "tcp").allocate()
     c.refresh()
     for s in (*strangers, one_more):

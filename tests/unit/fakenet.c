@@ -1,6 +1,7 @@
 #include "tests/unit/fakenet.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,11 +235,11 @@ static void on_event(void *net, const struct relay_event_info *e)
     snprintf(w->net->last_user, sizeof(w->net->last_user), "%s", e->user ? e->user : "");
 }
 
-int fake_run(struct fakenet *f)
+int fake_run_some(struct fakenet *f, int most)
 {
     int n = 0;
 
-    while (f->letters || f->records) {
+    while (n < most && (f->letters || f->records)) {
         struct fake_letter *l = f->letters;
         struct fake_record *r = f->records;
 
@@ -261,6 +262,11 @@ int fake_run(struct fakenet *f)
         free(r);
     }
     return n;
+}
+
+int fake_run(struct fakenet *f)
+{
+    return fake_run_some(f, INT_MAX);
 }
 
 /* ---- The asynchronous source. ---- */
@@ -358,11 +364,26 @@ static void ok(int err, const char *what)
     }
 }
 
-/* And the policy: this host's addresses are those that it relays from, under both names. */
+/* This host's addresses are those that it relays from, under both names. */
+struct policy *fake_policy(const struct fakenet *f, const struct policy_config *entries)
+{
+    struct policy_config c = *entries;
+    struct addr host[2 * FAKE_RELAYS];
+    struct policy *p;
+
+    c.host = host;
+    c.nhost = 2 * ports_count(f->ports);
+    for (size_t i = 0; i < c.nhost; i++) {
+        const struct relay_address *r = ports_address(f->ports, (unsigned)(i / 2));
+
+        host[i] = i % 2 ? r->advertised : r->local;
+    }
+    ok(policy_new(&p, &c, NULL), "policy_new");
+    return p;
+}
+
 static void up_ports(struct fakenet *f, const struct fake_options *o)
 {
-    struct policy_config policy = o->policy;
-    struct addr host[2 * FAKE_RELAYS];
     struct relay_address relays[FAKE_RELAYS] = {{.local = fake_addr("9.9.9.9"), .advertised = fake_addr("9.9.9.9")}};
     size_t n = 1;
 
@@ -378,13 +399,7 @@ static void up_ports(struct fakenet *f, const struct fake_options *o)
         n = i + 1;
     }
     ok(ports_new(&f->ports, relays, n, o->port_min ? o->port_min : 49152, o->port_max ? o->port_max : 65535), "ports_new");
-    for (size_t i = 0; i < n; i++) {
-        host[2 * i] = relays[i].local;
-        host[2 * i + 1] = relays[i].advertised;
-    }
-    policy.host = host;
-    policy.nhost = 2 * n;
-    ok(policy_new(&f->policy, &policy, NULL), "policy_new");
+    f->policy = fake_policy(f, &o->policy);
 }
 
 static void up_auth(struct fakenet *f, const struct fake_options *o)

@@ -148,6 +148,10 @@ void fake_pass(struct fakenet *f, uint64_t ms);
 void fake_clock(struct fakenet *f, uint64_t ms);
 /* Delivers mail and spliced records until there are none. Returns how many. */
 int fake_run(struct fakenet *f);
+/* The same, but no more than so many. */
+int fake_run_some(struct fakenet *f, int most);
+/* A policy for a reload: fake_up's, with these entries. */
+struct policy *fake_policy(const struct fakenet *f, const struct policy_config *entries);
 /* Sum over the workers. */
 uint64_t fake_count(const struct fakenet *f, enum counter which);
 

@@ -448,6 +448,22 @@ static void c52_quota(void)
     DOWN();
 }
 
+/* The answer finds no room in the mailbox; what comes back is closed, or, when not even that can be had again, forgotten. */
+static void f10_lost(void)
+{
+    for (int adopt = 0; adopt < 2; adopt++) {
+        UP(.workers = 2);
+        CHECK_INT(even(&alice, true), 0);
+        CHECK_INT(redeem(&again), NO_ANSWER);
+        net.fail_post = ERR_NOMEM;
+        net.fail_adopt = adopt ? ERR_NOMEM : 0;
+        fake_run(&net);
+        CHECK_INT(ports_in_use(net.ports), 1);
+        net.fail_post = net.fail_adopt = 0;
+        DOWN();
+    }
+}
+
 /* Whoever has waited is answered with the key that fitted, by the algorithm of the request. */
 static void c52_signed(void)
 {
@@ -519,6 +535,7 @@ static const struct tap_test TESTS[] = {
     {"C52 what comes while a token is being redeemed waits in order", c52_waiting},
     {"C52 S10 nobody waits for the port any more", c52_gone},
     {"C52 S10 a redeemed port is given back at the quota", c52_quota},
+    {"F10 S10 a port whose mail is lost is free again", f10_lost},
 };
 
 TAP_MAIN(TESTS)
