@@ -356,7 +356,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          .auth = {.user_quota = 3, .total_quota = 5},
                                          .async = true});
     model_up(&model, &net);
-    for (uint8_t i = 0; i < PARTIES; i++)
+    for (unsigned i = 0; i < PARTIES; i++)
         step((uint8_t)(i << 5 | 3), 0, NULL, 0);
     for (int steps = 0; size >= 4 && steps < STEPS_MAX; steps++) {
         size_t len = (size_t)(data[2] << 8 | data[3]);

@@ -109,7 +109,10 @@ int main(int argc, char **argv)
 
     while (kind < sizeof(KINDS) / sizeof(KINDS[0]) && (argc != 2 || strcmp(argv[1], KINDS[kind].name) != 0))
         kind++;
-    need(kind < sizeof(KINDS) / sizeof(KINDS[0]), "usage: hotpath up|down|splice");
+    if (kind == sizeof(KINDS) / sizeof(KINDS[0])) {
+        fprintf(stderr, "usage: hotpath up|down|splice\n");
+        return 2;
+    }
     set_up();
     KINDS[kind].run(); /* the first one finds its channel, the others start where it did */
     measured(KINDS[kind].run);

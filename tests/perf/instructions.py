@@ -51,7 +51,7 @@ def made_with():
 
 
 def ours(path):
-    return not os.path.normpath(path).startswith(os.path.join(SOURCE, "tests") + os.sep)
+    return not os.path.realpath(path).startswith(os.path.join(os.path.realpath(SOURCE), "tests") + os.sep)
 
 
 def count(output):
