@@ -539,7 +539,7 @@ static const struct tap_test tests[] = {
     {"log: rotation, new level and format", test_rotate},
     {"log: no descriptor is left behind", test_descriptors},
     {"log: several threads, whole lines", test_threads},
-    {"log: a full queue drops, counts and tells", test_dropped},
+    {"F28 log: a full queue drops, counts and tells", test_dropped},
     {"log: stopping is bounded", test_stop_is_bounded},
     {"log: after that no line hangs on standard error", test_stuck_standard_error},
     {"log: nothing waits for the reader of a FIFO", test_fifo_without_reader},
