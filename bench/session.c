@@ -230,6 +230,10 @@ static void on_answer(struct session *s, const struct stun_msg *m, uint64_t now_
         break;
     case TURN_FAILED:
         s->busy = false;
+        if (s->state == SESSION_ENDING && answer.code == STUN_E_ALLOCATION_MISMATCH) { /* it has ended, and the answer was lost */
+            s->state = SESSION_ENDED;
+            break;
+        }
         s->error = answer.code;
         s->state = SESSION_FAILED;
         break;
