@@ -138,7 +138,10 @@ int auth_new(struct auth **out, const struct auth_config *config)
     if (!err)
         err = add_secrets(a);
     if (!err)
-        err = quota_new(&a->quota, &(struct quota_limits){config->user_quota, config->source_quota, config->total_quota});
+        err = quota_new(&a->quota, &(struct quota_limits){.user = config->user_quota,
+                                                          .source = config->source_quota,
+                                                          .total = config->total_quota,
+                                                          .bps = config->bps_capacity});
     if (err)
         auth_free(&a);
     *out = a;
@@ -195,6 +198,7 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     enum auth_status status = AUTH_UNKNOWN;
 
     *ticket = NULL;
+    answer->limits = (struct auth_limits){0};
     pthread_rwlock_rdlock(&a->lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
         const struct auth_source *s = &a->sources[i];
@@ -248,6 +252,7 @@ void auth_replace(struct auth *a, struct auth **fresh)
     (*fresh)->fixed = f;
     (*fresh)->secret = s;
     note_features(a);
+    quota_limit(a->quota, (*fresh)->quota);
     pthread_rwlock_unlock(&a->lock);
     auth_free(fresh);
 }
@@ -257,14 +262,15 @@ const char *auth_realm(const struct auth *a)
     return a->realm;
 }
 
-enum auth_quota_result auth_quota_take(struct auth *a, const char *owner, const struct addr *source)
+enum auth_quota_result auth_quota_take(struct auth *a, const struct auth_share *share, const struct auth_limits *own,
+                                       struct auth_bandwidth **bandwidth)
 {
-    return quota_take(a->quota, owner, source);
+    return quota_take(a->quota, share, own, bandwidth);
 }
 
-void auth_quota_give(struct auth *a, const char *owner, const struct addr *source)
+void auth_quota_give(struct auth *a, const struct auth_share *share)
 {
-    quota_give(a->quota, owner, source);
+    quota_give(a->quota, share);
 }
 
 uint64_t auth_quota_total(const struct auth *a)

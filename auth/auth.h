@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/rate.h"
 #include "stun/names.h"
 
 struct auth;
@@ -33,6 +34,12 @@ struct auth_request {
     struct stun_mac *mac;
 };
 
+/* What a credential may use; 0: no limit of its own. */
+struct auth_limits {
+    uint32_t allocations; /* of its owner, at the same time */
+    uint64_t bps;         /* bits a second of its owner, each direction */
+};
+
 enum {
     AUTH_KEYS_MAX = 8, /* candidate keys of one answer, and so shared secrets that are valid at once */
 };
@@ -50,6 +57,7 @@ struct auth_answer {
     char name[STUN_USERNAME_MAX + 1]; /* the full user name; compared by 441 (C33) */
     /* The user part: quotas, usage and throttling go by it. "" for a bare expiry: those count together. */
     char owner[STUN_USERNAME_MAX + 1];
+    struct auth_limits limits; /* the smaller of these and the configuration's are in force */
 };
 
 typedef void auth_cb(void *ctx, const struct auth_answer *answer);
@@ -79,12 +87,31 @@ const char *auth_user_part(const struct auth *a, const char *name, size_t *len);
  */
 int auth_opaque_string(char *out, size_t cap, const char *in, size_t len);
 
-/* ---- Quotas: allocations by user (owner), by source address and in all; shared by all workers. ---- */
-enum auth_quota_result { AUTH_QUOTA_OK, AUTH_QUOTA_USER, AUTH_QUOTA_SOURCE, AUTH_QUOTA_TOTAL, AUTH_QUOTA_NOMEM };
+/* ---- Quotas: allocations by user (owner), by source address and in all, and bandwidth in all; shared by all workers. ---- */
+enum auth_quota_result {
+    AUTH_QUOTA_OK,
+    AUTH_QUOTA_USER,
+    AUTH_QUOTA_SOURCE,
+    AUTH_QUOTA_TOTAL,
+    AUTH_QUOTA_CAPACITY,
+    AUTH_QUOTA_NOMEM
+};
 struct addr;
-/* Takes one allocation from all three, or none. Not for the data path: takes a lock. */
-enum auth_quota_result auth_quota_take(struct auth *a, const char *owner, const struct addr *source);
-void auth_quota_give(struct auth *a, const char *owner, const struct addr *source);
+/* What one allocation counts for; the same is given back. */
+struct auth_share {
+    const char *owner;
+    const struct addr *source;
+    uint64_t bps; /* set aside of the server's capacity; 0: none */
+};
+/* What all allocations of one owner share, for the data path. */
+struct auth_bandwidth {
+    struct rate_shared up, down;
+};
+/* Takes a share from each quota, or from none; `own` are the credential's limits. `*bandwidth` is the owner's, borrowed until the share is
+ * given back. Not for the data path: takes a lock. */
+enum auth_quota_result auth_quota_take(struct auth *a, const struct auth_share *share, const struct auth_limits *own,
+                                       struct auth_bandwidth **bandwidth);
+void auth_quota_give(struct auth *a, const struct auth_share *share);
 /* Allocations that are counted now. */
 uint64_t auth_quota_total(const struct auth *a);
 
@@ -95,6 +122,7 @@ struct auth_config {
     uint32_t user_quota;   /* allocations; 0: no limit */
     uint32_t source_quota; /* by IPv4 address or IPv6 /64 */
     uint32_t total_quota;
+    uint64_t bps_capacity; /* bits a second that all allocations together may set aside; 0: no limit */
 };
 /* ERR_NOMEM, ERR_INVAL (realm too long or not preparable). */
 int auth_new(struct auth **out, const struct auth_config *config);
@@ -104,8 +132,8 @@ void auth_free(struct auth **a);
 int auth_add_user(struct auth *a, const char *name, const char *secret);
 /* ERR_INVAL (empty), ERR_NOSPC (more than AUTH_KEYS_MAX), ERR_EXIST, ERR_NOMEM. */
 int auth_add_secret(struct auth *a, const char *secret);
-/* A reload, while workers ask: the fixed users and shared secrets of `fresh` take the place of those of `a`; quotas, realm and other
- * sources stay. Frees and nulls `fresh`. */
+/* A reload, while workers ask: the fixed users, shared secrets and limits of `fresh` take the place of those of `a`; what is counted, the
+ * realm and other sources stay. Frees and nulls `fresh`. */
 void auth_replace(struct auth *a, struct auth **fresh);
 
 /* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say

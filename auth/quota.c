@@ -18,6 +18,7 @@ enum {
 
 struct entry {
     struct map_node node;
+    struct auth_bandwidth bandwidth; /* of a user; unused of a source */
     uint32_t count;
     uint32_t len;
     uint8_t key[];
@@ -29,13 +30,14 @@ struct stripe {
 };
 
 struct table {
-    uint32_t limit;
+    _Atomic uint32_t limit;
     struct stripe stripe[STRIPES];
 };
 
 struct quota {
-    uint32_t total_limit;
-    _Atomic uint64_t total;
+    _Atomic uint32_t total_limit;
+    _Atomic uint64_t bps_limit;
+    _Atomic uint64_t total, bps;
     struct table users;
     struct table sources;
 };
@@ -107,7 +109,7 @@ static void table_deinit(struct table *t)
 }
 
 /* 0, ERR_DENIED at the limit, ERR_NOMEM. */
-static int table_take(struct table *t, struct key k)
+static int table_take(struct entry **out, struct table *t, struct key k, uint32_t limit)
 {
     uint64_t hash;
     struct stripe *s = stripe_of(t, k, &hash);
@@ -125,11 +127,12 @@ static int table_take(struct table *t, struct key k)
         if (k.len)
             memcpy(e->key, k.bytes, k.len);
         map_insert(&s->map, &e->node, hash);
-    } else if (t->limit && e->count >= t->limit) {
+    } else if (limit && e->count >= limit) {
         err = ERR_DENIED;
         goto out;
     }
     e->count++;
+    *out = e;
 out:
     pthread_mutex_unlock(&s->lock);
     return err;
@@ -158,6 +161,7 @@ int quota_new(struct quota **out, const struct quota_limits *limits)
     if (!q)
         return ERR_NOMEM;
     q->total_limit = limits->total;
+    q->bps_limit = limits->bps;
     int err = table_init(&q->users, limits->user);
     if (!err)
         err = table_init(&q->sources, limits->source);
@@ -179,36 +183,68 @@ void quota_free(struct quota **q)
     *q = NULL;
 }
 
-enum auth_quota_result quota_take(struct quota *q, const char *owner, const struct addr *source)
+void quota_limit(struct quota *q, const struct quota *other)
 {
-    uint64_t before = atomic_fetch_add_explicit(&q->total, 1, memory_order_relaxed);
-    enum auth_quota_result result = AUTH_QUOTA_TOTAL;
+    q->users.limit = other->users.limit;
+    q->sources.limit = other->sources.limit;
+    q->total_limit = other->total_limit;
+    q->bps_limit = other->bps_limit;
+}
+
+/* Adds `n` to what is counted, unless that would pass the limit (0: none). */
+static bool add(_Atomic uint64_t *counted, uint64_t n, uint64_t limit)
+{
+    uint64_t before = atomic_load_explicit(counted, memory_order_relaxed);
+
+    do {
+        if (limit && (n > limit || before > limit - n))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(counted, &before, before + n, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+static uint32_t smaller(uint32_t limit, uint32_t own)
+{
+    return !limit || (own && own < limit) ? own : limit;
+}
+
+enum auth_quota_result quota_take(struct quota *q, const struct auth_share *share, const struct auth_limits *own,
+                                  struct auth_bandwidth **bandwidth)
+{
+    enum auth_quota_result result;
+    struct entry *user, *source;
     int err;
 
-    if (q->total_limit && before >= q->total_limit)
-        goto undo_total;
-    err = table_take(&q->users, owner_key(owner));
-    if (err) {
-        result = err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_USER;
-        goto undo_total;
-    }
-    err = table_take(&q->sources, source_key(source));
+    err = table_take(&user, &q->users, owner_key(share->owner), smaller(q->users.limit, own->allocations));
+    if (err)
+        return err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_USER;
+    err = table_take(&source, &q->sources, source_key(share->source), q->sources.limit);
     if (err) {
         result = err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_SOURCE;
         goto undo_user;
     }
+    result = AUTH_QUOTA_TOTAL;
+    if (!add(&q->total, 1, q->total_limit))
+        goto undo_source;
+    result = AUTH_QUOTA_CAPACITY;
+    if (!add(&q->bps, share->bps, q->bps_limit))
+        goto undo_total;
+    *bandwidth = &user->bandwidth;
     return AUTH_QUOTA_OK;
-undo_user:
-    table_give(&q->users, owner_key(owner));
 undo_total:
     atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
+undo_source:
+    table_give(&q->sources, source_key(share->source));
+undo_user:
+    table_give(&q->users, owner_key(share->owner));
     return result;
 }
 
-void quota_give(struct quota *q, const char *owner, const struct addr *source)
+void quota_give(struct quota *q, const struct auth_share *share)
 {
-    table_give(&q->sources, source_key(source));
-    table_give(&q->users, owner_key(owner));
+    table_give(&q->sources, source_key(share->source));
+    table_give(&q->users, owner_key(share->owner));
+    atomic_fetch_sub_explicit(&q->bps, share->bps, memory_order_relaxed);
     atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
 }
 

@@ -1,5 +1,5 @@
 /*
- * Purpose:  how many allocations a user, a source address and all together hold now; the tables behind auth_quota_*.
+ * Purpose:  what a user, a source address and all together hold now; the tables behind auth_quota_*.
  * Owner:    all workers: each stripe has its own lock, the total is atomic.
  * Lifetime: quota_new to quota_free, inside a `struct auth`. An entry lives while its count is above zero.
  * Callers:  auth/auth.c.
@@ -19,14 +19,18 @@ struct quota_limits { /* 0: no limit */
     uint32_t user;
     uint32_t source;
     uint32_t total;
+    uint64_t bps; /* set aside by all together */
 };
 
 /* ERR_NOMEM. */
 int quota_new(struct quota **out, const struct quota_limits *limits);
 void quota_free(struct quota **q);
+/* The limits of `other`, from the next take on; who holds more keeps it. Any thread. */
+void quota_limit(struct quota *q, const struct quota *other);
 /* As auth_quota_take and auth_quota_give. */
-enum auth_quota_result quota_take(struct quota *q, const char *owner, const struct addr *source);
-void quota_give(struct quota *q, const char *owner, const struct addr *source);
+enum auth_quota_result quota_take(struct quota *q, const struct auth_share *share, const struct auth_limits *own,
+                                  struct auth_bandwidth **bandwidth);
+void quota_give(struct quota *q, const struct auth_share *share);
 uint64_t quota_total(const struct quota *q);
 /* Entries that the tables hold now: nothing is left of what was given back. */
 size_t quota_entries(struct quota *q);

@@ -1,6 +1,6 @@
 #include "base/rate.h"
 
-enum { MICRO = 1000000 };
+enum { MICRO = 1000000, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 
 /* Ten trillion tokens (a second): beyond any line, and small enough that no product below leaves 64 bits. */
 static const uint64_t limit = 10000000000000;
@@ -36,5 +36,21 @@ bool rate_take(struct rate *r, uint64_t n, uint64_t now_ms)
     if (n > r->burst || n * MICRO > r->micro)
         return false;
     r->micro -= n * MICRO;
+    return true;
+}
+
+bool rate_shared_take(struct rate_shared *r, uint32_t n, uint64_t per_s, uint64_t full_ms, uint64_t now_ms)
+{
+    uint64_t now_ns = now_ms * NS_PER_MS, full_ns = full_ms * NS_PER_MS, cost_ns = (uint64_t)n * NS_PER_S / per_s;
+    uint64_t paid = atomic_load_explicit(&r->paid_ns, memory_order_relaxed), next;
+
+    do {
+        next = paid > now_ns ? paid : now_ns;
+        if (next > now_ns + full_ns) /* a slower rate was in force */
+            next = now_ns + full_ns;
+        next += cost_ns;
+        if (next > now_ns + full_ns)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&r->paid_ns, &paid, next, memory_order_relaxed, memory_order_relaxed));
     return true;
 }

@@ -150,12 +150,17 @@ static int refuse_not_built(const struct config *c, const struct conf *conf, str
     if (c->redis)
         return fail(e, "%s: redis is not built yet in this version; leave it out, and use user= or static-auth-secret=",
                     conf_origin(conf, "redis"));
-    if (c->user_max_bps)
-        return fail(e, "%s: user-max-bps is not built yet in this version; leave it out, or use max-bps (of one allocation)",
-                    conf_origin(conf, "user-max-bps"));
-    if (c->bps_capacity)
-        return fail(e, "%s: bps-capacity is not built yet in this version; leave it out, or use max-bps (of one allocation)",
+    return 0;
+}
+
+static int check_capacity(const struct config *c, const struct conf *conf, struct conf_error *e)
+{
+    if (c->bps_capacity && !c->max_bps)
+        return fail(e, "%s: bps-capacity needs max-bps: it is what each allocation sets aside of the capacity",
                     conf_origin(conf, "bps-capacity"));
+    if (c->bps_capacity && c->max_bps > c->bps_capacity)
+        return fail(e, "%s: max-bps is larger than bps-capacity (%s): there would be no room for a single allocation",
+                    conf_origin(conf, "max-bps"), conf_origin(conf, "bps-capacity"));
     return 0;
 }
 
@@ -226,6 +231,8 @@ static int config_check(struct config *c, const struct conf *conf, struct conf_e
     if (!err)
         err = check_ports(c, conf, e);
     if (!err)
+        err = check_capacity(c, conf, e);
+    if (!err)
         err = check_once(&c->listening_ip, "listening-ip", conf, e);
     if (!err)
         err = check_once(&c->relay_ip, "relay-ip", conf, e);
@@ -294,6 +301,7 @@ int config_auth(const struct config *c, struct auth **out, struct conf_error *e)
         .user_quota = (uint32_t)c->user_quota,
         .source_quota = (uint32_t)c->source_quota,
         .total_quota = (uint32_t)c->total_quota,
+        .bps_capacity = c->bps_capacity,
     };
     struct auth *a = NULL;
     int err = auth_new(&a, &config);

@@ -61,6 +61,7 @@ static struct relay_config relay_config_of(const struct config *c, struct auth *
 
     rc.settings = (struct relay_settings){.max_lifetime_s = (uint32_t)c->max_lifetime,
                                           .max_bps = c->max_bps,
+                                          .user_max_bps = c->user_max_bps,
                                           .unauthenticated_rate = (uint32_t)c->unauthenticated_rate,
                                           .strict_channel_range = c->strict_channel_range};
     snprintf(rc.settings.software, sizeof(rc.settings.software), "%s", c->software);
@@ -256,9 +257,6 @@ static int keep_unchangeable(const struct config *old, struct config *new)
         {"max-port", old->max_port != new->max_port},
         {"workers", old->workers != new->workers},
         {"realm", strcmp(old->realm, new->realm) != 0},
-        {"user-quota", old->user_quota != new->user_quota},
-        {"source-quota", old->source_quota != new->source_quota},
-        {"total-quota", old->total_quota != new->total_quota},
     };
     char *realm = strdup(old->realm);
 

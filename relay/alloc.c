@@ -6,6 +6,8 @@
 
 #include "base/err.h"
 
+enum { MS_PER_S = 1000 };
+
 static void event(struct shard *s, enum relay_event which, const struct alloc *a, const char *detail)
 {
     s->net->event(s->net_ctx,
@@ -31,16 +33,52 @@ struct alloc *alloc_find(struct shard *s, const struct path *path)
     return NULL;
 }
 
-bool alloc_take_rate(const struct shard *s, struct rate *bucket, size_t len)
+static uint64_t smaller(uint64_t limit, uint64_t own)
 {
-    uint64_t bytes_per_s = (s->settings.max_bps + 7) / 8;
-
-    if (bucket->per_s != bytes_per_s) /* new, or a reload: a second's worth, and no less than one packet */
-        rate_init(bucket, bytes_per_s, bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX, s->now.ms);
-    return rate_take(bucket, len, s->now.ms);
+    return !limit || (own && own < limit) ? own : limit;
 }
 
-int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who)
+uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who)
+{
+    return smaller(s->settings.max_bps, who->limits.bps);
+}
+
+/* Both buckets hold a second's worth, and no less than one packet. */
+static bool take(const struct shard *s, struct rate *bucket, struct rate_shared *user, uint64_t user_bps, size_t len)
+{
+    uint64_t bytes_per_s = (s->settings.max_bps + 7) / 8, user_bytes_per_s = (user_bps + 7) / 8;
+
+    if (bucket->per_s != bytes_per_s) /* new, or a reload */
+        rate_init(bucket, bytes_per_s, bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX, s->now.ms);
+    if (!rate_take(bucket, len, s->now.ms)) {
+        count(s->counters, DROP_BANDWIDTH);
+        return false;
+    }
+    if (user_bytes_per_s &&
+        !rate_shared_take(user, (uint32_t)len, user_bytes_per_s,
+                          user_bytes_per_s > DATAGRAM_MAX ? MS_PER_S : DATAGRAM_MAX * MS_PER_S / user_bytes_per_s + 1, s->now.ms)) {
+        count(s->counters, DROP_BANDWIDTH_USER);
+        return false;
+    }
+    return true;
+}
+
+bool alloc_take_up(const struct shard *s, struct alloc *a, size_t len)
+{
+    uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
+
+    return (!s->settings.max_bps && !user_bps) || take(s, &a->up, &a->user->up, user_bps, len);
+}
+
+bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len)
+{
+    uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
+
+    return (!s->settings.max_bps && !user_bps) || take(s, &a->down, &a->user->down, user_bps, len);
+}
+
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
+              const struct auth_share *share, struct auth_bandwidth *bandwidth)
 {
     struct alloc *a = calloc(1, sizeof(*a));
 
@@ -57,6 +95,9 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->path = *path;
     a->timer.kind = TIMER_ALLOC;
     a->created_ms = s->now.ms;
+    a->user = bandwidth;
+    a->user_bps = who->limits.bps;
+    a->reserved_bps = share->bps;
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;
     a->permissions_cap = a->channels_cap = ALLOC_INLINE;
@@ -97,7 +138,7 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
     close_leg(s, a, &a->legs[1]);
     map_remove(&s->allocs, &a->by_tuple);
     wheel_remove(&a->timer.wheel);
-    auth_quota_give(s->auth, a->owner, &a->path.client);
+    auth_quota_give(s->auth, &(struct auth_share){a->owner, &a->path.client, a->reserved_bps});
     if (a->permissions != a->permissions_inline)
         free(a->permissions);
     if (a->channels != a->channels_inline)

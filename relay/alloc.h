@@ -49,6 +49,9 @@ struct alloc {
     enum addr_family failed_family; /* for this family */
     struct leg legs[2];             /* [0] IPv4, [1] IPv6 */
     struct rate up, down;           /* bytes a second */
+    struct auth_bandwidth *user;    /* its owner's, of all his allocations */
+    uint64_t user_bps;              /* the credential's own limit of that; 0: none */
+    uint64_t reserved_bps;          /* set aside of the server's capacity */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
     char *name;  /* the credential's user name (C33) */
@@ -62,11 +65,16 @@ struct alloc {
     struct channel channels_inline[ALLOC_INLINE];
 };
 
-/* Takes a packet out of one of the allocation's two buckets, at the bandwidth in force (a reload may change it). */
-bool alloc_take_rate(const struct shard *s, struct rate *bucket, size_t len);
+/* Takes a packet out of the allocation's and its owner's buckets, at the bandwidth in force (a reload may change it). False: counted, and
+ * to be dropped. */
+bool alloc_take_up(const struct shard *s, struct alloc *a, size_t len);
+bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len);
+/* What an allocation of this credential may carry, in bits a second and direction: what it sets aside of the capacity; 0: no limit. */
+uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who);
 /* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
- * the quota, which alloc_free gives back. ERR_NOMEM. */
-int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who);
+ * `share`, which alloc_free gives back. ERR_NOMEM. */
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
+              const struct auth_share *share, struct auth_bandwidth *bandwidth);
 /* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
 void alloc_free(struct shard *s, struct alloc **a, const char *reason);
 /* What has expired is not found, and ends here. */

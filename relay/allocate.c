@@ -170,9 +170,25 @@ static enum verdict take_token(struct request *r, const struct wish *w, struct c
     return VERDICT_DONE;
 }
 
-static int code_of_quota(enum auth_quota_result q)
+/* C48: what is the user's or his source's doing is 486, what is the server's 508. */
+static void refuse_quota(const struct request *r, enum auth_quota_result q)
 {
-    return q == AUTH_QUOTA_TOTAL || q == AUTH_QUOTA_NOMEM ? STUN_E_INSUFFICIENT_CAPACITY : STUN_E_ALLOCATION_QUOTA;
+    static const struct {
+        int code;
+        enum counter counter;
+        const char *detail;
+    } refusals[] = {
+        [AUTH_QUOTA_USER] = {STUN_E_ALLOCATION_QUOTA, REFUSED_USER_QUOTA, "user-quota: the user has as many allocations as he may"},
+        [AUTH_QUOTA_SOURCE] = {STUN_E_ALLOCATION_QUOTA, REFUSED_SOURCE_QUOTA,
+                               "source-quota: this source has as many allocations as it may"},
+        [AUTH_QUOTA_TOTAL] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_TOTAL_QUOTA,
+                              "total-quota: the server has as many allocations as it may"},
+        [AUTH_QUOTA_CAPACITY] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_CAPACITY, "bps-capacity: no bandwidth is left to set aside"},
+        [AUTH_QUOTA_NOMEM] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_NO_MEMORY, "no memory"},
+    };
+
+    count(r->s->counters, refusals[q].counter);
+    request_refuse(r, refusals[q].code, refusals[q].detail);
 }
 
 /* Opens one family's relayed address; `have` may hold its port already (a redeemed one). 0, or the error code that tells why not. */
@@ -226,6 +242,8 @@ enum verdict allocate_on_allocate(struct request *r)
     struct shard *s = r->s;
     struct alloc *a = alloc_find(s, r->from);
     struct claimed port = {0};
+    struct auth_share share = {r->who->owner, &r->from->client, alloc_bps(s, r->who)};
+    struct auth_bandwidth *bandwidth;
     enum auth_quota_result quota;
     struct wish w;
     int err, code;
@@ -244,28 +262,30 @@ enum verdict allocate_on_allocate(struct request *r)
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }
-    quota = auth_quota_take(s->auth, r->who->owner, &r->from->client);
+    quota = auth_quota_take(s->auth, &share, &r->who->limits, &bandwidth);
     if (quota != AUTH_QUOTA_OK) {
-        request_refuse(r, code_of_quota(quota), "allocation quota reached"); /* C48 */
+        refuse_quota(r, quota);
         return VERDICT_DONE;
     }
     if (w.token && (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN || err)) {
-        auth_quota_give(s->auth, r->who->owner, &r->from->client); /* a request that waits holds none */
+        auth_quota_give(s->auth, &share); /* a request that waits holds none */
         if (!err)
             return VERDICT_WAIT_TOKEN;
         request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
         return VERDICT_DONE;
     }
-    if (alloc_new(&a, s, r->from, r->who)) {
-        auth_quota_give(s->auth, r->who->owner, &r->from->client);
+    if (alloc_new(&a, s, r->from, r->who, &share, bandwidth)) {
+        auth_quota_give(s->auth, &share);
         claim_close(s, &port);
-        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "no memory");
+        refuse_quota(r, AUTH_QUOTA_NOMEM);
         return VERDICT_DONE;
     }
     memcpy(a->txid, r->msg->txid, STUN_TXID_LEN);
     code = open_legs(r, &w, a, &port);
     if (code) {
         alloc_free(s, &a, "refused");
+        if (code == STUN_E_INSUFFICIENT_CAPACITY)
+            count(s->counters, REFUSED_NO_ADDRESS);
         request_refuse(r, code, "no relayed address can be opened");
         return VERDICT_DONE;
     }

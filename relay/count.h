@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Name in logs (and later metrics) beside the number. Drops by reason come last. */
+/* Name in logs (and later metrics) beside the number. Refusals and drops by reason come last. */
 #define COUNTERS(X)                                                                                                                \
     X(COUNT_REQUESTS, "requests")                                                                                                  \
     X(COUNT_SUCCESSES, "successes")                                                                                                \
@@ -26,6 +26,12 @@
     X(COUNT_SPLICE_LOCAL, "splice_local")                                                                                          \
     X(COUNT_SPLICE_OUT, "splice_out")                                                                                              \
     X(COUNT_SPLICE_IN, "splice_in")                                                                                                \
+    X(REFUSED_USER_QUOTA, "refused_user_quota")                                                                                    \
+    X(REFUSED_SOURCE_QUOTA, "refused_source_quota")                                                                                \
+    X(REFUSED_TOTAL_QUOTA, "refused_total_quota")                                                                                  \
+    X(REFUSED_CAPACITY, "refused_capacity")                                                                                        \
+    X(REFUSED_NO_ADDRESS, "refused_no_address")                                                                                    \
+    X(REFUSED_NO_MEMORY, "refused_no_memory")                                                                                      \
     X(DROP_NOT_STUN, "drop_not_stun")                                                                                              \
     X(DROP_MALFORMED, "drop_malformed")                                                                                            \
     X(DROP_METHOD, "drop_method")                                                                                                  \
@@ -35,6 +41,7 @@
     X(DROP_POLICY, "drop_policy")                                                                                                  \
     X(DROP_FAMILY, "drop_family")                                                                                                  \
     X(DROP_BANDWIDTH, "drop_bandwidth")                                                                                            \
+    X(DROP_BANDWIDTH_USER, "drop_bandwidth_user")                                                                                  \
     X(DROP_UNAUTHENTICATED_RATE, "drop_unauthenticated_rate")                                                                      \
     X(DROP_THROTTLED, "drop_throttled")                                                                                            \
     X(DROP_PARKED_FULL, "drop_parked_full")                                                                                        \

@@ -44,9 +44,7 @@ static void to_peer(struct shard *s, struct alloc *a, int own, bool advertised, 
 
     if (!leg->socket) {
         count(s->counters, DROP_FAMILY);
-    } else if (!alloc_take_rate(s, &a->up, len)) {
-        count(s->counters, DROP_BANDWIDTH);
-    } else {
+    } else if (alloc_take_up(s, a, len)) {
         a->packets_up++;
         a->bytes_up += len;
         count(s->counters, COUNT_PACKETS_UP);
@@ -119,10 +117,8 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
     size_t total = len + CHANNEL_HEADER_LEN;
     uint32_t txid[3];
 
-    if (!alloc_take_rate(s, &a->down, len)) {
-        count(s->counters, DROP_BANDWIDTH);
+    if (!alloc_take_down(s, a, len))
         return;
-    }
     if ((c = alloc_channel_of(s, a, peer))) {
         channel_header(start, c->number, (uint16_t)len);
     } else {

@@ -53,6 +53,7 @@ enum {
 struct relay_settings {
     uint32_t max_lifetime_s;
     uint64_t max_bps;              /* bits a second of an allocation, each direction; 0: no limit */
+    uint64_t user_max_bps;         /* of all allocations of one user */
     uint32_t unauthenticated_rate; /* answers a second to a source without a valid credential; 0: no limit */
     bool strict_channel_range;
     char software[STUN_PHRASE_MAX + 1]; /* SOFTWARE; empty: none */

@@ -145,4 +145,43 @@ def _(w):
     within(len(b.inbox), 1, MOST, "packets of 200 that came")
 
 
+@tap.group
+def user_bandwidth():
+    with world.standard({"user-max-bps": "80k", "max-bps": "8M", "bps-capacity": "24M", "workers": 2}) as w:
+        yield w
+
+
+@user_bandwidth.case("S21 user-max-bps: all allocations of a user share one bandwidth; bps-capacity: 508 when nothing is left; a reload changes both")
+def _(w):
+    peer, mine = w.peer(), [w.client(i) for i in range(2)]
+    other = w.client(2)
+    other.user, other.password = daemon.USER_2, daemon.PASSWORD_2
+    for c in (*mine, other):
+        c.allocate()
+        c.bind(0x4000, peer.address)
+    equal(w.client(3).refuse_allocate(), 508, "the error of the fourth, with three times 8M of 24M set aside")
+    for i in range(200):
+        for c in mine:
+            c.send_channel(0x4000, b"%03d" % i + bytes(997))
+    for c in mine:
+        c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+    other.send_channel(0x4000, b"calm")
+    got = 0
+    while peer.receive().source != other.relayed[0]:
+        got += 1
+    within(got, 1, MOST, "packets of two times 200 that came up")
+    w.daemon.reload({"user-max-bps": "1G", "bps-capacity": "32M"})
+    w.client(4).allocate()
+    fresh, numbers = w.peer(), [b"%03d" % i + bytes(997) for i in range(100)]
+    mine[0].bind(0x4001, fresh.address)
+    while not select.select([fresh.sock], [], [], 0.01)[0]:  # the bucket was empty
+        mine[0].send_channel(0x4001, b"first")
+    for data in numbers:
+        mine[0].send_channel(0x4001, data)
+    came = [fresh.receive().data]
+    while len(came) < 100 or came[-1] != numbers[-1]:
+        came.append(fresh.receive().data)
+    equal([x for x in came if x != b"first"], numbers, "what comes up under the new limit")
+
+
 tap.main()

@@ -255,6 +255,7 @@ static void c48(void)
         CHECK_INT(client_allocate(&alice), i < 2 ? 0 : 486);
     }
     CHECK(alice.signed_with);
+    CHECK_INT(fake_count(&net, REFUSED_USER_QUOTA), 2);
     CHECK_INT(client_allocate(&bob), 0);
     alice.path.client.port = 4000;
     alice.nonce_len = 0;
@@ -274,9 +275,11 @@ static void c48_others(void)
     bob.path.client = alice.path.client;
     bob.path.client.port++;
     CHECK_INT(client_allocate(&bob), 486);
+    CHECK_INT(fake_count(&net, REFUSED_SOURCE_QUOTA), 1);
     UP(.auth = {.total_quota = 1});
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_allocate(&bob), 508);
+    CHECK_INT(fake_count(&net, REFUSED_TOTAL_QUOTA), 1);
     CHECK_INT(client_refresh(&alice, 0), 0);
     CHECK_INT(client_allocate(&bob), 0);
     DOWN();
@@ -437,6 +440,7 @@ static void exhaustion(void)
     }
     CHECK(alice.signed_with);
     CHECK_INT(allocations(), 99);
+    CHECK_INT(fake_count(&net, REFUSED_NO_ADDRESS), 3);
     alice.path.client.port = 4033;
     alice.nonce_len = 0;
     client_greet(&alice);

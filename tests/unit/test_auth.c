@@ -1,15 +1,12 @@
 #include <malloc.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
 #include "auth/fixed.h"
-#include "auth/quota.h"
 #include "auth/secret.h"
 #include "auth/store.h"
-#include "base/addr.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "base/random.h"
@@ -563,122 +560,6 @@ static void opaque_string(void)
     CHECK_INT(auth_opaque_string(out, 3, "\xC3\xBC", 2), 0);
 }
 
-/* ---- quotas ---- */
-
-static struct addr source(const char *text)
-{
-    struct addr a = {0};
-    if (addr_parse_ip(&a, text))
-        abort();
-    return a;
-}
-
-static void quota_by_user(void)
-{
-    struct auth *a = new_auth(&(struct auth_config){.user_quota = 2});
-    struct addr x = source("192.0.2.1"), y = source("192.0.2.2"), z = source("192.0.2.3");
-    CHECK_INT(auth_quota_take(a, "alice", &x), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "alice", &y), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "alice", &z), AUTH_QUOTA_USER);
-    CHECK_INT(auth_quota_total(a), 2);
-    CHECK_INT(auth_quota_take(a, "bob", &z), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "", &z), AUTH_QUOTA_OK); /* bare expiries count together */
-    CHECK_INT(auth_quota_take(a, "", &z), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "", &z), AUTH_QUOTA_USER);
-    auth_quota_give(a, "alice", &x);
-    CHECK_INT(auth_quota_take(a, "alice", &z), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_total(a), 5);
-    auth_free(&a);
-}
-
-static void quota_by_source(void)
-{
-    struct auth *a = new_auth(&(struct auth_config){.source_quota = 1});
-    struct addr v4 = source("192.0.2.1"), mapped = source("::ffff:192.0.2.1"), other = source("::ffff:192.0.2.2");
-    struct addr low = source("2001:db8:1:2::1"), high = source("2001:db8:1:2:ffff::1"), next = source("2001:db8:1:3::1");
-    v4.port = 5;
-    CHECK_INT(auth_quota_take(a, "a", &v4), AUTH_QUOTA_OK);
-    v4.port = 6;
-    CHECK_INT(auth_quota_take(a, "b", &v4), AUTH_QUOTA_SOURCE);
-    CHECK_INT(auth_quota_take(a, "b", &mapped), AUTH_QUOTA_SOURCE);
-    CHECK_INT(auth_quota_take(a, "b", &other), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "c", &low), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "c", &high), AUTH_QUOTA_SOURCE);
-    CHECK_INT(auth_quota_take(a, "c", &next), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_total(a), 4);
-    auth_quota_give(a, "a", &v4);
-    CHECK_INT(auth_quota_take(a, "b", &mapped), AUTH_QUOTA_OK);
-    auth_free(&a);
-}
-
-static void quota_in_all(void)
-{
-    struct quota *q = NULL;
-    struct addr x = source("192.0.2.1");
-    CHECK_INT(quota_new(&q, &(struct quota_limits){.total = 2, .source = 2}), 0);
-    CHECK_INT(quota_take(q, "a", &x), AUTH_QUOTA_OK);
-    CHECK_INT(quota_take(q, "b", &x), AUTH_QUOTA_OK);
-    CHECK_INT(quota_take(q, "c", &x), AUTH_QUOTA_TOTAL);
-    CHECK_INT(quota_total(q), 2);
-    CHECK_INT(quota_entries(q), 3); /* two users, one source: nothing of the refused one */
-    quota_give(q, "b", &x);
-    quota_give(q, "a", &x);
-    CHECK_INT(quota_total(q), 0);
-    CHECK_INT(quota_entries(q), 0);
-    quota_free(&q);
-    CHECK(q == NULL);
-}
-
-static void quota_refusal_takes_nothing(void)
-{
-    struct quota *q = NULL;
-    struct addr x = source("192.0.2.1");
-    CHECK_INT(quota_new(&q, &(struct quota_limits){.source = 1}), 0);
-    CHECK_INT(quota_take(q, "a", &x), AUTH_QUOTA_OK);
-    for (int i = 0; i < 100; i++)
-        CHECK_INT(quota_take(q, "b", &x), AUTH_QUOTA_SOURCE);
-    CHECK_INT(quota_entries(q), 2);
-    quota_give(q, "a", &x);
-    CHECK_INT(quota_entries(q), 0);
-    CHECK_INT(quota_total(q), 0);
-    quota_free(&q);
-}
-
-enum { THREADS = 4, ROUNDS = 5000 };
-static struct quota *shared;
-static _Atomic int over;
-
-static void *churn(void *arg)
-{
-    int id = (int)(intptr_t)arg;
-    char owner[16];
-    struct addr x = {.family = ADDR_V4, .ip = {192, 0, 2, 0}};
-    for (int i = 0; i < ROUNDS; i++) {
-        snprintf(owner, sizeof(owner), "u%d", (i + id) % 7);
-        x.ip[3] = (uint8_t)(i % 5);
-        if (quota_take(shared, owner, &x) != AUTH_QUOTA_OK)
-            continue;
-        if (quota_total(shared) > 3 + THREADS) /* each of the others may be about to be refused */
-            over++;
-        quota_give(shared, owner, &x);
-    }
-    return NULL;
-}
-
-static void quota_threads(void)
-{
-    pthread_t t[THREADS];
-    CHECK_INT(quota_new(&shared, &(struct quota_limits){.user = 1, .source = 2, .total = 3}), 0);
-    for (intptr_t i = 0; i < THREADS; i++)
-        CHECK_INT(pthread_create(&t[i], NULL, churn, (void *)i), 0);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(t[i], NULL);
-    CHECK_INT(over, 0);
-    CHECK_INT(quota_total(shared), 0);
-    CHECK_INT(quota_entries(shared), 0);
-    quota_free(&shared);
-}
-
 /* ---- the embedded store ---- */
 
 static char dir[] = "/tmp/turnpike-test-XXXXXX";
@@ -841,11 +722,6 @@ int main(void)
         {"users and secrets side by side", users_and_secrets},
         {"a fixed user wins over a secret-looking name", fixed_user_wins},
         {"a pending answer comes once, a cancelled one never", pending_source},
-        {"C48 quota by user", quota_by_user},
-        {"S21 quota by source", quota_by_source},
-        {"S21 quota in all", quota_in_all},
-        {"a refusal takes nothing", quota_refusal_takes_nothing},
-        {"quotas from several threads come back to zero", quota_threads},
         {"the store generates a password once", store_generates_once},
         {"the store refuses names that would break its file", store_bad_names},
         {"the store reads its file line by line", store_bad_files},

@@ -274,6 +274,26 @@ static void test_rate(void)
     CHECK(rate_take(&r, 20, 9000000));
 }
 
+static void test_rate_shared(void)
+{
+    struct rate_shared r = {0};
+    CHECK(rate_shared_take(&r, 20, 10, 2000, 100000)); /* ten a second, two seconds' worth */
+    CHECK(!rate_shared_take(&r, 1, 10, 2000, 100000));
+    CHECK(!rate_shared_take(&r, 1, 10, 2000, 100099));
+    CHECK(rate_shared_take(&r, 1, 10, 2000, 100100));
+    CHECK(!rate_shared_take(&r, 1, 10, 2000, 100100));
+    CHECK(!rate_shared_take(&r, 1, 10, 2000, 90000)); /* a clock that goes back gives nothing, */
+    CHECK(rate_shared_take(&r, 1, 10, 2000, 100200)); /* and takes nothing */
+    CHECK(rate_shared_take(&r, 20, 10, 2000, 1000000));
+    CHECK(!rate_shared_take(&r, 1, 10, 2000, 1000000));                 /* no more than it holds, however long the pause */
+    CHECK(rate_shared_take(&r, 1000000, 1000000000000, 1000, 1002100)); /* another rate from here on */
+    r = (struct rate_shared){0};
+    CHECK(!rate_shared_take(&r, 4294967295, 1, 65536000, 1000));
+    CHECK(rate_shared_take(&r, 65536, 1, 65536000, 1000));
+    CHECK(!rate_shared_take(&r, 1, 1, 65536000, 1999));
+    CHECK(rate_shared_take(&r, 1, 1, 65536000, 2000));
+}
+
 static void test_rate_extremes(void)
 {
     struct rate r = {0};
@@ -775,6 +795,7 @@ static const struct tap_test tests[] = {
     {"addr: any, loopback, link-local, also mapped", test_addr_kinds},
     {"clock: both clocks", test_clock},
     {"rate: burst, refill, a clock that goes back", test_rate},
+    {"rate: one bucket for several threads", test_rate_shared},
     {"rate: extremes neither overflow nor starve", test_rate_extremes},
     {"map: the hash is SipHash-1-3", test_map_hash},
     {"map: each map has its own seed", test_map_seed},

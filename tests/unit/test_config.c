@@ -95,8 +95,8 @@ static const struct {
     {"source-quota", {"0", "10"}, {"", "4294967296", "x"}},
     {"total-quota", {"0", "10"}, {"", "4294967296", "x"}},
     {"max-bps", {"0", "500k", "20M", "1G", "64000"}, {"", "-1", "20m", "20MB", "k"}},
-    {"user-max-bps", {"0"}, {"", "1", "20M", "x"}},
-    {"bps-capacity", {"0"}, {"", "1", "1G", "x"}},
+    {"user-max-bps", {"0", "500k", "20M"}, {"", "-1", "20MB"}},
+    {"bps-capacity", {"0"}, {"", "-1", "1M"}}, /* without max-bps */
     {"workers", {"0", "1", "64"}, {"", "65", "-1", "all"}},
     {"cert", {"a.pem\npkey=b.pem"}, {"", "a.pem"}},
     {"pkey", {"b.pem\ncert=a.pem"}, {"", "b.pem"}},
@@ -419,14 +419,25 @@ static void vendor_user_without_password(void)
     CHECK(cfg->generate_user == NULL);
 }
 
+/* ---- bandwidth ---- */
+
+static void capacity(void)
+{
+    CHECK_INT(load_file("user=a:b\nmax-bps=1M\nuser-max-bps=3M\nbps-capacity=1G\n"), 0);
+    CHECK_INT(cfg->user_max_bps, 3000000);
+    CHECK_INT(cfg->bps_capacity, 1000000000);
+    CHECK_INT(load_file("user=a:b\nbps-capacity=1G\n"), ERR_CONFIG);
+    CHECK(says(":2: bps-capacity needs max-bps"));
+    CHECK_INT(load_file("bps-capacity=1M\nmax-bps=2M\n"), ERR_CONFIG);
+    CHECK(says(":2: max-bps is larger than bps-capacity") && says(":1)"));
+}
+
 /* ---- features that are not there ---- */
 
 static void not_built(void)
 {
     CHECK_INT(load_file("redis=redis://127.0.0.1\n"), ERR_CONFIG);
     CHECK(says(":1: ") && says("not built"));
-    CHECK_INT(load(NULL, "--user-max-bps=1M", NULL, NULL, NULL), ERR_CONFIG);
-    CHECK(says("--user-max-bps") && says("max-bps"));
     CHECK_INT(load_file("user=a:b\nadmin-socket=/x\nworkers=3\n"), 0);
     CHECK_INT(cfg->warnings.n, 1);
     CHECK_INT(
@@ -494,7 +505,7 @@ static void auth_from_config(void)
     uint8_t want[STUN_MD5_KEY_LEN];
     CHECK_INT(
         load_file("realm=realm\nuser=user:pass\nuser=b:p:q\nstatic-auth-secret=n\nstatic-auth-secret=s\nrest-api-separator=_\n"
-                  "user-quota=1\n"),
+                  "user-quota=1\nmax-bps=1M\nbps-capacity=1M\n"),
         0);
     CHECK_INT(config_auth(cfg, &a, &error), 0);
     CHECK_INT(stun_mac_new(&mac), 0);
@@ -511,8 +522,12 @@ static void auth_from_config(void)
     CHECK_INT(auth_check(a, &r, &answer, NULL, NULL, &ticket), AUTH_OK);
     CHECK_INT(answer.nkeys, 2);
     struct addr source = {.family = ADDR_V4, .ip = {192, 0, 2, 1}};
-    CHECK_INT(auth_quota_take(a, "user", &source), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, "user", &source), AUTH_QUOTA_USER);
+    struct auth_share share = {"user", &source, 600000};
+    struct auth_bandwidth *bandwidth;
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_USER);
+    share.owner = "other";
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_CAPACITY);
     auth_free(&a);
     stun_mac_free(&mac);
 }
@@ -536,6 +551,7 @@ int main(void)
         {"a container variable that can't be read is left alone", vendor_variable_that_is_not_ours},
         {"TURN_USERNAME and TURN_PASSWORD make a user", vendor_user},
         {"TURN_USERNAME alone asks for a generated password", vendor_user_without_password},
+        {"bandwidth of a user and in all", capacity},
         {"a key without its feature is refused only if it would change what is relayed", not_built},
         {"a file that is named must be there", missing_file},
         {"--help and --version work with a broken file", help_and_version},

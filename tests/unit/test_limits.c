@@ -64,6 +64,68 @@ static void long_payloads(void)
     DOWN();
 }
 
+/* How many kilobytes the client gets through at once. */
+static unsigned drain_up(struct client *c)
+{
+    unsigned n = 0;
+
+    while (n < 1000) {
+        client_channel(c, 0x4000, bytes, 1000, 0);
+        if (!client_sent(c, PEER, bytes, 1000))
+            break;
+        n++;
+    }
+    return n;
+}
+
+/* Bits a second by user: what all of his allocations on all workers share, each direction for itself. */
+static void user_bandwidth(void)
+{
+    struct client second;
+
+    UP(.workers = 2, .settings = {.max_bps = 1600000, .user_max_bps = 800000});
+    client_init(&second, &net, 1, "11.1.1.1:4001", TRANSPORT_UDP);
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&second), 0);
+    CHECK_INT(client_allocate(&bob), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    CHECK_INT(client_bind(&second, 0x4000, PEER), 0);
+    CHECK_INT(client_bind(&bob, 0x4000, PEER), 0);
+    fake_clock(&net, 2000);
+    client_channel(&second, 0x4000, bytes, 1000, 0);
+    CHECK(client_sent(&second, PEER, bytes, 1000));
+    CHECK_INT(drain_up(&alice), 99);
+    CHECK_INT(drain_up(&second), 0);
+    CHECK_INT(drain_up(&bob), 100);
+    fake_from_peer(&net, &second.relayed[0], PEER, bytes, 1000, 0); /* down is another bucket */
+    CHECK(client_got(&second, PEER, 0x4000, bytes, 1000));
+    CHECK_INT(fake_count(&net, DROP_BANDWIDTH_USER), 3);
+    CHECK_INT(fake_count(&net, DROP_BANDWIDTH), 0);
+    fake_clock(&net, 10);
+    CHECK_INT(drain_up(&second), 1);
+    fake_shard(&net, 1)->settings.user_max_bps = 0; /* a reload */
+    CHECK_INT(drain_up(&second), 198);              /* what its own bucket still holds */
+    CHECK_INT(fake_count(&net, DROP_BANDWIDTH), 1);
+    DOWN();
+}
+
+/* What is set aside comes back; who lives keeps his share. */
+static void capacity(void)
+{
+    UP(.settings = {.max_bps = 600}, .auth = {.bps_capacity = 1000});
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&bob), 508);
+    CHECK_INT(fake_count(&net, REFUSED_CAPACITY), 1);
+    fake_shard(&net, 0)->settings.max_bps = 400; /* a reload */
+    CHECK_INT(client_allocate(&bob), 0);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    fake_shard(&net, 0)->settings.max_bps = 601;
+    CHECK_INT(client_allocate(&alice), 508);
+    fake_shard(&net, 0)->settings.max_bps = 600;
+    CHECK_INT(client_allocate(&alice), 0);
+    DOWN();
+}
+
 /* Bits a second by allocation, each direction for itself. */
 static void bandwidth(void)
 {
@@ -186,6 +248,8 @@ static void s10(void)
 static const struct tap_test TESTS[] = {
     {"a payload that no Data indication can hold is dropped", long_payloads},
     {"S21 max-bps of an allocation, each direction for itself", bandwidth},
+    {"S21 user-max-bps: one bandwidth for all allocations of a user, on all workers", user_bandwidth},
+    {"S21 bps-capacity: 508 when nothing is left to set aside", capacity},
     {"F11 a send that fails is counted, and nobody is disconnected", sends_fail},
     {"a stream that closes takes its allocation with it", stream_closed},
     {"S10 ports and quotas are back at zero after everything", s10},

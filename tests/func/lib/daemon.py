@@ -155,6 +155,14 @@ class Daemon:
     def kill(self, number):
         os.kill(self.process.pid, number)
 
+    def reload(self, settings):
+        """These settings beside the others, in force when this returns."""
+        self.settings.update(settings)
+        before = len(self.events("reloaded"))
+        self.directory.file("turnpiked.conf", config_text(self.settings))
+        self.kill(signal.SIGHUP)
+        tap.wait_until(lambda: len(self.events("reloaded")) > before, "the daemon has reloaded", process=self.process)
+
     def stop(self, number=signal.SIGTERM):
         """SIGTERM; judge the exit status, the time it took, and what a sanitizer may have said."""
         self.stopped = True

@@ -1,0 +1,255 @@
+/* Quotas: what a user, a source and all together may hold, and what is left when it is given back (C48, S21). */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "auth/auth.h"
+#include "auth/quota.h"
+#include "base/addr.h"
+#include "tests/unit/tap.h"
+
+static struct quota *q;
+static struct auth_bandwidth *bandwidth;
+static const struct auth_limits none;
+
+static struct addr source(const char *text)
+{
+    struct addr a = {0};
+
+    if (addr_parse_ip(&a, text))
+        abort();
+    return a;
+}
+
+#define UP(...)               CHECK_INT(quota_new(&q, &(struct quota_limits){__VA_ARGS__}), 0)
+#define TAKE(owner, from)     quota_take(q, &(struct auth_share){owner, from, 0}, &none, &bandwidth)
+#define GIVE(owner, from)     quota_give(q, &(struct auth_share){owner, from, 0})
+#define TAKE_BPS(from, bps)   quota_take(q, &(struct auth_share){"a", from, bps}, &none, &bandwidth)
+#define GIVE_BPS(from, bps)   quota_give(q, &(struct auth_share){"a", from, bps})
+#define TAKE_OWN(owner, x, n) quota_take(q, &(struct auth_share){owner, x, 0}, &(struct auth_limits){.allocations = n}, &bandwidth)
+#define DOWN()                                                                                                                     \
+    do {                                                                                                                           \
+        CHECK_INT(quota_total(q), 0);                                                                                              \
+        CHECK_INT(quota_entries(q), 0);                                                                                            \
+        quota_free(&q);                                                                                                            \
+        CHECK(q == NULL);                                                                                                          \
+    } while (0)
+
+static void by_user(void)
+{
+    struct addr x = source("192.0.2.1"), y = source("192.0.2.2"), z = source("192.0.2.3");
+
+    UP(.user = 2);
+    CHECK_INT(TAKE("alice", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("alice", &y), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("alice", &z), AUTH_QUOTA_USER);
+    CHECK_INT(quota_total(q), 2);
+    CHECK_INT(TAKE("bob", &z), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("", &z), AUTH_QUOTA_OK); /* bare expiries count together */
+    CHECK_INT(TAKE("", &z), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("", &z), AUTH_QUOTA_USER);
+    GIVE("alice", &x);
+    CHECK_INT(TAKE("alice", &z), AUTH_QUOTA_OK);
+    CHECK_INT(quota_total(q), 5);
+    GIVE("alice", &y);
+    GIVE("alice", &z);
+    GIVE("bob", &z);
+    GIVE("", &z);
+    GIVE("", &z);
+    DOWN();
+}
+
+/* A credential's own limit can only narrow what the configuration grants. */
+static void own_limit(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.user = 2);
+    CHECK_INT(TAKE_OWN("alice", &x, 1), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("alice", &x, 1), AUTH_QUOTA_USER);
+    CHECK_INT(TAKE_OWN("bob", &x, 3), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("bob", &x, 3), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("bob", &x, 3), AUTH_QUOTA_USER);
+    GIVE("alice", &x);
+    GIVE("bob", &x);
+    GIVE("bob", &x);
+    DOWN();
+    UP(.user = 0);
+    CHECK_INT(TAKE_OWN("alice", &x, 1), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("alice", &x, 1), AUTH_QUOTA_USER);
+    GIVE("alice", &x);
+    DOWN();
+}
+
+static void by_source(void)
+{
+    struct addr v4 = source("192.0.2.1"), mapped = source("::ffff:192.0.2.1"), other = source("::ffff:192.0.2.2");
+    struct addr low = source("2001:db8:1:2::1"), high = source("2001:db8:1:2:ffff::1"), next = source("2001:db8:1:3::1");
+
+    UP(.source = 1);
+    v4.port = 5;
+    CHECK_INT(TAKE("a", &v4), AUTH_QUOTA_OK);
+    v4.port = 6;
+    CHECK_INT(TAKE("b", &v4), AUTH_QUOTA_SOURCE);
+    CHECK_INT(TAKE("b", &mapped), AUTH_QUOTA_SOURCE);
+    CHECK_INT(TAKE("b", &other), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("c", &low), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("c", &high), AUTH_QUOTA_SOURCE);
+    CHECK_INT(TAKE("c", &next), AUTH_QUOTA_OK);
+    CHECK_INT(quota_total(q), 4);
+    GIVE("a", &v4);
+    CHECK_INT(TAKE("b", &mapped), AUTH_QUOTA_OK);
+    GIVE("b", &mapped);
+    GIVE("b", &other);
+    GIVE("c", &low);
+    GIVE("c", &next);
+    DOWN();
+}
+
+static void in_all(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.total = 2);
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("b", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("c", &x), AUTH_QUOTA_TOTAL);
+    CHECK_INT(quota_total(q), 2);
+    CHECK_INT(quota_entries(q), 3); /* two users, one source: nothing of the refused one */
+    GIVE("b", &x);
+    GIVE("a", &x);
+    DOWN();
+}
+
+static void capacity(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.bps = 1000, .source = 3);
+    CHECK_INT(TAKE_BPS(&x, 600), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_BPS(&x, 401), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(TAKE_BPS(&x, UINT64_MAX), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(TAKE_BPS(&x, 400), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_BPS(&x, 1), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(quota_total(q), 2);
+    GIVE_BPS(&x, 400);
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK); /* one that sets nothing aside */
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_BPS(&x, 400), AUTH_QUOTA_SOURCE);
+    GIVE("a", &x);
+    CHECK_INT(TAKE_BPS(&x, 400), AUTH_QUOTA_OK); /* the refused one has set nothing aside */
+    GIVE("a", &x);
+    GIVE_BPS(&x, 600);
+    GIVE_BPS(&x, 400);
+    DOWN();
+}
+
+static void refusal_takes_nothing(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.source = 1);
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    for (int i = 0; i < 100; i++)
+        CHECK_INT(TAKE("b", &x), AUTH_QUOTA_SOURCE);
+    CHECK_INT(quota_entries(q), 2);
+    GIVE("a", &x);
+    DOWN();
+}
+
+/* One bucket by user, whatever the source. */
+static void one_bandwidth(void)
+{
+    struct addr x = source("192.0.2.1"), y = source("192.0.2.2");
+    struct auth_bandwidth *first;
+
+    UP(.user = 0);
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    first = bandwidth;
+    CHECK(rate_shared_take(&first->up, 100, 100, 1000, 5000));
+    CHECK_INT(TAKE("a", &y), AUTH_QUOTA_OK);
+    CHECK(bandwidth == first);
+    CHECK_INT(TAKE("b", &y), AUTH_QUOTA_OK);
+    CHECK(bandwidth != first);
+    GIVE("a", &x);
+    CHECK(!rate_shared_take(&first->up, 1, 100, 1000, 5000)); /* still the one of the user's other allocation */
+    GIVE("a", &y);
+    GIVE("b", &y);
+    DOWN();
+}
+
+/* A reload: who holds more keeps it. */
+static void new_limits(void)
+{
+    struct addr x = source("192.0.2.1");
+    struct auth *a = NULL, *fresh = NULL;
+
+    CHECK_INT(auth_new(&a, &(struct auth_config){.realm = "r", .user_quota = 2}), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 7}, &none, &bandwidth), AUTH_QUOTA_OK);
+    CHECK_INT(
+        auth_new(&fresh,
+                 &(struct auth_config){.realm = "r", .user_quota = 1, .source_quota = 3, .total_quota = 4, .bps_capacity = 20}),
+        0);
+    auth_replace(a, &fresh);
+    CHECK_INT(auth_quota_total(a), 2);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 6}, &none, &bandwidth), AUTH_QUOTA_USER);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 7}, &none, &bandwidth), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 6}, &none, &bandwidth), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &bandwidth), AUTH_QUOTA_SOURCE);
+    x = source("192.0.2.2");
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &bandwidth), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"d", &x, 0}, &none, &bandwidth), AUTH_QUOTA_TOTAL);
+    auth_free(&a);
+}
+
+enum { THREADS = 4, ROUNDS = 5000 };
+static _Atomic int over;
+
+static void *churn(void *arg)
+{
+    int id = (int)(intptr_t)arg;
+    char owner[16];
+    struct addr x = {.family = ADDR_V4, .ip = {192, 0, 2, 0}};
+    struct auth_share share = {owner, &x, 5};
+    struct auth_bandwidth *mine;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        snprintf(owner, sizeof(owner), "u%d", (i + id) % 7);
+        x.ip[3] = (uint8_t)(i % 5);
+        if (quota_take(q, &share, &none, &mine) != AUTH_QUOTA_OK)
+            continue;
+        if (quota_total(q) > 3)
+            over++;
+        quota_give(q, &share);
+    }
+    return NULL;
+}
+
+static void threads(void)
+{
+    pthread_t t[THREADS];
+
+    UP(.user = 1, .source = 2, .total = 3, .bps = 15);
+    for (intptr_t i = 0; i < THREADS; i++)
+        CHECK_INT(pthread_create(&t[i], NULL, churn, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(t[i], NULL);
+    CHECK_INT(over, 0);
+    CHECK_INT(TAKE_BPS(&(struct addr){.family = ADDR_V4}, 15), AUTH_QUOTA_OK); /* nothing is set aside any more */
+    GIVE_BPS(&(struct addr){.family = ADDR_V4}, 15);
+    DOWN();
+}
+
+static const struct tap_test TESTS[] = {
+    {"C48 quota by user", by_user},
+    {"C48 a credential's own limit narrows the quota", own_limit},
+    {"S21 quota by source", by_source},
+    {"S21 quota in all", in_all},
+    {"S21 bandwidth that all together may set aside", capacity},
+    {"a refusal takes nothing", refusal_takes_nothing},
+    {"S21 one bandwidth by user", one_bandwidth},
+    {"new limits are in force at once, and take nothing away", new_limits},
+    {"quotas from several threads come back to zero", threads},
+};
+
+TAP_MAIN(TESTS)
