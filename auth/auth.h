@@ -74,6 +74,14 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
 /* Silence for ever; NULL-safe; nulls the ticket. */
 void auth_cancel(struct auth_ticket **ticket);
 
+/* What is refused from now on, and ends. */
+struct auth_revocation {
+    char name[STUN_USERNAME_MAX + 1]; /* of one credential; or a user part, whose */
+    int64_t expires_before; /* time-limited names are revoked that expire before this time (0: it is a credential's name) */
+};
+/* Does it end what this user name has started? */
+bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name);
+
 /* What every source of credentials can do (C19). */
 bool auth_can_sha256(const struct auth *a);
 bool auth_can_userhash(const struct auth *a);

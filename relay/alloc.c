@@ -10,8 +10,8 @@ enum { MS_PER_S = 1000 };
 
 static void event(struct shard *s, enum relay_event which, const struct alloc *a, const char *detail)
 {
-    s->net->event(s->net_ctx,
-                  &(struct relay_event_info){.event = which, .path = &a->path, .alloc = a, .user = a->name, .detail = detail});
+    s->net->event(s->net_ctx, &(struct relay_event_info){
+                                  .event = which, .path = &a->path, .alloc = a, .user = a->user->name, .detail = detail});
 }
 
 /* ---- The table of 5-tuples. ---- */
@@ -67,14 +67,30 @@ bool alloc_take_up(const struct shard *s, struct alloc *a, size_t len)
 {
     uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
 
-    return (!s->settings.max_bps && !user_bps) || take(s, &a->up, &a->user->up, user_bps, len);
+    return (!s->settings.max_bps && !user_bps) || take(s, &a->up, &a->bandwidth->up, user_bps, len);
 }
 
 bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len)
 {
     uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
 
-    return (!s->settings.max_bps && !user_bps) || take(s, &a->down, &a->user->down, user_bps, len);
+    return (!s->settings.max_bps && !user_bps) || take(s, &a->down, &a->bandwidth->down, user_bps, len);
+}
+
+static void link_to_user(struct alloc *a)
+{
+    a->next_of_user = a->user->allocs;
+    a->prev_of_user = &a->user->allocs;
+    if (a->next_of_user)
+        a->next_of_user->prev_of_user = &a->next_of_user;
+    a->user->allocs = a;
+}
+
+static void unlink_from_user(struct alloc *a)
+{
+    *a->prev_of_user = a->next_of_user;
+    if (a->next_of_user)
+        a->next_of_user->prev_of_user = a->prev_of_user;
 }
 
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
@@ -84,18 +100,15 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
 
     if (!a)
         return ERR_NOMEM;
-    a->name = strdup(who->name);
-    a->owner = strdup(who->owner);
-    if (!a->name || !a->owner) {
-        free(a->name);
-        free(a->owner);
+    if (user_take(&a->user, s, who)) {
         free(a);
         return ERR_NOMEM;
     }
+    link_to_user(a);
     a->path = *path;
     a->timer.kind = TIMER_ALLOC;
     a->created_ms = s->now.ms;
-    a->user = bandwidth;
+    a->bandwidth = bandwidth;
     a->user_bps = who->limits.bps;
     a->reserved_bps = share->bps;
     a->permissions = a->permissions_inline;
@@ -138,13 +151,13 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
     close_leg(s, a, &a->legs[1]);
     map_remove(&s->allocs, &a->by_tuple);
     wheel_remove(&a->timer.wheel);
-    auth_quota_give(s->auth, &(struct auth_share){a->owner, &a->path.client, a->reserved_bps});
+    auth_quota_give(s->auth, &(struct auth_share){a->user->owner, &a->path.client, a->reserved_bps});
     if (a->permissions != a->permissions_inline)
         free(a->permissions);
     if (a->channels != a->channels_inline)
         free(a->channels);
-    free(a->name);
-    free(a->owner);
+    unlink_from_user(a);
+    user_drop(s, &a->user);
     free(a);
 }
 

@@ -9,6 +9,7 @@
 #define RELAY_ALLOC_H
 
 #include "relay/claim.h"
+#include "relay/user.h"
 
 enum {
     ALLOC_INLINE = 2, /* permissions and channels inside the object: a call has one peer, seldom two */
@@ -49,13 +50,13 @@ struct alloc {
     enum addr_family failed_family; /* for this family */
     struct leg legs[2];             /* [0] IPv4, [1] IPv6 */
     struct rate up, down;           /* bytes a second */
-    struct auth_bandwidth *user;    /* its owner's, of all his allocations */
-    uint64_t user_bps;              /* the credential's own limit of that; 0: none */
-    uint64_t reserved_bps;          /* set aside of the server's capacity */
+    struct user *user;
+    struct alloc *next_of_user, **prev_of_user;
+    struct auth_bandwidth *bandwidth; /* its owner's, of all his allocations */
+    uint64_t user_bps;                /* the credential's own limit of that; 0: none */
+    uint64_t reserved_bps;            /* set aside of the server's capacity */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
-    char *name;  /* the credential's user name (C33) */
-    char *owner; /* who pays for it: quotas */
     uint32_t permissions_cap, channels_cap;
     uint32_t npermissions, nchannels;
     uint32_t last_permission, last_channel; /* where the last look-up ended: the next one starts there */

@@ -249,7 +249,7 @@ enum verdict allocate_on_allocate(struct request *r)
     int err, code;
 
     if (a) {
-        if (memcmp(a->txid, r->msg->txid, STUN_TXID_LEN) == 0 && strcmp(a->name, r->who->name) == 0)
+        if (memcmp(a->txid, r->msg->txid, STUN_TXID_LEN) == 0 && strcmp(a->user->name, r->who->name) == 0)
             answer_allocate(r, a); /* C36: the first answer was lost */
         else
             request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "this 5-tuple has an allocation"); /* C40 */
@@ -290,8 +290,8 @@ enum verdict allocate_on_allocate(struct request *r)
         return VERDICT_DONE;
     }
     count(s->counters, COUNT_ALLOCATIONS_CREATED);
-    s->net->event(s->net_ctx,
-                  &(struct relay_event_info){.event = EVENT_ALLOCATION_CREATED, .path = r->from, .alloc = a, .user = a->name});
+    s->net->event(s->net_ctx, &(struct relay_event_info){
+                                  .event = EVENT_ALLOCATION_CREATED, .path = r->from, .alloc = a, .user = a->user->name});
     answer_allocate(r, a);
     return VERDICT_DONE;
 }

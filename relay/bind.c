@@ -16,7 +16,7 @@ static void deny(const struct request *r, struct alloc *a, const struct addr *pe
                                         .event = EVENT_PEER_DENIED,
                                         .path = r->from,
                                         .alloc = a,
-                                        .user = a->name,
+                                        .user = a->user->name,
                                         .peer = peer,
                                         .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
     request_refuse(r, STUN_E_FORBIDDEN, "the peer policy denies this peer");

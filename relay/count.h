@@ -19,6 +19,7 @@
     X(COUNT_CHALLENGES, "challenges")                                                                                              \
     X(COUNT_ALLOCATIONS_CREATED, "allocations_created")                                                                            \
     X(COUNT_ALLOCATIONS_DELETED, "allocations_deleted")                                                                            \
+    X(COUNT_ALLOCATIONS_REVOKED, "allocations_revoked")                                                                            \
     X(COUNT_PACKETS_UP, "packets_up")                                                                                              \
     X(COUNT_BYTES_UP, "bytes_up")                                                                                                  \
     X(COUNT_PACKETS_DOWN, "packets_down")                                                                                          \

@@ -421,6 +421,31 @@ int relay_reload(struct relay *r, const struct relay_config *c, char text[static
     return err;
 }
 
+int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
+{
+    struct letter *letters = NULL, *l;
+
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        l = calloc(1, sizeof(*l));
+        if (!l)
+            goto no_memory;
+        l->kind = LETTER_REVOCATION;
+        l->revocation = *revocation;
+        l->next = letters;
+        letters = l;
+    }
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        l = letters;
+        letters = l->next;
+        worker_post(&r->workers[i], l);
+    }
+    return 0;
+no_memory:
+    for (; (l = letters); free(l))
+        letters = l->next;
+    return ERR_NOMEM;
+}
+
 unsigned relay_workers(const struct relay *r)
 {
     return r->nworkers;

@@ -78,7 +78,7 @@ struct alloc *request_alloc(const struct request *r)
         request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "no allocation for this 5-tuple"); /* C53 */
         return NULL;
     }
-    if (strcmp(a->name, r->who->name) != 0) {
+    if (strcmp(a->user->name, r->who->name) != 0) {
         request_refuse(r, STUN_E_WRONG_CREDENTIALS, "another user's allocation"); /* C33 */
         return NULL;
     }

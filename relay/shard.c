@@ -31,6 +31,8 @@ int shard_init(struct shard *s, const struct shard_config *c)
     if (!err)
         err = map_init(&s->allocs, 1024);
     if (!err)
+        err = map_init(&s->users, 64);
+    if (!err)
         err = map_init(&s->reservations, 16);
     if (!err)
         err = map_init(&s->parked, 64);
@@ -56,6 +58,7 @@ void shard_deinit(struct shard *s)
     free(s->by_port);
     free(s->sources);
     map_deinit(&s->allocs);
+    map_deinit(&s->users);
     map_deinit(&s->reservations);
     map_deinit(&s->parked);
     stun_mac_free(&s->mac);

@@ -87,6 +87,7 @@ struct shard {
     struct counters *counters;
     struct map allocs;       /* by 5-tuple */
     struct alloc ***by_port; /* [space][port], rows made when first used */
+    struct map users;        /* by name: relay/user */
     struct map reservations; /* by token */
     struct map parked;       /* by 5-tuple: relay/park */
     size_t nparked;

@@ -72,13 +72,19 @@ static void read_letters(struct worker *w)
 
     for (; l; l = next) {
         next = l->next;
-        if (l->kind == LETTER_MAIL) {
+        switch (l->kind) {
+        case LETTER_MAIL:
             turn_mail(&w->shard, &l->mail);
             l->mail.fd = -1; /* the shard's now */
-        } else {
+            break;
+        case LETTER_SETTINGS:
             w->shard.settings = l->settings;
             shard_set_policy(&w->shard, l->policy);
             l->policy = NULL;
+            break;
+        case LETTER_REVOCATION:
+            user_revoke(&w->shard, &l->revocation);
+            break;
         }
         free_letter(l);
     }
@@ -164,11 +170,11 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
     struct addr v6 = a->legs[1].socket ? alloc_relayed(s, &a->legs[1]) : (struct addr){0};
 
     if (e->event == EVENT_ALLOCATION_CREATED)
-        LOG(LOG_INFO, "allocation_created", LOG_STR("user", a->name), LOG_ADDR("client", &a->path.client),
+        LOG(LOG_INFO, "allocation_created", LOG_STR("user", a->user->name), LOG_ADDR("client", &a->path.client),
             LOG_STR("transport", a->path.transport == TRANSPORT_UDP ? "udp" : "tcp"), LOG_ADDR("relayed", &v4),
             LOG_ADDR("relayed6", &v6), LOG_INT("worker", w->index));
     else
-        LOG(LOG_INFO, "allocation_deleted", LOG_STR("user", a->name), LOG_ADDR("client", &a->path.client),
+        LOG(LOG_INFO, "allocation_deleted", LOG_STR("user", a->user->name), LOG_ADDR("client", &a->path.client),
             LOG_STR("reason", e->detail), LOG_ADDR("relayed", &v4), LOG_ADDR("relayed6", &v6),
             LOG_INT("seconds", (s->now.ms - a->created_ms) / 1000), LOG_INT("packets_up", a->packets_up),
             LOG_INT("bytes_up", a->bytes_up), LOG_INT("packets_down", a->packets_down), LOG_INT("bytes_down", a->bytes_down),

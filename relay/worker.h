@@ -27,13 +27,14 @@ enum {
 struct udp;
 struct streams;
 
-/* What is posted to a worker: a mail of another worker, or new settings from the control thread. */
+/* What is posted to a worker: a mail of another worker, new settings or a revocation from the control thread. */
 struct letter {
     struct letter *next;
-    enum { LETTER_MAIL, LETTER_SETTINGS } kind;
+    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION } kind;
     struct mail mail;
     struct relay_settings settings;
     struct policy *policy;
+    struct auth_revocation revocation;
 };
 
 struct worker {

@@ -1,0 +1,85 @@
+#include "relay/user.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "relay/alloc.h"
+
+static struct user *of_node(struct map_node *n)
+{
+    return (struct user *)(void *)n; /* the node is the first member */
+}
+
+int user_take(struct user **out, struct shard *s, const struct auth_answer *who)
+{
+    size_t len = strlen(who->name), owner_len = strlen(who->owner);
+    uint64_t hash = map_hash(&s->users, who->name, len);
+    struct user *u;
+
+    for (struct map_node *n = map_first(&s->users, hash); n; n = map_next(n)) {
+        *out = of_node(n);
+        if (strcmp((*out)->name, who->name) == 0 && strcmp((*out)->owner, who->owner) == 0)
+            return 0;
+    }
+    *out = NULL;
+    u = calloc(1, sizeof(*u) + len + 1 + owner_len + 1);
+    if (!u)
+        return ERR_NOMEM;
+    memcpy(u->name, who->name, len);
+    memcpy(u->name + len + 1, who->owner, owner_len);
+    u->name_len = (uint32_t)len;
+    u->owner = u->name + len + 1;
+    map_insert(&s->users, &u->by_name, hash);
+    *out = u;
+    return 0;
+}
+
+void user_drop(struct shard *s, struct user **u)
+{
+    if (*u && !(*u)->allocs) {
+        map_remove(&s->users, &(*u)->by_name);
+        free(*u);
+    }
+    *u = NULL;
+}
+
+static void end_all(struct shard *s, struct user *u)
+{
+    struct alloc *a = u->allocs, *next;
+
+    for (; a; a = next) { /* the last one takes the user with it */
+        next = a->next_of_user;
+        count(s->counters, COUNT_ALLOCATIONS_REVOKED);
+        alloc_free(s, &a, "credential revoked");
+    }
+}
+
+struct search {
+    struct shard *shard;
+    const struct auth_revocation *revocation;
+};
+
+static void end_if_revoked(struct map_node *n, void *ctx)
+{
+    const struct search *search = ctx;
+
+    if (auth_revokes(search->shard->auth, search->revocation, of_node(n)->name))
+        end_all(search->shard, of_node(n));
+}
+
+void user_revoke(struct shard *s, const struct auth_revocation *revocation)
+{
+    struct map_node *n, *next;
+
+    if (revocation->expires_before) { /* many names, which only a look at each tells */
+        map_each(&s->users, end_if_revoked, &(struct search){s, revocation});
+        return;
+    }
+    n = map_first(&s->users, map_hash(&s->users, revocation->name, strlen(revocation->name)));
+    for (; n; n = next) {
+        next = map_next(n);
+        if (strcmp(of_node(n)->name, revocation->name) == 0)
+            end_all(s, of_node(n));
+    }
+}
