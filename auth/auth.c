@@ -223,6 +223,30 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     return status;
 }
 
+int auth_attach(struct auth *a, unsigned worker, struct event_base *base)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < a->nsources && !err; i++)
+        if (a->sources[i].attach)
+            err = a->sources[i].attach(a->sources[i].self, worker, base);
+    return err;
+}
+
+void auth_detach(struct auth *a, unsigned worker)
+{
+    for (size_t i = 0; i < a->nsources; i++)
+        if (a->sources[i].detach)
+            a->sources[i].detach(a->sources[i].self, worker);
+}
+
+void auth_forget(struct auth *a, unsigned worker, const struct auth_revocation *revocation)
+{
+    for (size_t i = 0; i < a->nsources; i++)
+        if (a->sources[i].forget)
+            a->sources[i].forget(a->sources[i].self, worker, revocation);
+}
+
 void auth_cancel(struct auth_ticket **ticket)
 {
     if (!*ticket)

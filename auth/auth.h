@@ -17,6 +17,7 @@
 
 struct auth;
 struct auth_ticket;
+struct event_base;
 struct stun_mac;
 
 enum auth_status {
@@ -32,6 +33,7 @@ struct auth_request {
     enum stun_password_algorithm algorithm;
     int64_t wall; /* seconds since 1970 */
     struct stun_mac *mac;
+    unsigned worker; /* who asks */
 };
 
 /* What a credential may use; 0: no limit of its own. */
@@ -81,6 +83,13 @@ struct auth_revocation {
 };
 /* Does it end what this user name has started? */
 bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name);
+
+/* Every worker, before its first question and after its last: what a source needs on that worker's event loop. Each source's error, or
+ * ERR_NOMEM; then auth_detach is still to be called. */
+int auth_attach(struct auth *a, unsigned worker, struct event_base *base);
+void auth_detach(struct auth *a, unsigned worker);
+/* By each worker, before it ends what has been revoked: no answer from memory. */
+void auth_forget(struct auth *a, unsigned worker, const struct auth_revocation *revocation);
 
 /* What every source of credentials can do (C19). */
 bool auth_can_sha256(const struct auth *a);
@@ -153,7 +162,10 @@ struct auth_source {
     enum auth_status (*check)(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
                               struct auth_ticket **ticket);
     void (*cancel)(void *self, struct auth_ticket *ticket);
-    void (*free)(void *self); /* may be NULL */
+    void (*free)(void *self); /* may be NULL, as those below may */
+    int (*attach)(void *self, unsigned worker, struct event_base *base);
+    void (*detach)(void *self, unsigned worker); /* also after an attach that failed, or never was */
+    void (*forget)(void *self, unsigned worker, const struct auth_revocation *revocation);
     void *self;
 };
 /* The first member of whatever a source allocates for a pending question. */

@@ -2,6 +2,8 @@
 #include <config.h> /* the build's; not programs/config.h */
 
 #include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +26,10 @@ enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
 static const char GENERATED_USER[] = "turnpike";
 
 struct server {
+    int argc; /* as given, for a reload */
+    char **argv;
+    struct event_base *base; /* of this thread, the control thread */
+    struct event ends[2], reloads;
     struct config *config;
     struct auth *auth;
     struct store *store;
@@ -271,14 +277,14 @@ static int keep_unchangeable(const struct config *old, struct config *new)
 }
 
 /* All or nothing: what can't be read leaves the old settings in force (F17). */
-static void reload(struct server *s, int argc, char *const argv[])
+static void reload(struct server *s)
 {
     struct config *c = NULL;
     struct auth *auth = NULL;
     struct conf_error e;
     char text[RELAY_TEXT_MAX] = "";
     struct log_config lc, old_lc = log_config_of(s->config);
-    int err = config_load(&c, argc, argv, environ, &e);
+    int err = config_load(&c, s->argc, s->argv, environ, &e);
 
     if (err) {
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
@@ -311,20 +317,60 @@ static void reload(struct server *s, int argc, char *const argv[])
     LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
 }
 
-static int serve(struct server *s, int argc, char *const argv[])
+static void on_end(evutil_socket_t number, short what, void *ctx)
+{
+    struct server *s = ctx;
+
+    (void)what;
+    LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal((int)number)));
+    event_base_loopbreak(s->base);
+}
+
+static void on_reload(evutil_socket_t number, short what, void *ctx)
+{
+    (void)number, (void)what;
+    reload(ctx);
+}
+
+/* What the control thread does between start and end, it does from here. */
+static int open_loop(struct server *s)
+{
+    s->base = event_base_new();
+    if (!s->base)
+        return ERR_NOMEM;
+    signal(SIGPIPE, SIG_IGN);
+    if (evsignal_assign(&s->ends[0], s->base, SIGTERM, on_end, s) || evsignal_assign(&s->ends[1], s->base, SIGINT, on_end, s) ||
+        evsignal_assign(&s->reloads, s->base, SIGHUP, on_reload, s) || evsignal_add(&s->ends[0], NULL) ||
+        evsignal_add(&s->ends[1], NULL) || evsignal_add(&s->reloads, NULL))
+        return ERR_NOMEM;
+    return 0;
+}
+
+static void close_loop(struct server *s)
+{
+    if (!s->base)
+        return;
+    if (event_initialized(&s->reloads)) {
+        evsignal_del(&s->ends[0]);
+        evsignal_del(&s->ends[1]);
+        evsignal_del(&s->reloads);
+    }
+    event_base_free(s->base);
+    s->base = NULL;
+}
+
+static int serve(struct server *s)
 {
     struct relay_config rc = relay_config_of(s->config, s->auth);
     char text[RELAY_TEXT_MAX];
-    sigset_t signals;
-    int err, which = SIGHUP;
+    int err;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+    err = open_loop(s);
+    if (err) {
+        LOG(LOG_ERROR, "start_failed", LOG_ERR("reason", err));
+        return STATUS_FAULT;
+    }
     err = relay_new(&s->relay, &rc, text);
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
@@ -339,14 +385,8 @@ static int serve(struct server *s, int argc, char *const argv[])
         if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
             s->ready_file = strdup(s->config->ready_file);
     }
-    while (!err && which == SIGHUP) {
-        if (sigwait(&signals, &which))
-            continue;
-        if (which == SIGHUP)
-            reload(s, argc, argv);
-    }
     if (!err)
-        LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal(which)));
+        event_base_dispatch(s->base);
     relay_stop(s->relay);
     if (s->ready_file)
         unlink(s->ready_file);
@@ -367,7 +407,7 @@ static int check_only(struct server *s)
     return STATUS_OK;
 }
 
-static int start(struct server *s, int argc, char *const argv[])
+static int start(struct server *s)
 {
     struct log_config lc = log_config_of(s->config);
     struct conf_error e;
@@ -385,15 +425,16 @@ static int start(struct server *s, int argc, char *const argv[])
         snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, err_str(err));
         return fail(STATUS_CONFIG, text);
     }
-    status = serve(s, argc, argv);
+    status = serve(s);
     relay_free(&s->relay);
+    close_loop(s);
     log_stop();
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct server s = {0};
+    struct server s = {.argc = argc, .argv = argv};
     struct conf_error e;
     int status;
 
@@ -406,7 +447,7 @@ int main(int argc, char **argv)
         printf("turnpiked %s\n", PACKAGE_VERSION);
         status = STATUS_OK;
     } else {
-        status = start(&s, argc, argv);
+        status = start(&s);
     }
     auth_free(&s.auth);
     store_free(&s.store);

@@ -84,6 +84,8 @@ struct net_ops {
                       bool df);
     /* To a client. The bytes are copied (or written) before the call returns. Streams get whole frames, padded by the network. */
     int (*client_send)(void *net, const struct path *to, const uint8_t *data, size_t len, uint8_t tos);
+    /* Sets the shard's time, once a pass: for calls that come from outside of relay/. */
+    void (*clock)(void *net);
     /* Copies the mail to another worker. */
     int (*post)(void *net, unsigned worker, const struct mail *mail);
     /* The ring to another worker: room for one record, or NULL (full: the caller drops and counts); then commit. */

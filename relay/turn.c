@@ -126,7 +126,7 @@ static void proceed(struct request *r, const struct auth_answer *answer, struct 
 static void serve(struct shard *s, const struct path *from, const struct stun_msg *msg, struct parked *p)
 {
     struct request r = {.s = s, .from = from, .msg = msg};
-    struct auth_request question = {.wall = s->now.wall, .mac = s->mac};
+    struct auth_request question = {.wall = s->now.wall, .mac = s->mac, .worker = s->worker};
     struct auth_answer answer;
     struct auth_ticket *ticket = NULL;
     struct parked *context = p ? p : park_spare(s);
@@ -198,6 +198,7 @@ static void on_answer(void *ctx, const struct auth_answer *answer)
 {
     struct parked *p = ctx;
 
+    p->shard->net->clock(p->shard->net_ctx); /* this may be the first call of a pass */
     p->auth = NULL;
     resume(p, answer, NULL, REDEEM_NOT_ASKED);
 }

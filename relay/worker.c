@@ -83,6 +83,7 @@ static void read_letters(struct worker *w)
             l->policy = NULL;
             break;
         case LETTER_REVOCATION:
+            auth_forget(w->shard.auth, w->index, &l->revocation);
             user_revoke(&w->shard, &l->revocation);
             break;
         }
@@ -162,6 +163,11 @@ static void splice_commit(void *net, unsigned worker)
     w->dirty[worker] = true;
 }
 
+static void set_clock(void *net)
+{
+    worker_time(net);
+}
+
 static void log_allocation(const struct worker *w, const struct relay_event_info *e)
 {
     const struct shard *s = &w->shard;
@@ -228,6 +234,7 @@ static const struct net_ops NET = {
     .relay_adopt = udp_relay_adopt,
     .relay_send = udp_relay_send,
     .client_send = client_send,
+    .clock = set_clock,
     .post = post,
     .splice_reserve = splice_reserve,
     .splice_commit = splice_commit,
@@ -281,6 +288,8 @@ int worker_init(struct worker *w, const struct shard_config *config, struct work
     c.counters = &w->counters;
     err = shard_init(&w->shard, &c);
     if (!err)
+        err = auth_attach(c.auth, w->index, w->base);
+    if (!err)
         err = udp_new(&w->udp, w);
     if (!err)
         err = streams_new(&w->streams, w);
@@ -301,8 +310,12 @@ void worker_deinit(struct worker *w)
         return;
     if (w->streams)
         streams_free(&w->streams);
-    if (w->shard.policy)
+    if (w->shard.policy) {
+        struct auth *auth = w->shard.auth;
+
         shard_deinit(&w->shard);
+        auth_detach(auth, w->index);
+    }
     if (w->udp)
         udp_free(&w->udp);
     for (l = take_letters(w); l; l = next) {

@@ -32,7 +32,7 @@ SENT = 0.95  # of the rate asked for: below it the generator was the limit
 TURNSERVER = [
     "turnserver", "-n", "--lt-cred-mech", f"--user={daemon.USER}:{daemon.PASSWORD}", f"--realm={daemon.REALM}", f"--listening-ip={S.SERVER}",
     f"--relay-ip={S.RELAY}", f"--listening-port={PORT}", "--relay-threads=1", "--no-tls", "--no-dtls", "--no-cli", "--no-multicast-peers",
-    "--log-file=/dev/null", "--no-stdout-log", "--min-port=49152", "--max-port=65535",
+    "--log-file=/dev/null", "--simple-log", "--no-stdout-log", "--min-port=49152", "--max-port=65535",
 ]  # fmt: skip
 
 
