@@ -176,12 +176,7 @@ const char *auth_user_part(const struct auth *a, const char *name, size_t *len)
 
 bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name)
 {
-    struct secret_name parts;
-
-    if (!revocation->expires_before)
-        return strcmp(name, revocation->name) == 0;
-    return secret_parse_name(&parts, name, a->separator) && parts.expires_at < revocation->expires_before &&
-           parts.user_len == strlen(revocation->name) && memcmp(parts.user, revocation->name, parts.user_len) == 0;
+    return secret_revokes(revocation, name, a->separator);
 }
 
 int auth_add_user(struct auth *a, const char *name, const char *secret)

@@ -55,6 +55,16 @@ bool secret_parse_name(struct secret_name *out, const char *name, char separator
     return false;
 }
 
+bool secret_revokes(const struct auth_revocation *revocation, const char *name, char separator)
+{
+    struct secret_name parts;
+
+    if (!revocation->expires_before)
+        return strcmp(name, revocation->name) == 0;
+    return secret_parse_name(&parts, name, separator) && parts.expires_at < revocation->expires_before &&
+           parts.user_len == strlen(revocation->name) && memcmp(parts.user, revocation->name, parts.user_len) == 0;
+}
+
 int secret_password(struct stun_mac *mac, const char *secret, size_t secret_len, const char *name,
                     char out[static SECRET_PASSWORD_LEN + 1])
 {

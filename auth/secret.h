@@ -41,6 +41,8 @@ struct secret_name {
  * one), a bare `expiry`. False: not a shared-secret name.
  */
 bool secret_parse_name(struct secret_name *out, const char *name, char separator);
+/* As auth_revokes. */
+bool secret_revokes(const struct auth_revocation *revocation, const char *name, char separator);
 /* base64(HMAC-SHA1(secret, name)). ERR_CRYPTO. */
 int secret_password(struct stun_mac *mac, const char *secret, size_t secret_len, const char *name,
                     char out[static SECRET_PASSWORD_LEN + 1]);
