@@ -218,13 +218,13 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     return status;
 }
 
-int auth_attach(struct auth *a, unsigned worker, struct event_base *base)
+int auth_attach(struct auth *a, unsigned worker, struct event_base *base, const struct auth_live *live)
 {
     int err = 0;
 
     for (size_t i = 0; i < a->nsources && !err; i++)
         if (a->sources[i].attach)
-            err = a->sources[i].attach(a->sources[i].self, worker, base);
+            err = a->sources[i].attach(a->sources[i].self, worker, base, live);
     return err;
 }
 

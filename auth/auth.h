@@ -84,9 +84,17 @@ struct auth_revocation {
 /* Does it end what this user name has started? */
 bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name);
 
-/* Every worker, before its first question and after its last: what a source needs on that worker's event loop. Each source's error, or
- * ERR_NOMEM; then auth_detach is still to be called. */
-int auth_attach(struct auth *a, unsigned worker, struct event_base *base);
+/* What a source may ask of the worker that it lives on, on its thread. */
+struct auth_live {
+    /* The names of those who have allocations; `visit` must not come back to the worker. */
+    void (*each)(void *ctx, void (*visit)(void *visitor, const char *name), void *visitor);
+    /* As relay_revoke, on this worker. */
+    void (*revoke)(void *ctx, const struct auth_revocation *revocation);
+    void *ctx;
+};
+/* Every worker, before its first question and after its last: what a source needs on that worker's event loop. `live` is copied. Each
+ * source's error, or ERR_NOMEM; then auth_detach is still to be called. */
+int auth_attach(struct auth *a, unsigned worker, struct event_base *base, const struct auth_live *live);
 void auth_detach(struct auth *a, unsigned worker);
 /* By each worker, before it ends what has been revoked: no answer from memory. */
 void auth_forget(struct auth *a, unsigned worker, const struct auth_revocation *revocation);
@@ -163,7 +171,7 @@ struct auth_source {
                               struct auth_ticket **ticket);
     void (*cancel)(void *self, struct auth_ticket *ticket);
     void (*free)(void *self); /* may be NULL, as those below may */
-    int (*attach)(void *self, unsigned worker, struct event_base *base);
+    int (*attach)(void *self, unsigned worker, struct event_base *base, const struct auth_live *live);
     void (*detach)(void *self, unsigned worker); /* also after an attach that failed, or never was */
     void (*forget)(void *self, unsigned worker, const struct auth_revocation *revocation);
     void *self;

@@ -44,6 +44,23 @@ void user_drop(struct shard *s, struct user **u)
     *u = NULL;
 }
 
+struct visit {
+    void (*visit)(void *visitor, const char *name);
+    void *visitor;
+};
+
+static void visit_name(struct map_node *n, void *ctx)
+{
+    const struct visit *v = ctx;
+
+    v->visit(v->visitor, of_node(n)->name);
+}
+
+void user_each(struct shard *s, void (*visit)(void *visitor, const char *name), void *visitor)
+{
+    map_each(&s->users, visit_name, &(struct visit){visit, visitor});
+}
+
 static void end_all(struct shard *s, struct user *u)
 {
     struct alloc *a = u->allocs, *next;

@@ -24,6 +24,8 @@ struct user {
 int user_take(struct user **out, struct shard *s, const struct auth_answer *who);
 /* After an allocation has gone: frees a user who has none, and nulls the pointer. */
 void user_drop(struct shard *s, struct user **u);
+/* Calls `visit` with each name; it must not end an allocation. */
+void user_each(struct shard *s, void (*visit)(void *visitor, const char *name), void *visitor);
 /* Ends every allocation of what has been revoked. */
 void user_revoke(struct shard *s, const struct auth_revocation *revocation);
 

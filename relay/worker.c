@@ -66,6 +66,24 @@ static void free_letter(struct letter *l)
     free(l);
 }
 
+/* ---- What auth/ asks of the worker. ---- */
+
+static void each_user(void *ctx, void (*visit)(void *visitor, const char *name), void *visitor)
+{
+    struct worker *w = ctx;
+
+    user_each(&w->shard, visit, visitor);
+}
+
+static void end_revoked(void *ctx, const struct auth_revocation *revocation)
+{
+    struct worker *w = ctx;
+
+    worker_time(w);
+    auth_forget(w->shard.auth, w->index, revocation);
+    user_revoke(&w->shard, revocation);
+}
+
 static void read_letters(struct worker *w)
 {
     struct letter *l = take_letters(w), *next;
@@ -83,8 +101,7 @@ static void read_letters(struct worker *w)
             l->policy = NULL;
             break;
         case LETTER_REVOCATION:
-            auth_forget(w->shard.auth, w->index, &l->revocation);
-            user_revoke(&w->shard, &l->revocation);
+            end_revoked(w, &l->revocation);
             break;
         }
         free_letter(l);
@@ -288,7 +305,7 @@ int worker_init(struct worker *w, const struct shard_config *config, struct work
     c.counters = &w->counters;
     err = shard_init(&w->shard, &c);
     if (!err)
-        err = auth_attach(c.auth, w->index, w->base);
+        err = auth_attach(c.auth, w->index, w->base, &(struct auth_live){each_user, end_revoked, w});
     if (!err)
         err = udp_new(&w->udp, w);
     if (!err)
