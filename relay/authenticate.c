@@ -141,19 +141,18 @@ static int check(const struct request *r, const uint8_t *key, size_t len)
 bool authenticate_answer(struct request *r, const struct auth_answer *answer)
 {
     static const uint8_t NOBODY[STUN_KEY_MAX];
-    size_t fits = SIZE_MAX;
+    size_t fits = SIZE_MAX, nkeys = answer->status == AUTH_OK ? answer->nkeys : 0, tries = auth_tries(r->s->auth);
 
     if (answer->status == AUTH_UNAVAILABLE) {
         request_refuse(r, STUN_E_SERVER_ERROR, "credentials cannot be looked up now");
         return false;
     }
     /* An unknown user costs what a wrong password costs, and gets the same answer (C27, S14). */
-    if (answer->status != AUTH_OK)
+    for (size_t i = 0; i < nkeys; i++)
+        if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
+            fits = i;
+    for (size_t i = nkeys; i < tries; i++)
         check(r, NOBODY, STUN_MD5_KEY_LEN);
-    else
-        for (size_t i = 0; i < answer->nkeys; i++)
-            if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
-                fits = i;
     if (fits == SIZE_MAX) {
         wrong_credentials(r, answer);
         return false;
