@@ -29,7 +29,7 @@ void request_challenge(const struct request *r, int code, const char *detail)
     unsigned_request.who = NULL;
     if (!source_allow(s, &r->from->client))
         return;
-    if (nonce_make(s->nonce_key, s->mac, &r->from->client, features(s), s->now.ms, nonce))
+    if (nonce_make(s->nonce_key, s->mac, &r->from->client, (uint8_t)r->from->transport, features(s), s->now.ms, nonce))
         return;
     stun_begin(&o, buf, sizeof(buf), STUN_ERROR, r->msg->method, r->msg->txid);
     stun_put_error(&o, code);
@@ -101,7 +101,8 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         request_refuse(r, STUN_E_BAD_REQUEST, "integrity without user name, realm or nonce"); /* C17 */
         return false;
     }
-    if (nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, features(r->s), r->s->now.ms, nonce->value, nonce->len)) {
+    if (nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, (uint8_t)r->from->transport, features(r->s), r->s->now.ms,
+                    nonce->value, nonce->len)) {
         request_challenge(r, STUN_E_STALE_NONCE, NULL); /* C21, C28, C30 */
         return false;
     }
