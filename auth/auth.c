@@ -25,6 +25,7 @@ struct auth {
     struct auth_source *sources; /* grows only before the workers start: tickets point into it */
     size_t nsources;
     atomic_bool can_sha256, can_userhash; /* of all sources */
+    atomic_size_t tries;
 };
 
 static enum auth_status check_fixed(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
@@ -58,7 +59,7 @@ static void free_secret(void *self)
     secret_free(&s);
 }
 
-/* What all sources can do is one bit each: a reader does not take the lock for it. */
+/* What all sources can do, and how many secrets there are, is read without the lock. */
 static void note_features(struct auth *a)
 {
     bool sha256 = true, userhash = true;
@@ -69,6 +70,7 @@ static void note_features(struct auth *a)
     }
     atomic_store(&a->can_sha256, sha256);
     atomic_store(&a->can_userhash, userhash);
+    atomic_store(&a->tries, a->secret && secret_count(a->secret) ? secret_count(a->secret) : 1);
 }
 
 /* As auth_add_source. On an error the source stays the caller's. */
@@ -210,6 +212,8 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
         status = s->check(s->self, request, answer, cb, ctx, ticket);
         if (status == AUTH_PENDING)
             (*ticket)->source = s;
+        if (i == SOURCE_FIXED && status == AUTH_OK)
+            secret_spend(a->secret, request);
     }
     pthread_rwlock_unlock(&a->lock);
     if (status != AUTH_OK)
@@ -258,6 +262,11 @@ bool auth_can_sha256(const struct auth *a)
 bool auth_can_userhash(const struct auth *a)
 {
     return atomic_load(&a->can_userhash);
+}
+
+size_t auth_tries(const struct auth *a)
+{
+    return atomic_load(&a->tries);
 }
 
 static void swap_source(struct auth_source *a, struct auth_source *b)

@@ -48,7 +48,8 @@ enum {
 
 /*
  * With several shared secrets one name has several passwords, and only the integrity of the request tells which one the client has:
- * the asker tries each key (in constant time each) and keeps the one that fits. A fixed user has one key. Wipe it after use.
+ * the asker tries each key (in constant time each) and keeps the one that fits. A fixed user has one key, and is tried with keys of
+ * nobody up to auth_tries. Wipe it after use.
  */
 struct auth_answer {
     enum auth_status status;
@@ -75,6 +76,8 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
                             struct auth_ticket **ticket);
 /* Silence for ever; NULL-safe; nulls the ticket. */
 void auth_cancel(struct auth_ticket **ticket);
+/* With how many keys at least a request is to be tried, whoever its user is and whether there is one: the work must not tell (S14). */
+size_t auth_tries(const struct auth *a);
 
 /* What is refused from now on, and ends. */
 struct auth_revocation {

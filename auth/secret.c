@@ -142,6 +142,26 @@ static int derive(const struct secret *s, size_t i, const struct auth_request *r
     return err;
 }
 
+/* Every name costs what a good one costs: nobody may learn from the time which names are users elsewhere (S14). */
+static int derive_all(const struct secret *s, const struct auth_request *request, uint8_t keys[AUTH_KEYS_MAX][STUN_KEY_MAX])
+{
+    int err = 0;
+
+    for (size_t i = 0; i < s->count && !err; i++)
+        err = derive(s, i, request, keys[i]);
+    return err;
+}
+
+void secret_spend(const struct secret *s, const struct auth_request *request)
+{
+    uint8_t keys[AUTH_KEYS_MAX][STUN_KEY_MAX];
+
+    if (!request->user)
+        return;
+    (void)derive_all(s, request, keys);
+    explicit_bzero(keys, sizeof(keys));
+}
+
 enum auth_status secret_check(struct secret *s, const struct auth_request *request, struct auth_answer *answer)
 {
     struct secret_name name;
@@ -149,12 +169,11 @@ enum auth_status secret_check(struct secret *s, const struct auth_request *reque
     /* A hash can't be turned back into a name that was never stored. */
     if (!request->user || s->count == 0 || strlen(request->user) > STUN_USERNAME_MAX)
         return AUTH_UNKNOWN;
+    if (derive_all(s, request, answer->keys))
+        return AUTH_UNAVAILABLE;
     if (!secret_parse_name(&name, request->user, s->separator) || name.expires_at <= request->wall)
         return AUTH_UNKNOWN;
 
-    for (size_t i = 0; i < s->count; i++)
-        if (derive(s, i, request, answer->keys[i]))
-            return AUTH_UNAVAILABLE;
     answer->nkeys = s->count;
     answer->key_len = request->algorithm == STUN_ALG_SHA256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
     answer->expires_at = name.expires_at;

@@ -30,6 +30,9 @@ size_t secret_count(const struct secret *s);
 /* As `check` of struct auth_source; never pending. */
 enum auth_status secret_check(struct secret *s, const struct auth_request *request, struct auth_answer *answer);
 
+/* The work of secret_check without its answer, where another source has answered already (S14). */
+void secret_spend(const struct secret *s, const struct auth_request *request);
+
 /* The parts of a time-limited name; `user` borrows the name. */
 struct secret_name {
     int64_t expires_at; /* INT64_MAX when the number is larger */

@@ -29,7 +29,7 @@ void request_challenge(const struct request *r, int code, const char *detail)
     unsigned_request.who = NULL;
     if (!source_allow(s, &r->from->client))
         return;
-    if (nonce_make(s->nonce_key, s->mac, &r->from->client, features(s), s->now.ms, nonce))
+    if (nonce_make(s->nonce_key, s->mac, &r->from->client, (uint8_t)r->from->transport, features(s), s->now.ms, nonce))
         return;
     stun_begin(&o, buf, sizeof(buf), STUN_ERROR, r->msg->method, r->msg->txid);
     stun_put_error(&o, code);
@@ -101,7 +101,8 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         request_refuse(r, STUN_E_BAD_REQUEST, "integrity without user name, realm or nonce"); /* C17 */
         return false;
     }
-    if (nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, features(r->s), r->s->now.ms, nonce->value, nonce->len)) {
+    if (nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, (uint8_t)r->from->transport, features(r->s), r->s->now.ms,
+                    nonce->value, nonce->len)) {
         request_challenge(r, STUN_E_STALE_NONCE, NULL); /* C21, C28, C30 */
         return false;
     }
@@ -141,19 +142,18 @@ static int check(const struct request *r, const uint8_t *key, size_t len)
 bool authenticate_answer(struct request *r, const struct auth_answer *answer)
 {
     static const uint8_t NOBODY[STUN_KEY_MAX];
-    size_t fits = SIZE_MAX;
+    size_t fits = SIZE_MAX, nkeys = answer->status == AUTH_OK ? answer->nkeys : 0, tries = auth_tries(r->s->auth);
 
     if (answer->status == AUTH_UNAVAILABLE) {
         request_refuse(r, STUN_E_SERVER_ERROR, "credentials cannot be looked up now");
         return false;
     }
     /* An unknown user costs what a wrong password costs, and gets the same answer (C27, S14). */
-    if (answer->status != AUTH_OK)
+    for (size_t i = 0; i < nkeys; i++)
+        if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
+            fits = i;
+    for (size_t i = nkeys; i < tries; i++)
         check(r, NOBODY, STUN_MD5_KEY_LEN);
-    else
-        for (size_t i = 0; i < answer->nkeys; i++)
-            if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
-                fits = i;
     if (fits == SIZE_MAX) {
         wrong_credentials(r, answer);
         return false;

@@ -46,6 +46,8 @@
     X(DROP_UNAUTHENTICATED_RATE, "drop_unauthenticated_rate")                                                                      \
     X(DROP_THROTTLED, "drop_throttled")                                                                                            \
     X(DROP_PARKED_FULL, "drop_parked_full")                                                                                        \
+    X(DROP_PARKED_TIMEOUT, "drop_parked_timeout")                                                                                  \
+    X(DROP_PARKED_CLOSED, "drop_parked_closed")                                                                                    \
     X(DROP_RETRANSMISSION, "drop_retransmission")                                                                                  \
     X(DROP_RING_FULL, "drop_ring_full")                                                                                            \
     X(DROP_PEER_SEND, "drop_peer_send")                                                                                            \

@@ -117,8 +117,10 @@ void park_forget(struct shard *s, const struct path *from)
 {
     struct parked *p;
 
-    while ((p = park_head(s, from)))
+    while ((p = park_head(s, from))) {
+        count(s->counters, DROP_PARKED_CLOSED);
         park_end(s, &p);
+    }
 }
 
 static void forget_node(struct map_node *n, void *ctx)

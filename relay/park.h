@@ -49,7 +49,7 @@ struct parked *park_head(const struct shard *s, const struct path *from);
 struct parked *park_by_ticket(const struct shard *s, uint64_t ticket);
 /* Ends one: out of its queue, its question cancelled, wiped and freed. */
 void park_end(struct shard *s, struct parked **p);
-/* Ends all of a 5-tuple. */
+/* Ends all of a 5-tuple, whose stream is gone. */
 void park_forget(struct shard *s, const struct path *from);
 /* Ends all. */
 void park_free_all(struct shard *s);

@@ -275,7 +275,7 @@ void turn_mail(struct shard *s, const struct mail *mail)
 
 void turn_timeout(struct shard *s, struct timer *t)
 {
-    (void)s;
+    count(s->counters, DROP_PARKED_TIMEOUT);
     next(park_of_timer(t));
 }
 

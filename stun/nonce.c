@@ -8,7 +8,7 @@
 #include "stun/names.h"
 
 /*
- * "obMatJos2" | 4: features | 8: second of issue, hex | 24: MAC over features, second and source
+ * "obMatJos2" | 4: features | 8: second of issue, hex | 24: MAC over features, second, source and transport
  * The first 13 characters are the nonce cookie of RFC 8489 section 9.2.
  */
 enum {
@@ -27,12 +27,12 @@ void nonce_key_init(struct nonce_key *k)
     random_bytes(k->secret, sizeof(k->secret));
 }
 
-static int make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint32_t features, uint32_t second,
-                uint8_t out[static NONCE_LEN])
+static int make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint8_t transport, uint32_t features,
+                uint32_t second, uint8_t out[static NONCE_LEN])
 {
     uint8_t f[3] = {(uint8_t)(features >> 16), (uint8_t)(features >> 8), (uint8_t)features};
     uint8_t t[4] = {(uint8_t)(second >> 24), (uint8_t)(second >> 16), (uint8_t)(second >> 8), (uint8_t)second};
-    uint8_t in[sizeof(f) + sizeof(t) + 3 + sizeof(source->ip)], digest[STUN_SHA256_KEY_LEN];
+    uint8_t in[sizeof(f) + sizeof(t) + 4 + sizeof(source->ip)], digest[STUN_SHA256_KEY_LEN];
     char text[MAC_BYTES / 3 * 4 + 1];
 
     memcpy(in, f, sizeof(f));
@@ -40,7 +40,8 @@ static int make(const struct nonce_key *k, struct stun_mac *mac, const struct ad
     in[7] = source->family;
     in[8] = (uint8_t)(source->port >> 8);
     in[9] = (uint8_t)source->port;
-    memcpy(in + 10, source->ip, sizeof(source->ip));
+    in[10] = transport;
+    memcpy(in + 11, source->ip, sizeof(source->ip));
     int err = stun_hmac_sha256(mac, k->secret, sizeof(k->secret), in, sizeof(in), digest);
     if (err)
         return err;
@@ -56,10 +57,10 @@ static int make(const struct nonce_key *k, struct stun_mac *mac, const struct ad
     return 0;
 }
 
-int nonce_make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint32_t features, uint64_t now_ms,
-               uint8_t out[static NONCE_LEN])
+int nonce_make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint8_t transport, uint32_t features,
+               uint64_t now_ms, uint8_t out[static NONCE_LEN])
 {
-    return make(k, mac, source, features, (uint32_t)(now_ms / 1000), out);
+    return make(k, mac, source, transport, features, (uint32_t)(now_ms / 1000), out);
 }
 
 /* Lower-case hex as nonce_make writes it; false for anything else. */
@@ -79,14 +80,14 @@ static bool read_second(const uint8_t *text, uint32_t *out)
     return true;
 }
 
-int nonce_check(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint32_t features, uint64_t now_ms,
-                const uint8_t *nonce, size_t len)
+int nonce_check(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint8_t transport, uint32_t features,
+                uint64_t now_ms, const uint8_t *nonce, size_t len)
 {
     uint8_t want[NONCE_LEN];
     uint32_t second;
     if (len != NONCE_LEN || memcmp(nonce, cookie, COOKIE_LEN) != 0 || !read_second(nonce + TIME_AT, &second))
         return ERR_INTEGRITY;
-    int err = make(k, mac, source, features, second, want);
+    int err = make(k, mac, source, transport, features, second, want);
     if (err)
         return err;
     if (CRYPTO_memcmp(want, nonce, NONCE_LEN) != 0)

@@ -30,11 +30,12 @@ struct nonce_key {
 };
 void nonce_key_init(struct nonce_key *k); /* random */
 
-/* `source` is the client's address and port: never the same nonce to two sources (C18). No NUL is written. */
-int nonce_make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint32_t features, uint64_t now_ms,
-               uint8_t out[static NONCE_LEN]);
+/* `source` is the client's address and port, `transport` the caller's number of UDP, TCP, ...: never the same nonce to two of them (C18).
+ * No NUL is written. */
+int nonce_make(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint8_t transport, uint32_t features,
+               uint64_t now_ms, uint8_t out[static NONCE_LEN]);
 /* 0; ERR_STALE: ours, but too old; ERR_INTEGRITY: not ours, another source's, or altered (C21, C30). `features` must be those in force. */
-int nonce_check(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint32_t features, uint64_t now_ms,
-                const uint8_t *nonce, size_t len);
+int nonce_check(const struct nonce_key *k, struct stun_mac *mac, const struct addr *source, uint8_t transport, uint32_t features,
+                uint64_t now_ms, const uint8_t *nonce, size_t len);
 
 #endif

@@ -67,7 +67,7 @@ static void check_integrity(const struct stun_msg *m)
     err = stun_check_sha256(mac, m, key, sizeof(key));
     require(err == 0 || err == ERR_NOENT || err == ERR_INTEGRITY);
     if (nonce) {
-        err = nonce_check(&k, mac, &source, NONCE_PASSWORD_ALGORITHMS, 1000, nonce->value, nonce->len);
+        err = nonce_check(&k, mac, &source, 0, NONCE_PASSWORD_ALGORITHMS, 1000, nonce->value, nonce->len);
         require(err == ERR_INTEGRITY || err == ERR_STALE || err == 0);
     }
 }

@@ -637,7 +637,7 @@ static void judge_counters(struct model *m)
     uint64_t answered = fake_count(f, COUNT_SUCCESSES) + fake_count(f, COUNT_ERRORS) + fake_count(f, COUNT_CHALLENGES);
     uint64_t sent = m->up + fake_count(f, COUNT_SPLICE_LOCAL) + fake_count(f, COUNT_SPLICE_OUT) + fake_count(f, DROP_RING_FULL) +
                     fake_count(f, DROP_PEER_SEND);
-    uint64_t parked = 0, records = 0, allocs = 0, all_waiting = 0, ended_so;
+    uint64_t parked = 0, records = 0, allocs = 0, all_waiting = 0;
 
     for (unsigned k = 0; k < PARTIES; k++) {
         const struct client *c = &m->party[k].c;
@@ -656,10 +656,10 @@ static void judge_counters(struct model *m)
         records += r->committed;
     HOLDS(fake_questions(f) <= parked && parked == all_waiting);
     HOLDS(answered == m->answers);
-    ended_so = fake_count(f, COUNT_REQUESTS) - answered - fake_count(f, DROP_UNAUTHENTICATED_RATE) -
-               fake_count(f, DROP_PARKED_FULL) - fake_count(f, DROP_RETRANSMISSION) - parked;
-    HOLDS(ended_so == m->unanswered || (m->may_end && ended_so > m->unanswered));
-    m->unanswered = ended_so;
+    HOLDS(fake_count(f, COUNT_REQUESTS) == answered + parked + fake_count(f, DROP_UNAUTHENTICATED_RATE) +
+                                               fake_count(f, DROP_THROTTLED) + fake_count(f, DROP_PARKED_FULL) +
+                                               fake_count(f, DROP_PARKED_TIMEOUT) + fake_count(f, DROP_PARKED_CLOSED) +
+                                               fake_count(f, DROP_RETRANSMISSION));
     HOLDS(fake_count(f, COUNT_PACKETS_UP) >= sent && fake_count(f, COUNT_PACKETS_UP) - sent <= fake_count(f, DROP_POLICY));
     HOLDS(fake_count(f, COUNT_PACKETS_DOWN) == m->down && fake_count(f, COUNT_BYTES_DOWN) == m->down_bytes);
     HOLDS(fake_count(f, COUNT_SPLICE_OUT) == fake_count(f, COUNT_SPLICE_IN) + records);

@@ -68,11 +68,10 @@ struct model {
     struct fake_sent *judged; /* the last one that has been */
     uint64_t ticked_ms;       /* when the timers ran last */
     uint64_t answers, up, down, down_bytes;
-    uint64_t unanswered; /* requests that ended without an answer, and were not counted as dropped */
-    bool may_end;        /* in this step requests may end so: timers ran, or a stream closed */
-    bool disturbed;      /* faults or limits are on: what may pass need not */
-    bool odd;            /* this step's request has attributes of anybody's making */
-    bool calm;           /* before this step nothing was on its way between workers, and it is not held back */
+    bool may_end;   /* in this step timers ran, or a stream closed */
+    bool disturbed; /* faults or limits are on: what may pass need not */
+    bool odd;       /* this step's request has attributes of anybody's making */
+    bool calm;      /* before this step nothing was on its way between workers, and it is not held back */
 };
 
 void model_up(struct model *m, struct fakenet *f);

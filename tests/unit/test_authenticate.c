@@ -76,20 +76,27 @@ static void c17(void)
 
 static void c18(void)
 {
-    static const char *const SOURCES[] = {"11.1.1.1:4000", "11.1.1.1:4001", "11.1.1.2:4000", "[2a11::1]:4000", "[2a11::2]:4000"};
-    uint8_t nonces[5][STUN_NONCE_MAX];
+    static const struct {
+        const char *address;
+        enum transport transport;
+    } SOURCES[] = {
+        {"11.1.1.1:4000", TRANSPORT_UDP},  {"11.1.1.1:4001", TRANSPORT_UDP},  {"11.1.1.2:4000", TRANSPORT_UDP},
+        {"[2a11::1]:4000", TRANSPORT_UDP}, {"[2a11::2]:4000", TRANSPORT_TCP}, {"[2a11::2]:4000", TRANSPORT_UDP},
+    };
+    enum { N = sizeof(SOURCES) / sizeof(SOURCES[0]) };
+    uint8_t nonces[N][STUN_NONCE_MAX];
     size_t len = 0;
 
     UP(0);
-    for (int i = 0; i < 5; i++) {
-        client_init(&alice, &net, 0, SOURCES[i], TRANSPORT_UDP);
+    for (int i = 0; i < N; i++) {
+        client_init(&alice, &net, 0, SOURCES[i].address, SOURCES[i].transport);
         CHECK_INT(client_greet(&alice), 401);
         len = alice.nonce_len;
         memcpy(nonces[i], alice.nonce, len);
         for (int j = 0; j < i; j++)
             CHECK(memcmp(nonces[i], nonces[j], len) != 0);
     }
-    for (int i = 0; i < 4; i++) { /* none is good for another source */
+    for (int i = 0; i < N - 1; i++) { /* none is good for another source, or over another transport */
         memcpy(alice.nonce, nonces[i], len);
         client_begin_allocate(&alice);
         CHECK_INT(client_ask(&alice), 438);

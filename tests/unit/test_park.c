@@ -178,6 +178,7 @@ static void stream_closed(void)
     CHECK_INT(net.cancelled, 1);
     CHECK_INT(fake_questions(&net), 0);
     CHECK_INT(fake_shard(&net, 0)->nparked, 0);
+    CHECK_INT(fake_count(&net, DROP_PARKED_CLOSED), 2);
     CHECK(client_quiet(&carol));
     DOWN();
 }
@@ -198,8 +199,10 @@ static void time_out(void)
     CHECK_INT(client_answer(&carol), 0);
     CHECK_INT(fake_shard(&net, 0)->nparked, 0);
     CHECK_INT(client_refresh(&carol, 600), NO_ANSWER);
+    CHECK_INT(fake_count(&net, DROP_PARKED_TIMEOUT), 1);
     fake_pass(&net, 3600000); /* an hour of suspend */
     CHECK_INT(net.cancelled, 2);
+    CHECK_INT(fake_count(&net, DROP_PARKED_TIMEOUT), 2);
     CHECK_INT(fake_in_use(&net), 0);
     DOWN();
 }

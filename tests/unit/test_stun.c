@@ -554,13 +554,14 @@ static void c18_source(void)
                 v6 = addr_of("[c000:201::]:1024");
     uint8_t n[NONCE_LEN], n2[NONCE_LEN];
     uint32_t f = NONCE_PASSWORD_ALGORITHMS;
-    CHECK_INT(nonce_make(&k, mac, &a, f, SOME_MS, n), 0);
-    CHECK_INT(nonce_check(&k, mac, &a, f, SOME_MS, n, NONCE_LEN), 0);
-    CHECK_INT(nonce_check(&k, mac, &port, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_check(&k, mac, &ip, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_check(&k, mac, &v6, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_check(&other, mac, &a, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_make(&k, mac, &port, f, SOME_MS, n2), 0);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, f, SOME_MS, n), 0);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, f, SOME_MS, n, NONCE_LEN), 0);
+    CHECK_INT(nonce_check(&k, mac, &port, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_check(&k, mac, &ip, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_check(&k, mac, &v6, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_check(&k, mac, &a, 1, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY); /* another transport */
+    CHECK_INT(nonce_check(&other, mac, &a, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_make(&k, mac, &port, 0, f, SOME_MS, n2), 0);
     CHECK(memcmp(n, n2, NONCE_LEN) != 0);
 }
 
@@ -572,10 +573,10 @@ static void c18_lifetime(void)
     uint64_t life = (uint64_t)NONCE_LIFETIME_S * 1000;
     nonce_key_init(&k);
     CHECK(NONCE_LIFETIME_S <= 3600);
-    CHECK_INT(nonce_make(&k, mac, &a, 0, SOME_MS, n), 0);
-    CHECK_INT(nonce_check(&k, mac, &a, 0, SOME_MS + life, n, NONCE_LEN), 0);
-    CHECK_INT(nonce_check(&k, mac, &a, 0, SOME_MS + life + 1000, n, NONCE_LEN), ERR_STALE);
-    CHECK_INT(nonce_check(&k, mac, &a, 0, SOME_MS - 1000, n, NONCE_LEN), ERR_STALE);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, 0, SOME_MS, n), 0);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, 0, SOME_MS + life, n, NONCE_LEN), 0);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, 0, SOME_MS + life + 1000, n, NONCE_LEN), ERR_STALE);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, 0, SOME_MS - 1000, n, NONCE_LEN), ERR_STALE);
 }
 
 static void c19_cookie(void)
@@ -584,11 +585,11 @@ static void c19_cookie(void)
     struct addr a = addr_of("192.0.2.1:1024");
     uint8_t n[NONCE_LEN];
     nonce_key_init(&k);
-    CHECK_INT(nonce_make(&k, mac, &a, NONCE_PASSWORD_ALGORITHMS, SOME_MS, n), 0);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, NONCE_PASSWORD_ALGORITHMS, SOME_MS, n), 0);
     CHECK_MEM(n, "obMatJos2gAAB", 13);
-    CHECK_INT(nonce_make(&k, mac, &a, NONCE_PASSWORD_ALGORITHMS | NONCE_USERNAME_ANONYMITY, SOME_MS, n), 0);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, NONCE_PASSWORD_ALGORITHMS | NONCE_USERNAME_ANONYMITY, SOME_MS, n), 0);
     CHECK_MEM(n, "obMatJos2wAAD", 13);
-    CHECK_INT(nonce_make(&k, mac, &a, 0, SOME_MS, n), 0);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, 0, SOME_MS, n), 0);
     CHECK_MEM(n, "obMatJos2AAAA", 13);
     for (size_t i = 0; i < NONCE_LEN; i++)
         CHECK(n[i] > ' ' && n[i] < 127 && n[i] != '"' && n[i] != '\\');
@@ -612,20 +613,20 @@ static void c21_altered(void)
     uint8_t n[NONCE_LEN + 1];
     uint32_t f = NONCE_PASSWORD_ALGORITHMS;
     nonce_key_init(&k);
-    CHECK_INT(nonce_make(&k, mac, &a, f, SOME_MS, n), 0);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, f, SOME_MS, n), 0);
     for (size_t bit = 0; bit < 8 * NONCE_LEN; bit++) {
         n[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        CHECK_INT(nonce_check(&k, mac, &a, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+        CHECK_INT(nonce_check(&k, mac, &a, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
         n[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     memcpy(n + 9, "AAAA", 4); /* a bid-down: the list of algorithms hidden */
-    CHECK_INT(nonce_check(&k, mac, &a, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_check(&k, mac, &a, 0, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
-    CHECK_INT(nonce_make(&k, mac, &a, 0, SOME_MS, n), 0);
-    CHECK_INT(nonce_check(&k, mac, &a, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, 0, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
+    CHECK_INT(nonce_make(&k, mac, &a, 0, 0, SOME_MS, n), 0);
+    CHECK_INT(nonce_check(&k, mac, &a, 0, f, SOME_MS, n, NONCE_LEN), ERR_INTEGRITY);
     n[NONCE_LEN] = 'A';
     for (size_t len = 0; len <= NONCE_LEN + 1; len++)
-        CHECK_INT(nonce_check(&k, mac, &a, 0, SOME_MS, n, len), len == NONCE_LEN ? 0 : ERR_INTEGRITY);
+        CHECK_INT(nonce_check(&k, mac, &a, 0, 0, SOME_MS, n, len), len == NONCE_LEN ? 0 : ERR_INTEGRITY);
 }
 
 /* ---- integrity ---- */
