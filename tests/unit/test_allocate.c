@@ -109,7 +109,8 @@ static void c40(void)
     client_begin(&alice, STUN_REQUEST, STUN_ALLOCATE); /* 437 comes before what is wrong besides */
     CHECK_INT(client_ask(&alice), 437);
     CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, V6), 437);
-    alice.path.transport = TRANSPORT_TCP; /* another 5-tuple */
+    alice.path.transport = TRANSPORT_TCP; /* another 5-tuple, and another nonce */
+    alice.nonce_len = 0;
     alice.user = "bob";
     alice.password = "swordfish";
     CHECK_INT(client_allocate(&alice), 0);

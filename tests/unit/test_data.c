@@ -271,6 +271,7 @@ static void c63(void)
     UP(0);
     for (int tcp = 0; tcp < 2; tcp++) {
         alice.path.transport = tcp ? TRANSPORT_TCP : TRANSPORT_UDP;
+        alice.nonce_len = 0;
         CHECK_INT(client_allocate(&alice), 0);
         CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
         client_channel(&alice, 0x4000, "", 0, 0);
