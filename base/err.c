@@ -21,6 +21,7 @@ static const struct {
     {ERR_ADDRINUSE, "address in use"},
     {ERR_MFILE, "too many open files"},
     {ERR_AFNOSUPPORT, "address family not supported"},
+    {ERR_NOTCONN, "not connected"},
     {ERR_MSGSIZE, "message too long"},
     {ERR_TRUNCATED, "fewer bytes than the format needs"},
     {ERR_MALFORMED, "malformed message"},

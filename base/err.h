@@ -26,6 +26,7 @@ enum err {
     ERR_ADDRINUSE = -EADDRINUSE,
     ERR_MFILE = -EMFILE,
     ERR_AFNOSUPPORT = -EAFNOSUPPORT,
+    ERR_NOTCONN = -ENOTCONN,
     ERR_MSGSIZE = -EMSGSIZE,
     ERR_TRUNCATED = -10001, /* fewer bytes than the format needs */
     ERR_MALFORMED = -10002, /* the bytes break the format */

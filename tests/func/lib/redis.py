@@ -1,0 +1,243 @@
+"""Real servers of Redis, and the program that drives our client of it (tests/func/redisdrive.c)."""
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from . import daemon, tap
+
+DRIVE = os.path.join(daemon.BUILDDIR, "tests", "func", "redisdrive")
+
+
+class Error(Exception):
+    """An error reply."""
+
+
+class Link:
+    """A plain connection to a server, for what the test itself has to say to it."""
+
+    def __init__(self, ns, address):
+        with ns.inside():
+            self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.socket.settimeout(tap.PATIENCE_S)
+        self.socket.connect(address)
+        self.file = self.socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def call(self, *words):
+        parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+        self.socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+        return self._read()
+
+    def _read(self):
+        line = self.file.readline()
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("closed")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"-":
+            raise Error(rest.decode())
+        if kind == b"+":
+            return rest
+        if kind == b":":
+            return int(rest)
+        n = int(rest)
+        if kind == b"$":
+            return None if n < 0 else self.file.read(n + 2)[:-2]
+        return None if n < 0 else [self._read() for _ in range(n)]
+
+
+class Server:
+    """redis-server (or redis-sentinel) with its own directory, on loopback in a namespace. Leaving it kills it."""
+
+    def __init__(self, ns, port=6379, settings=(), binary="redis-server", admin=None, bind="127.0.0.1", up=True):
+        self.ns, self.port, self.binary, self.up = ns, port, binary, up
+        self.directory = daemon.Directory()
+        self.socket = self.directory.file("s")
+        self.admin = admin  # words of AUTH for the test's own connection
+        self.process = None
+        lines = [f"port {port}", f"bind {bind}", f"dir {self.directory.path}", "protected-mode no", "daemonize no"]
+        if binary == "redis-server":
+            lines += ['save ""', "appendonly no", "enable-debug-command yes", f"unixsocket {self.socket}", "repl-diskless-sync-delay 0"]
+        self.config = self.directory.file("conf", "\n".join([*lines, *settings]) + "\n")
+
+    def __enter__(self):
+        try:
+            if self.up:
+                self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self.directory.__exit__()
+
+    def start(self):
+        with open(self.directory.file("log"), "ab") as log:
+            self.process = self.ns.popen([self.binary, self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        tap.wait_until(self.answers, f"{self.binary} answers", process=self.process)
+        return self
+
+    def answers(self):
+        try:
+            with self.link() as link:
+                return link.call("PING") == b"PONG"
+        except (OSError, Error):
+            return False
+
+    def link(self):
+        link = Link(self.ns, ("127.0.0.1", self.port) if self.binary != "redis-server" else self.socket)
+        try:
+            if self.admin:
+                link.call("AUTH", *self.admin)
+        except BaseException:
+            link.__exit__()
+            raise
+        return link
+
+    def call(self, *words):
+        with self.link() as link:
+            return link.call(*words)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def pause(self):
+        self.signal(signal.SIGSTOP)
+        path = f"/proc/{self.process.pid}/stat"
+        tap.wait_until(lambda: open(path, encoding="ascii").read().rsplit(")", 1)[1].split()[0] == "T", "the server stands still")
+
+    def go_on(self):
+        self.signal(signal.SIGCONT)
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class Drive:
+    """Our client in a process of its own. Every line that it writes is kept in `text`."""
+
+    def __init__(self, ns):
+        self.process = ns.popen([DRIVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.lines = queue.Queue()
+        self.text = []
+        self.health = []  # all that was reported
+        self.answers = {}
+        self.number = 0
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.text.append(line)
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            self.process.stdin.close()
+            status = self.process.wait(timeout=daemon.STOP_S + 5)
+        except (subprocess.TimeoutExpired, OSError):
+            status = "still running"
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.reader.join()
+        if kind is None:
+            tap.equal(status, 0, f"the driver's status ({''.join(self.text[-20:])})")
+
+    def order(self, **order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+
+    def _take(self, deadline, what):
+        try:
+            line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise tap.Failure(f"{what}: did not come; the last lines: {''.join(self.text[-8:])}") from None
+        if line is None:
+            raise tap.Failure(f"{what}: the driver has ended: {''.join(self.text[-40:])}")
+        try:
+            got = json.loads(line)
+        except ValueError:
+            raise tap.Failure(f"the driver says: {line}{''.join(self.text[-40:])}") from None
+        if "health" in got:
+            self.health.append(got["health"])
+        elif "id" in got:
+            self.answers.setdefault(got["id"], []).append(got)
+        else:
+            self.last = got
+
+    def wait(self, condition, what, seconds=None):
+        deadline = time.monotonic() + (seconds or tap.PATIENCE_S)
+        while not condition():
+            self._take(deadline, what)
+
+    def new(self, url, **options):
+        self.last = None
+        self.order(new=url, **options)
+        self.wait(lambda: self.last, "a new client")
+        tap.equal(self.last["new"], "", f"the new client's error ({self.last['why']})")
+        return self
+
+    def free(self):
+        self.order(free=True)
+
+    def ready(self, seconds=None):
+        self.wait(lambda: self.health and self.health[-1]["ready"], "ready", seconds)
+        return self
+
+    def unready(self, pattern, seconds=None):
+        """Waits until it is not ready for a reason that fits."""
+        self.wait(lambda: self.health and not self.health[-1]["ready"] and re.search(pattern, self.health[-1]["reason"]),
+                  f"not ready because of /{pattern}/", seconds)
+
+    def send(self, *words, deadline=5000, key=None, **options):
+        self.number += 1
+        if key is None and len(words) > 1:
+            key = words[1]
+        self.order(id=self.number, argv=list(words), key=key, deadline=deadline, **options)
+        return self.number
+
+    def answer(self, number, seconds=None):
+        self.wait(lambda: self.answers.get(number), f"the answer to {number}", seconds)
+        return self.answers[number][0]
+
+    def do(self, *words, seconds=None, **options):
+        """The reply; an error of the client is a string that begins with '!'."""
+        got = self.answer(self.send(*words, **options), seconds)
+        return "!" + got["err"] if got.get("err") else got.get("reply")
+
+    def burst(self, count, *words, seconds=None, **options):
+        got = self.answer(self.send(*words, repeat=count, **options), seconds)
+        return got["ok"], got["errors"]
+
+    def stats(self):
+        self.number += 1
+        self.order(stats=self.number)
+        return self.answer(self.number)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory_kb(self):
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
