@@ -33,7 +33,6 @@ struct credential {
     uint8_t md5[CACHE_MD5_LEN];
     uint8_t sha256[CACHE_SHA256_LEN];
     int64_t not_before, expires_at; /* wall clock, seconds; 0: none */
-    int64_t revoked_before;         /* a time-limited name that expires before this is refused; 0: none is */
     struct auth_limits limits;
     const char *owner; /* with CREDENTIAL_KEYS; borrowed until the next call */
 };

@@ -29,8 +29,10 @@ void request_challenge(const struct request *r, int code, const char *detail)
     unsigned_request.who = NULL;
     if (!source_allow(s, &r->from->client))
         return;
-    if (nonce_make(s->nonce_key, s->mac, &r->from->client, (uint8_t)r->from->transport, features(s), s->now.ms, nonce))
+    if (nonce_make(s->nonce_key, s->mac, &r->from->client, (uint8_t)r->from->transport, features(s), s->now.ms, nonce)) {
+        count(s->counters, DROP_NO_MEMORY);
         return;
+    }
     stun_begin(&o, buf, sizeof(buf), STUN_ERROR, r->msg->method, r->msg->txid);
     stun_put_error(&o, code);
     stun_put(&o, STUN_ATTR_REALM, realm, strlen(realm));
@@ -86,12 +88,16 @@ static void wrong_credentials(const struct request *r, const struct auth_answer 
                                                              .user = answer->status == AUTH_OK ? answer->name : NULL});
 }
 
+/* F13: no fault of the client's, which must not be counted as one (S15). */
+static const char CANNOT_CHECK[] = "integrity cannot be checked now";
+
 bool authenticate_question(struct request *r, struct auth_request *question, char name[static STUN_USERNAME_MAX + 1])
 {
     const struct stun_msg *m = r->msg;
     const struct stun_attr *user = stun_find(m, STUN_ATTR_USERNAME), *hash = stun_find(m, STUN_ATTR_USERHASH);
     const struct stun_attr *realm = stun_find(m, STUN_ATTR_REALM), *nonce = stun_find(m, STUN_ATTR_NONCE);
     const char *own_realm = auth_realm(r->s->auth);
+    int err;
 
     if (!stun_find(m, STUN_ATTR_MESSAGE_INTEGRITY) && !stun_find(m, STUN_ATTR_MESSAGE_INTEGRITY_SHA256)) {
         request_challenge(r, STUN_E_UNAUTHENTICATED, NULL); /* C16 */
@@ -101,8 +107,13 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         request_refuse(r, STUN_E_BAD_REQUEST, "integrity without user name, realm or nonce"); /* C17 */
         return false;
     }
-    if (nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, (uint8_t)r->from->transport, features(r->s), r->s->now.ms,
-                    nonce->value, nonce->len)) {
+    err = nonce_check(r->s->nonce_key, r->s->mac, &r->from->client, (uint8_t)r->from->transport, features(r->s), r->s->now.ms,
+                      nonce->value, nonce->len);
+    if (err == ERR_CRYPTO) {
+        request_refuse(r, STUN_E_SERVER_ERROR, CANNOT_CHECK);
+        return false;
+    }
+    if (err) {
         request_challenge(r, STUN_E_STALE_NONCE, NULL); /* C21, C28, C30 */
         return false;
     }
@@ -142,6 +153,8 @@ static int check(const struct request *r, const uint8_t *key, size_t len)
 bool authenticate_answer(struct request *r, const struct auth_answer *answer)
 {
     static const uint8_t NOBODY[STUN_KEY_MAX];
+    bool unchecked = false;
+    int err;
     size_t fits = SIZE_MAX, nkeys = answer->status == AUTH_OK ? answer->nkeys : 0, tries = auth_tries(r->s->auth);
 
     if (answer->status == AUTH_UNAVAILABLE) {
@@ -149,11 +162,16 @@ bool authenticate_answer(struct request *r, const struct auth_answer *answer)
         return false;
     }
     /* An unknown user costs what a wrong password costs, and gets the same answer (C27, S14). */
-    for (size_t i = 0; i < nkeys; i++)
-        if (check(r, answer->keys[i], answer->key_len) == 0 && fits == SIZE_MAX)
+    for (size_t i = 0; i < nkeys || i < tries; i++) {
+        err = i < nkeys ? check(r, answer->keys[i], answer->key_len) : check(r, NOBODY, STUN_MD5_KEY_LEN);
+        if (err == 0 && i < nkeys && fits == SIZE_MAX)
             fits = i;
-    for (size_t i = nkeys; i < tries; i++)
-        check(r, NOBODY, STUN_MD5_KEY_LEN);
+        unchecked = unchecked || err == ERR_CRYPTO;
+    }
+    if (unchecked) {
+        request_refuse(r, STUN_E_SERVER_ERROR, CANNOT_CHECK);
+        return false;
+    }
     if (fits == SIZE_MAX) {
         wrong_credentials(r, answer);
         return false;

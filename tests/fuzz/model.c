@@ -233,6 +233,17 @@ static struct asked *find_asked(const struct model *m, unsigned party, uint16_t 
     return NULL;
 }
 
+/* The oldest one: two requests of one stream may bear one transaction id. */
+static struct asked *find_unanswered(const struct model *m, unsigned party, uint16_t method, const uint8_t *txid)
+{
+    struct asked *found = NULL;
+
+    for (struct asked *a = m->asked; a; a = a->next)
+        if (a->party == party && a->msg.method == method && memcmp(a->msg.txid, txid, STUN_TXID_LEN) == 0 && a->answered < a->sent)
+            found = a;
+    return found;
+}
+
 static void try_token(struct model *m, const struct stun_msg *msg)
 {
     const struct stun_attr *token = stun_find(msg, STUN_ATTR_RESERVATION_TOKEN);
@@ -331,10 +342,11 @@ void model_again(struct model *m, unsigned i, unsigned of, unsigned n)
         a = a->next;
     if (!a)
         return;
-    /* A nonce is its address's: from elsewhere the signature proves nothing. */
-    send_as(m, i, a->sent_bytes, a->len,
-            a->genuine && addr_equal(&m->party[i].c.path.client, &m->party[of].c.path.client) ? a->bytes : NULL, a->signed_len,
-            a->user);
+    /* A nonce is its address's and transport's: from elsewhere the signature proves nothing. */
+    bool same = addr_equal(&m->party[i].c.path.client, &m->party[of].c.path.client) &&
+                m->party[i].c.path.transport == m->party[of].c.path.transport;
+
+    send_as(m, i, a->sent_bytes, a->len, a->genuine && same ? a->bytes : NULL, a->signed_len, a->user);
 }
 
 void model_peer(struct model *m, const struct addr *relayed, const struct addr *peer, const uint8_t *bytes, size_t len)
@@ -547,10 +559,10 @@ static void judge_answer(struct model *m, unsigned i, const struct stun_msg *msg
 {
     const struct stun_attr *nonce = stun_find(msg, STUN_ATTR_NONCE);
     struct party *p = &m->party[i];
-    struct asked *a = find_asked(m, i, msg->method, msg->txid);
+    struct asked *a = find_unanswered(m, i, msg->method, msg->txid);
 
     HOLDS(len < 548);
-    HOLDS(a && a->answered < a->sent);
+    HOLDS(a);
     a->answered++;
     m->answers++;
     if (nonce && nonce->len <= sizeof(p->c.nonce)) {

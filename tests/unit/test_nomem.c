@@ -1,4 +1,5 @@
 /* F13: the n-th allocation of memory fails, for each n. The request fails, the server lives, and nothing is left behind. */
+#include <openssl/evp.h>
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -48,6 +49,19 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size)
 char *__wrap_strdup(const char *s)
 {
     return fails() ? NULL : __real_strdup(s);
+}
+
+static int digests = -1; /* until none works any more, as when OpenSSL gets no memory; negative: all do */
+
+int __real_EVP_DigestInit_ex(EVP_MD_CTX *ctx, const EVP_MD *md, ENGINE *engine);
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *ctx, const EVP_MD *md, ENGINE *engine);
+
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *ctx, const EVP_MD *md, ENGINE *engine)
+{
+    if (digests == 0)
+        return 0;
+    digests -= digests > 0;
+    return __real_EVP_DigestInit_ex(ctx, md, engine);
 }
 
 static struct fakenet net;
@@ -181,10 +195,45 @@ static void a_policy(void)
     CHECK(n > 3);
 }
 
+/* OpenSSL without memory: the nonce or the integrity can't be checked. That is no wrong password. */
+static void no_digest(void)
+{
+    enum { OF_THE_NONCE = 2 };
+
+    fake_up(&net, &(struct fake_options){0});
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    CHECK_INT(client_greet(&alice), 401);
+    for (int i = 0; i < 2 * THROTTLE_FAILURES; i++) {
+        client_begin_allocate(&alice);
+        client_put_identity(&alice);
+        client_put_integrity(&alice);
+        digests = i % 2 ? OF_THE_NONCE : 0;
+        int code = client_send(&alice);
+        digests = -1;
+        CHECK_INT(code, 500);
+    }
+    digests = 0;
+    CHECK_INT(client_greet(&alice), NO_ANSWER);
+    digests = -1;
+    CHECK_INT(fake_count(&net, DROP_NO_MEMORY), 1);
+    CHECK_INT(fake_count(&net, DROP_THROTTLED), 0);
+    CHECK_INT(client_allocate(&alice), 0);
+    client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
+    client_put_identity(&alice);
+    client_put_integrity(&alice);
+    digests = 2 * OF_THE_NONCE; /* and none for the answer's own integrity */
+    CHECK_INT(client_send(&alice), NO_ANSWER);
+    digests = -1;
+    CHECK_INT(fake_count(&net, DROP_CLIENT_SEND), 1);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_INT(fake_down(&net), 0);
+}
+
 static const struct tap_test TESTS[] = {
     {"F13 any allocation of memory may fail while requests are served", each},
     {"F13 any allocation of memory may fail while a shard starts", at_start},
     {"F13 any allocation of memory may fail while a policy is made", a_policy},
+    {"F13 what cannot be checked is 500, and no wrong password", no_digest},
 };
 
 TAP_MAIN(TESTS)

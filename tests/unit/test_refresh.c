@@ -220,6 +220,51 @@ static void offload(void)
     DOWN();
 }
 
+static void set_wall_clock(int64_t by_s)
+{
+    fake_clock(&net, 0);
+    for (unsigned i = 0; i < net.workers; i++)
+        fake_shard(&net, i)->now.wall += by_s;
+}
+
+/* F22: who sets the wall clock moves the end of credentials, and of nothing that lives. */
+static void clock_set(void)
+{
+    enum { HOUR = 3600 };
+    static struct client eve, late;
+
+    UP(.secrets = {"s"}, .settings = {.max_lifetime_s = HOUR});
+    client_init(&eve, &net, 0, "11.3.3.3:4000", TRANSPORT_UDP);
+    client_be_rest(&eve, "1800001800:eve", "s"); /* in half an hour */
+    client_init(&late, &net, 0, "11.4.4.4:4000", TRANSPORT_UDP);
+    client_be_rest(&late, "1799998200:late", "s"); /* half an hour ago */
+    CHECK_INT(allocate_for(&alice, 600), 0);
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
+    CHECK_INT(allocate_for(&eve, HOUR), 0);
+    CHECK_INT(eve.lifetime, HOUR / 2); /* up to the end of the credential, by the clock as it was */
+    CHECK_INT(client_allocate(&late), 401);
+    for (int hours = -1; hours <= 1; hours += 2) {
+        set_wall_clock(hours * HOUR);
+        shard_tick(fake_shard(&net, 0));
+        CHECK_INT(allocations(), 2);
+        client_say(&alice, "5.6.7.8:9", "x", 1);
+        CHECK(client_sent(&alice, "5.6.7.8:9", "x", 1));
+        CHECK_INT(client_refresh(&alice, 600), 0);
+        CHECK_INT(alice.lifetime, 600);
+        CHECK_INT(client_refresh(&eve, HOUR / 2), hours < 0 ? 0 : 401);
+        CHECK_INT(client_allocate(&late), hours < 0 ? 0 : 401);
+        if (hours < 0)
+            CHECK_INT(client_refresh(&late, 0), 0);
+    }
+    fake_pass(&net, 599000);
+    CHECK_INT(allocations(), 2);
+    fake_pass(&net, 1000);
+    CHECK_INT(allocations(), 1);
+    fake_pass(&net, (HOUR / 2 - 600) * 1000ULL);
+    CHECK_INT(allocations(), 0);
+    DOWN();
+}
+
 /* F23: an hour of suspend is one pass, and everything has ended in it. */
 static void suspend(void)
 {
@@ -245,6 +290,7 @@ static const struct tap_test TESTS[] = {
     {"an allocation ends to the millisecond, on use", lifetime},
     {"C50 a Refresh shortens a life", shortened},
     {"a faster data path is told what is bound and what ends", offload},
+    {"F22 a wall clock that is set ends credentials, not allocations", clock_set},
     {"F23 an hour of suspend is one pass", suspend},
 };
 

@@ -74,7 +74,7 @@ def clean_environment(extra=None):
 class Daemon:
     """A running turnpiked. `settings` override the defaults; leaving it stops it and judges how it ended."""
 
-    def __init__(self, ns, settings=None, args=(), env=None, plain=False):
+    def __init__(self, ns, settings=None, args=(), env=None, plain=False, program=TURNPIKED):
         self.directory = Directory()
         try:
             d = self.directory
@@ -83,7 +83,7 @@ class Daemon:
             self.ready_path = d.file("ready.json")
             self.log_path = d.file("log")
             self.config_path = d.file("turnpiked.conf", config_text(self.settings))
-            command = [TURNPIKED, "--config", self.config_path, "--ready-file", self.ready_path, *args]
+            command = [program, "--config", self.config_path, "--ready-file", self.ready_path, *args]
             with open(self.log_path, "wb") as log:
                 self.process = ns.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(env))
         except BaseException:
