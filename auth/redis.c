@@ -19,15 +19,15 @@ static struct timeval ms_time(unsigned ms)
 }
 
 /* Half of it certain, half of it chance: clients that lost the same server do not come back in step. */
-void redisparts_delay(struct event *timer, unsigned failures)
+void redisparts_delay(struct event *timer, unsigned failures, unsigned max_ms)
 {
     unsigned ms = REDIS_BACKOFF_MIN_MS, chance;
     struct timeval tv;
 
-    while (failures-- && ms < REDIS_BACKOFF_MAX_MS)
+    while (failures-- && ms < max_ms)
         ms *= 2;
-    if (ms > REDIS_BACKOFF_MAX_MS)
-        ms = REDIS_BACKOFF_MAX_MS;
+    if (ms > max_ms)
+        ms = max_ms;
     random_bytes(&chance, sizeof(chance));
     tv = ms_time(ms / 2 + chance % (ms / 2 + 1));
     evtimer_add(timer, &tv);

@@ -72,7 +72,7 @@ static void lost(struct node *n, const char *reason)
     if (n->gone) {
         free_node(n);
     } else {
-        redisparts_delay(&n->timer, n->failures++);
+        redisparts_delay(&n->timer, n->failures++, n->r->target.backoff_max_ms);
         if (r->target.kind == REDIS_CLUSTER)
             redisslots_refresh(r);
     }
@@ -102,7 +102,7 @@ static bool tls_ready(struct node *n)
 
 static void again(struct node *n)
 {
-    redisparts_delay(&n->timer, n->failures++);
+    redisparts_delay(&n->timer, n->failures++, n->r->target.backoff_max_ms);
     redisparts_judge(n->r);
 }
 

@@ -87,9 +87,9 @@ struct redis {
 };
 
 /* redis.c */
-void redisparts_flush(struct redis *r);                        /* sends what waits and can be sent */
-void redisparts_judge(struct redis *r);                        /* after a change of anything that the health goes by */
-void redisparts_delay(struct event *timer, unsigned failures); /* arms it with jittered back-off */
+void redisparts_flush(struct redis *r); /* sends what waits and can be sent */
+void redisparts_judge(struct redis *r); /* after a change of anything that the health goes by */
+void redisparts_delay(struct event *timer, unsigned failures, unsigned max_ms); /* arms it with jittered back-off */
 
 /* redisnode.c */
 int redisnode_start(struct redis *r);

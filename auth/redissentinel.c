@@ -86,7 +86,7 @@ static void pass_on(struct redissentinel *s, const char *reason)
     s->asking = true;
     if (!asked) {
         /* It was only listened to. */
-        redisparts_delay(&s->timer, s->failures++);
+        redisparts_delay(&s->timer, s->failures++, s->how.target->backoff_max_ms);
         return;
     }
     if (++s->tried < t->nhosts) {
@@ -96,7 +96,7 @@ static void pass_on(struct redissentinel *s, const char *reason)
     redisurl_host_text(&t->hosts[s->at], host, sizeof(host));
     snprintf(text, sizeof(text), "sentinel %s: %s", host, reason);
     s->tried = 0;
-    redisparts_delay(&s->timer, s->failures++);
+    redisparts_delay(&s->timer, s->failures++, s->how.target->backoff_max_ms);
     s->events.failed(s->ctx, text);
 }
 
@@ -179,7 +179,7 @@ static void next(struct redissentinel *s)
     how.role = REDISCONN_SENTINEL;
     how.attempt = s->failures;
     if (redisconn_new(&s->conn, &how, &EVENTS, s))
-        redisparts_delay(&s->timer, s->failures++);
+        redisparts_delay(&s->timer, s->failures++, s->how.target->backoff_max_ms);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)

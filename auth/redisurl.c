@@ -362,6 +362,7 @@ int redisurl_parse(struct redis_target *out, const char *text, const char **why)
 
     memset(out, 0, sizeof(*out));
     out->connect_timeout_ms = REDIS_CONNECT_MS;
+    out->backoff_max_ms = REDIS_BACKOFF_MS;
     out->silence_timeout_ms = REDIS_SILENCE_MS;
     /* A password of coturn's form may hold anything: only a scheme, which has no '=', makes a URL. */
     if (colon && !memchr(text, '=', (size_t)(colon - text)))

@@ -23,6 +23,7 @@ enum {
     REDIS_PORT = 6379,      /* when none is given */
     REDIS_SENTINEL_PORT = 26379,
     REDIS_CONNECT_MS = 3000,  /* connecting, TLS and log-in together, by default */
+    REDIS_BACKOFF_MS = 5000,  /* between two tries to connect, at most, by default */
     REDIS_SILENCE_MS = 10000, /* a connection that owes an answer and says nothing for so long is closed, by default */
     REDIS_TIMEOUT_MAX_S = 60, /* the most that either may be set to */
     REDIS_DESCRIBE_MAX = 512, /* room for redisurl_describe; longer lists end in "..." */
@@ -49,6 +50,7 @@ struct redis_target {
     unsigned db;
     unsigned connect_timeout_ms;
     unsigned silence_timeout_ms;
+    unsigned backoff_max_ms;
     char cacert[REDIS_FILE_MAX + 1]; /* PEM file; "": the system's authorities */
     char cert[REDIS_FILE_MAX + 1];   /* our own certificate, for a server that asks for one; "": none */
     char key[REDIS_FILE_MAX + 1];

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/redissource.h"
 #include "base/err.h"
 #include "programs/keys.h"
 
@@ -144,12 +145,17 @@ static int warn_no_effect(struct config *c, const struct conf *conf)
     return err;
 }
 
-/* Keys that would change what is relayed, were they built: starting without them would be a lie. */
-static int refuse_not_built(const struct config *c, const struct conf *conf, struct conf_error *e)
+static int check_redis(const struct config *c, const struct conf *conf, struct conf_error *e)
 {
-    if (c->redis)
-        return fail(e, "%s: redis is not built yet in this version; leave it out, and use user= or static-auth-secret=",
-                    conf_origin(conf, "redis"));
+    struct redis_target target;
+    const char *why;
+    int err = c->redis ? redisurl_parse(&target, c->redis, &why) : 0;
+
+    explicit_bzero(&target, sizeof(target));
+    if (err)
+        return fail(e, "%s: redis=...: %s", conf_origin(conf, "redis"), why);
+    if (strlen(c->redis_prefix) >= REDISSOURCE_PREFIX_MAX)
+        return fail(e, "%s: redis-prefix: at most %d bytes", conf_origin(conf, "redis-prefix"), REDISSOURCE_PREFIX_MAX - 1);
     return 0;
 }
 
@@ -226,7 +232,7 @@ static int check_credentials(const struct config *c, struct conf_error *e)
 /* Everything that one key's own reader can't see. ERR_CONFIG with file and line where there is one, ERR_NOMEM. */
 static int config_check(struct config *c, const struct conf *conf, struct conf_error *e)
 {
-    int err = refuse_not_built(c, conf, e);
+    int err = check_redis(c, conf, e);
 
     if (!err)
         err = check_ports(c, conf, e);
@@ -405,6 +411,10 @@ void config_wipe_secrets(struct config *c)
 {
     wipe_list(&c->users);
     wipe_list(&c->secrets);
+    if (c->redis)
+        explicit_bzero(c->redis, strlen(c->redis));
+    free(c->redis);
+    c->redis = NULL;
 }
 
 void config_free(struct config **c)

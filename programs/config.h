@@ -69,7 +69,8 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
 
     /* Without effect in this version: read and checked, and warned about when set. */
     uint64_t user_max_bps, bps_capacity; /* always 0 */
-    char *redis;                         /* always NULL */
+    char *redis;                         /* URL of the credential store; NULL: none */
+    char *redis_prefix;
     char *redis_statsdb;
     char *cert, *pkey;
     struct addr connect_listen, app_listen, admin_listen; /* ADDR_NONE: off */

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "auth/redisevents.h"
+#include "auth/redissource.h"
 #include "auth/store.h"
 #include "base/addr.h"
 #include "base/err.h"
@@ -34,9 +36,11 @@ struct server {
     struct auth *auth;
     struct store *store;
     struct relay *relay;
-    char *ready_file;     /* as written at the start, whatever a reload says; NULL: none */
-    const char *user;     /* a credential that was generated here, to be shown; or NULL */
-    const char *password; /* borrowed from the store */
+    char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
+    struct redis_target redis;
+    struct redisevents *events; /* NULL: no Redis */
+    const char *user;           /* a credential that was generated here, to be shown; or NULL */
+    const char *password;       /* borrowed from the store */
 };
 
 static int fail(int status, const char *text)
@@ -75,9 +79,54 @@ static struct relay_config relay_config_of(const struct config *c, struct auth *
 }
 
 /* Credentials of the configuration; where there are none, or only a user name, the store's, which are generated when first needed. */
+/* ---- Redis. ---- */
+
+static void on_redis_health(void *ctx, const struct redis_health *h)
+{
+    if (h->ready)
+        LOG(LOG_INFO, "redis_ready", LOG_INT("worker", (intptr_t)ctx));
+    else if (h->reconnects) /* before that, it is the first attempt that is under way */
+        LOG(LOG_WARNING, "redis_unavailable", LOG_STR("reason", h->reason), LOG_INT("worker", (intptr_t)ctx));
+}
+
+static int add_redis(struct server *s, const struct config *c, struct auth *auth)
+{
+    const char *why;
+    int err = c->redis ? redisurl_parse(&s->redis, c->redis, &why) : 0;
+
+    if (err || !c->redis)
+        return err;
+    return redissource_add(auth, &(struct redissource_config){.target = &s->redis,
+                                                              .prefix = c->redis_prefix,
+                                                              .separator = c->rest_api_separator,
+                                                              .workers = PORTS_WORKERS_MAX,
+                                                              .health = on_redis_health});
+}
+
+static void on_revoked(void *ctx, const struct auth_revocation *revocation)
+{
+    struct server *s = ctx;
+    int err = relay_revoke(s->relay, revocation);
+
+    if (err)
+        LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
+    else
+        LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
+}
+
+/* The event stream, where there is a Redis. */
+static int open_events(struct server *s)
+{
+    static const struct redis_target none;
+
+    if (memcmp(&s->redis, &none, sizeof(none)) == 0)
+        return 0;
+    return redisevents_new(&s->events, s->base, &s->redis, s->config->redis_prefix, on_revoked, NULL, s);
+}
+
 static int build_auth(struct server *s, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])
 {
-    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n ? GENERATED_USER : NULL;
+    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n && !c->redis ? GENERATED_USER : NULL;
     struct conf_error e;
     unsigned line;
     int err = config_auth(c, out, &e);
@@ -377,6 +426,8 @@ static int serve(struct server *s)
         return err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT;
     }
     err = relay_start(s->relay);
+    if (!err)
+        err = open_events(s);
     if (!err) {
         log_warnings(s->config);
         log_start_lines(s);
@@ -417,6 +468,8 @@ static int start(struct server *s)
     if (s->config->check_config)
         return config_auth(s->config, &s->auth, &e) ? fail(STATUS_CONFIG, e.text) : check_only(s);
     err = build_auth(s, s->config, &s->auth, text);
+    if (!err && (err = add_redis(s, s->config, s->auth)))
+        snprintf(text, sizeof(text), "redis: %s", err_str(err));
     if (err)
         return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
     config_wipe_secrets(s->config);
@@ -426,6 +479,7 @@ static int start(struct server *s)
         return fail(STATUS_CONFIG, text);
     }
     status = serve(s);
+    redisevents_free(&s->events);
     relay_free(&s->relay);
     close_loop(s);
     log_stop();
@@ -451,6 +505,7 @@ int main(int argc, char **argv)
     }
     auth_free(&s.auth);
     store_free(&s.store);
+    explicit_bzero(&s.redis, sizeof(s.redis));
     config_free(&s.config);
     return status;
 }

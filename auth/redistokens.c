@@ -1,0 +1,378 @@
+#include "auth/redistokens.h"
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/redis.h"
+#include "auth/redisevents.h"
+#include "base/err.h"
+
+enum {
+    PREFIX_MAX = 64,
+    KEY_MAX = PREFIX_MAX + STUN_USERNAME_MAX + 32,
+    ARGS_MAX = 2 + 2 * TOKEN_FIELDS_MAX,
+};
+
+struct redistokens {
+    struct tokenstore *store; /* for its reason */
+    struct event_base *base;
+    struct redis *redis;
+    char prefix[PREFIX_MAX];
+};
+
+/* One command, from here until its answer has been read. */
+struct command {
+    struct redistokens *r;
+    size_t argc;
+    struct redis_arg argv[ARGS_MAX];
+    int (*read)(struct command *c, const redisReply *reply);
+    void *out;
+    int err;
+    bool done;
+};
+
+static int fail(struct redistokens *r, int err, const char *text)
+{
+    snprintf(r->store->why, sizeof(r->store->why), "%s", text);
+    return err;
+}
+
+static void add(struct command *c, const void *data, size_t len)
+{
+    c->argv[c->argc++] = (struct redis_arg){data, len};
+}
+
+static void add_text(struct command *c, const char *text)
+{
+    add(c, text, strlen(text));
+}
+
+static void on_answer(void *ctx, int err, const redisReply *reply)
+{
+    struct command *c = ctx;
+    const struct redis_health *h = redis_health(c->r->redis);
+
+    if (err)
+        c->err = fail(c->r, err, h->reason[0] ? h->reason : err_str(err));
+    else if (reply->type == REDIS_REPLY_ERROR)
+        c->err = fail(c->r, ERR_DENIED, reply->str);
+    else
+        c->err = c->read ? c->read(c, reply) : 0;
+    c->done = true;
+    event_base_loopbreak(c->r->base);
+}
+
+/* Sends it and waits. `argv[1]` is the key that it goes by. */
+static int run(struct redistokens *r, struct command *c)
+{
+    int err;
+
+    c->r = r;
+    r->store->why[0] = '\0';
+    err = redis_command(r->redis, c->argv[1].data, c->argv[1].len, c->argv, c->argc, REDISTOKENS_DEADLINE_MS, on_answer, c, NULL);
+    if (err)
+        return fail(r, err, err_str(err));
+    while (!c->done)
+        if (event_base_dispatch(r->base) < 0)
+            return fail(r, ERR_IO, "the event loop has failed");
+    return c->err;
+}
+
+/* ---- Keys. An id that is too long was never issued, and gets no key that could be another's. ---- */
+
+static int key_of(struct redistokens *r, char key[static KEY_MAX], const char *kind, const char *id)
+{
+    if (strlen(id) > TOKEN_TEXT_MAX || (size_t)snprintf(key, KEY_MAX, "%s%s:{%s}", r->prefix, kind, id) >= KEY_MAX)
+        return fail(r, ERR_NOENT, "no such token");
+    return 0;
+}
+
+static void list_key(const struct redistokens *r, char key[static KEY_MAX], const char *name)
+{
+    snprintf(key, KEY_MAX, "%s%s", r->prefix, name);
+}
+
+static const char *number(char out[static TOKEN_NUMBER_MAX + 2], int64_t n)
+{
+    snprintf(out, TOKEN_NUMBER_MAX + 2, "%lld", (long long)n);
+    return out;
+}
+
+/* ---- Issue. ---- */
+
+/* The index first: an id without a record is swept away by the next list, a record without an index would never be seen. */
+static int issue(struct tokenstore *s, const struct token *t)
+{
+    struct redistokens *r = s->self;
+    struct command index = {0}, record = {0}, end = {0};
+    struct token_field fields[TOKEN_FIELDS_MAX];
+    struct token_text text;
+    char key[KEY_MAX], tokens[KEY_MAX], score[TOKEN_NUMBER_MAX + 2];
+    size_t n = token_write(t, &text, fields);
+    int err = key_of(r, key, "token", t->id);
+
+    list_key(r, tokens, "tokens");
+    add_text(&index, "ZADD");
+    add_text(&index, tokens);
+    add_text(&index, t->expires_at ? number(score, t->expires_at) : "+inf");
+    add_text(&index, t->id);
+    add_text(&record, "HSET");
+    add_text(&record, key);
+    for (size_t i = 0; i < n; i++) {
+        add_text(&record, fields[i].name);
+        add(&record, fields[i].value, fields[i].len);
+    }
+    if (!err)
+        err = run(r, &index);
+    if (!err)
+        err = run(r, &record);
+    if (!err && t->expires_at) {
+        add_text(&end, "EXPIREAT");
+        add_text(&end, key);
+        add_text(&end, number(score, t->expires_at + TOKENSTORE_KEEP_S));
+        err = run(r, &end);
+    }
+    explicit_bzero(&text, sizeof(text));
+    return err;
+}
+
+/* ---- Get and list. ---- */
+
+struct record {
+    const char *id;
+    struct token *token;
+};
+
+static int read_record(struct command *c, const redisReply *reply)
+{
+    const struct record *record = c->out;
+    struct token_field fields[TOKEN_FIELDS_MAX];
+    const char *why = "too many fields";
+    size_t n = 0;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 || reply->elements / 2 > TOKEN_FIELDS_MAX)
+        return fail(c->r, ERR_MALFORMED, why);
+    if (!reply->elements)
+        return fail(c->r, ERR_NOENT, "no such token");
+    for (; n < reply->elements / 2; n++) {
+        const redisReply *name = reply->element[2 * n], *value = reply->element[2 * n + 1];
+
+        if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
+            return fail(c->r, ERR_MALFORMED, "not a hash of texts");
+        fields[n] = (struct token_field){name->str, value->str, value->len};
+    }
+    return token_read(record->token, record->id, fields, n, &why) ? fail(c->r, ERR_MALFORMED, why) : 0;
+}
+
+static int get(struct tokenstore *s, const char *id, struct token *out)
+{
+    struct redistokens *r = s->self;
+    struct record record = {id, out};
+    struct command c = {.read = read_record, .out = &record};
+    char key[KEY_MAX];
+    int err = key_of(r, key, "token", id);
+
+    add_text(&c, "HGETALL");
+    add_text(&c, key);
+    return err ? err : run(r, &c);
+}
+
+struct ids {
+    size_t n;
+    char (*id)[TOKEN_TEXT_MAX + 1];
+};
+
+static int read_ids(struct command *c, const redisReply *reply)
+{
+    struct ids *ids = c->out;
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements > TOKENSTORE_PAGE)
+        return fail(c->r, ERR_MALFORMED, "the list of tokens is no list");
+    for (size_t i = 0; i < reply->elements; i++) {
+        const redisReply *id = reply->element[i];
+
+        if (id->type == REDIS_REPLY_STRING && id->len && id->len <= TOKEN_TEXT_MAX && !memchr(id->str, '\0', id->len))
+            memcpy(ids->id[ids->n++], id->str, id->len + 1);
+    }
+    return 0;
+}
+
+/* What has expired a day ago is not in the list any more, nor is what has no record. */
+static int sweep(struct redistokens *r, const char *tokens, const char *id, int64_t now)
+{
+    struct command c = {0};
+    char before[TOKEN_NUMBER_MAX + 2];
+
+    add_text(&c, id ? "ZREM" : "ZREMRANGEBYSCORE");
+    add_text(&c, tokens);
+    add_text(&c, id ? id : "-inf");
+    if (!id)
+        add_text(&c, number(before, now - TOKENSTORE_KEEP_S));
+    return run(r, &c);
+}
+
+static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                size_t *bad)
+{
+    struct redistokens *r = s->self;
+    struct ids ids = {.id = calloc(TOKENSTORE_PAGE, sizeof(*ids.id))};
+    struct command c = {.read = read_ids, .out = &ids};
+    char tokens[KEY_MAX], first[TOKEN_NUMBER_MAX + 2], page[TOKEN_NUMBER_MAX + 2];
+    struct token token;
+    bool more = true;
+    int err;
+
+    if (!ids.id)
+        return fail(r, ERR_NOMEM, "no memory");
+    list_key(r, tokens, "tokens");
+    err = sweep(r, tokens, NULL, now);
+    add_text(&c, "ZRANGEBYSCORE");
+    add_text(&c, tokens);
+    add_text(&c, "-inf");
+    add_text(&c, "+inf");
+    add_text(&c, "LIMIT");
+    add_text(&c, number(first, (int64_t)offset));
+    add_text(&c, number(page, TOKENSTORE_PAGE));
+    if (!err)
+        err = run(r, &c);
+    for (size_t i = 0; i < ids.n && !err && more; i++) {
+        err = get(s, ids.id[i], &token);
+        if (!err)
+            more = visit(ctx, &token);
+        else if (err == ERR_NOENT)
+            err = sweep(r, tokens, ids.id[i], now);
+        else if (err == ERR_MALFORMED)
+            err = 0, ++*bad;
+        token_wipe(&token);
+    }
+    free(ids.id);
+    return err;
+}
+
+/* ---- Revoke: the marker first, for those who look it up; then the word to all who listen. ---- */
+
+static int mark(struct redistokens *r, const char *key, const char *value, int64_t seconds)
+{
+    struct command c = {0};
+    char life[TOKEN_NUMBER_MAX + 2];
+
+    add_text(&c, "SET");
+    add_text(&c, key);
+    add_text(&c, value);
+    add_text(&c, "EX");
+    add_text(&c, number(life, seconds > 0 ? seconds : 1));
+    return run(r, &c);
+}
+
+static int tell(struct redistokens *r, const char *name, const char *before)
+{
+    struct command c = {0};
+    char events[KEY_MAX], keep[TOKEN_NUMBER_MAX + 2];
+
+    list_key(r, events, "events");
+    add_text(&c, "XADD");
+    add_text(&c, events);
+    add_text(&c, "MAXLEN");
+    add_text(&c, "~");
+    add_text(&c, number(keep, REDISEVENTS_KEEP));
+    add_text(&c, "*");
+    add_text(&c, "kind");
+    add_text(&c, "revoke");
+    add_text(&c, "name");
+    add_text(&c, name);
+    if (before) {
+        add_text(&c, "before");
+        add_text(&c, before);
+    }
+    return run(r, &c);
+}
+
+static int revoke(struct tokenstore *s, const char *id, int64_t now)
+{
+    struct redistokens *r = s->self;
+    struct command c = {0};
+    struct token token = {0};
+    char key[KEY_MAX], marker[KEY_MAX], when[TOKEN_NUMBER_MAX + 2];
+    int err = get(s, id, &token);
+
+    if (!err)
+        err = key_of(r, key, "token", id);
+    if (!err)
+        err = key_of(r, marker, "revoked", id);
+    if (!err)
+        err = mark(r, marker, number(when, now), token.expires_at ? token.expires_at - now : TOKENSTORE_MARK_S);
+    if (!err && !token.revoked_at) {
+        add_text(&c, "HSET");
+        add_text(&c, key);
+        add_text(&c, "revoked_at");
+        add_text(&c, when);
+        err = run(r, &c);
+    }
+    token_wipe(&token);
+    return err ? err : tell(r, id, NULL);
+}
+
+static int read_before(struct command *c, const redisReply *reply)
+{
+    if (reply->type == REDIS_REPLY_STRING)
+        *(int64_t *)c->out = strtoll(reply->str, NULL, 10);
+    return 0;
+}
+
+static int revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now)
+{
+    struct redistokens *r = s->self;
+    int64_t already = 0;
+    struct command c = {.read = read_before, .out = &already};
+    char marker[KEY_MAX], when[TOKEN_NUMBER_MAX + 2];
+    int err = key_of(r, marker, "revoked", user);
+
+    add_text(&c, "GET");
+    add_text(&c, marker);
+    if (!err)
+        err = run(r, &c);
+    if (!err && already > before)
+        before = already;
+    if (!err)
+        err = mark(r, marker, number(when, before), before - now);
+    return err ? err : tell(r, user, when);
+}
+
+/* ---- Life. ---- */
+
+static void end(struct tokenstore *s)
+{
+    struct redistokens *r = s->self;
+
+    redis_free(&r->redis);
+    if (r->base)
+        event_base_free(r->base);
+    free(r);
+}
+
+static const struct tokenstore_ops OPS = {
+    .issue = issue, .get = get, .list = list, .revoke = revoke, .revoke_user = revoke_user, .close = end};
+
+int redistokens_open(struct tokenstore *out, const struct redis_target *target, const char *prefix)
+{
+    struct redistokens *r = calloc(1, sizeof(*r));
+    int err = ERR_NOMEM;
+
+    *out = (struct tokenstore){0};
+    if (!r)
+        return ERR_NOMEM;
+    *out = (struct tokenstore){.ops = &OPS, .self = r};
+    r->store = out;
+    r->base = event_base_new();
+    if ((size_t)snprintf(r->prefix, sizeof(r->prefix), "%s", prefix) >= sizeof(r->prefix))
+        err = ERR_NOSPC;
+    else if (r->base)
+        err = redis_new(&r->redis, r->base, target, NULL, NULL);
+    if (err)
+        tokenstore_close(out);
+    return err;
+}

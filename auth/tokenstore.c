@@ -1,0 +1,35 @@
+#include "auth/tokenstore.h"
+
+int tokenstore_issue(struct tokenstore *s, const struct token *t)
+{
+    return s->ops->issue(s, t);
+}
+
+int tokenstore_get(struct tokenstore *s, const char *id, struct token *out)
+{
+    return s->ops->get(s, id, out);
+}
+
+int tokenstore_list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                    size_t *bad)
+{
+    *bad = 0;
+    return s->ops->list(s, now, offset, visit, ctx, bad);
+}
+
+int tokenstore_revoke(struct tokenstore *s, const char *id, int64_t now)
+{
+    return s->ops->revoke(s, id, now);
+}
+
+int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now)
+{
+    return s->ops->revoke_user(s, user, before, now);
+}
+
+void tokenstore_close(struct tokenstore *s)
+{
+    if (s->ops)
+        s->ops->close(s);
+    *s = (struct tokenstore){0};
+}

@@ -1,0 +1,60 @@
+/*
+ * Purpose:  where tokens are kept, for those who make and end them: issue, show, list, revoke. Redis and the embedded store are behind it.
+ * Owner:    one thread, which may wait in each call; never a worker.
+ * Lifetime: from the store's open function to tokenstore_close.
+ * Callers:  programs/turnpikectl, programs/turnpiked.
+ * RFC:      none.
+ */
+#ifndef AUTH_TOKENSTORE_H
+#define AUTH_TOKENSTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/token.h"
+
+enum {
+    TOKENSTORE_PAGE = 500,      /* tokens of one list */
+    TOKENSTORE_KEEP_S = 86400,  /* an expired token stays for a day, so that it can be told from one that never was */
+    TOKENSTORE_MARK_S = 604800, /* a revocation without an end of its own: no allocation lives for a week without a look-up */
+    TOKENSTORE_WHY_MAX = 256,   /* bytes of a reason */
+};
+
+struct tokenstore_ops;
+struct tokenstore {
+    const struct tokenstore_ops *ops; /* NULL: not open */
+    void *self;
+    char why[TOKENSTORE_WHY_MAX]; /* why the last call failed, in a sentence; never a secret */
+};
+
+/* The calls below, for a store to implement: each sets s->why when it fails. */
+struct tokenstore_ops {
+    int (*issue)(struct tokenstore *s, const struct token *t);
+    int (*get)(struct tokenstore *s, const char *id, struct token *out);
+    int (*list)(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                size_t *bad);
+    int (*revoke)(struct tokenstore *s, const char *id, int64_t now);
+    int (*revoke_user)(struct tokenstore *s, const char *user, int64_t before, int64_t now);
+    void (*close)(struct tokenstore *s);
+};
+
+/*
+ * All of these: 0; ERR_TIMEDOUT, ERR_NOTCONN, ERR_IO (the store can't be reached), ERR_DENIED (it refuses), ERR_MALFORMED (what it holds is
+ * no token), ERR_NOMEM.
+ */
+/* Keeps a token that token_issue has made. */
+int tokenstore_issue(struct tokenstore *s, const struct token *t);
+/* ERR_NOENT: there is no such token, or not any more. */
+int tokenstore_get(struct tokenstore *s, const char *id, struct token *out);
+/* By expiry, from the `offset`th on, TOKENSTORE_PAGE at most. `visit` returns false to end it. Records that are no tokens are passed over
+ * and counted in `*bad`. */
+int tokenstore_list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                    size_t *bad);
+/* From now on it is refused, and its allocations end on every node. ERR_NOENT. Revoking twice is fine. */
+int tokenstore_revoke(struct tokenstore *s, const char *id, int64_t now);
+/* Every time-limited name of this user part that expires before `before`; an earlier revocation that reaches further stays. */
+int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now);
+void tokenstore_close(struct tokenstore *s);
+
+#endif

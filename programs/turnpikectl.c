@@ -1,0 +1,552 @@
+/* turnpikectl: makes, shows, lists and revokes tokens in the store that turnpiked reads. */
+#include <config.h> /* the build's; not programs/config.h */
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/redistokens.h"
+#include "auth/tokenstore.h"
+#include "base/err.h"
+#include "programs/config.h"
+
+enum {
+    STATUS_OK = 0,
+    STATUS_FAULT = 1,
+    STATUS_USAGE = 2,
+    USER_REVOKE_S = 86400, /* names of a user part are revoked that expire within a day: longer ones are rarely handed out */
+};
+
+static const char USAGE[] =
+    "Usage: turnpikectl [--config FILE] token issue --owner NAME [OPTION...]   make a token; its password is shown once\n"
+    "       turnpikectl [--config FILE] token list [--owner NAME]              those who live, by expiry\n"
+    "       turnpikectl [--config FILE] token show ID\n"
+    "       turnpikectl [--config FILE] token revoke ID                        refuse it, and end its calls everywhere\n"
+    "       turnpikectl [--config FILE] user revoke NAME [--before TIME]       the same for time-limited names of a user\n"
+    "       turnpikectl --help | --version\n"
+    "\n"
+    "  --config FILE          turnpiked's configuration: it names the store and the realm\n"
+    "  --json                 machine-readable output\n"
+    "\n"
+    "Options of token issue:\n"
+    "  --owner NAME           who pays: quotas, bandwidth and usage count for all tokens of an owner together\n"
+    "  --label TEXT           what it is for\n"
+    "  --tenant TEXT          which tenant it belongs to\n"
+    "  --scope LIST           turn, phone, bridge, with commas between (turn)\n"
+    "  --realm REALM          another than the configuration's\n"
+    "  --expires TIME         when it ends (never)\n"
+    "  --not-before TIME      when it begins (at once)\n"
+    "  --max-allocations N    of its owner at the same time\n"
+    "  --max-bps N            bits a second of its owner, each direction; k, M, G\n"
+    "  --max-bytes N          bytes in all; k, M, G\n"
+    "  --allow-peer ENTRY     as allowed-peer-ip; may repeat\n"
+    "\n"
+    "TIME is 90s, 30m, 8h or 7d from now, or @ and seconds since 1970.\n";
+
+struct options {
+    char *config_file;
+    const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before;
+    char peers[TOKEN_PEERS_MAX + 1];
+    bool json;
+};
+
+/* How the program ends with a fault: cause, and what to do about it. */
+static int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int complain(int status, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    fputs("turnpikectl: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return status;
+}
+
+static int store_failed(const struct tokenstore *s, int err, const char *what)
+{
+    return complain(STATUS_FAULT, "%s: %s%s%s", what, s->why[0] ? s->why : err_str(err),
+                    err == ERR_TIMEDOUT || err == ERR_NOTCONN ? " (is the store that redis= names up, and reachable from here?)"
+                                                              : "",
+                    err == ERR_DENIED ? " (what may this user of Redis do? see ACL in turnpiked.conf(5))" : "");
+}
+
+/* ---- Reading options. ---- */
+
+/* ERR_INVAL unless it is a TIME as the usage says. */
+static int read_time(int64_t *out, const char *text, int64_t now)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } UNITS[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    const char *digits = text[0] == '@' ? text + 1 : text;
+    char *end;
+    long long n;
+
+    errno = 0;
+    n = strtoll(digits, &end, 10);
+    if (digits[0] < '0' || digits[0] > '9' || errno || n > INT64_C(100000000000))
+        return ERR_INVAL;
+    if (digits != text) {
+        *out = n;
+        return *end ? ERR_INVAL : 0;
+    }
+    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++)
+        if (end[0] == UNITS[i].unit && !end[1]) {
+            *out = now + n * UNITS[i].seconds;
+            return 0;
+        }
+    return ERR_INVAL;
+}
+
+/* A number with k, M or G behind it, by thousands. */
+static int read_size(int64_t *out, const char *text)
+{
+    static const char UNITS[] = "kMG";
+    char *end;
+    long long n, factor = 1;
+    const char *unit;
+
+    errno = 0;
+    n = strtoll(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || errno)
+        return ERR_INVAL;
+    if (*end) {
+        unit = strchr(UNITS, *end);
+        if (!unit || end[1])
+            return ERR_INVAL;
+        for (const char *p = UNITS; p <= unit; p++)
+            factor *= 1000;
+    }
+    if (n > INT64_MAX / factor)
+        return ERR_INVAL;
+    *out = n * factor;
+    return 0;
+}
+
+static int copy(char *out, size_t cap, const char *text, const char *option)
+{
+    if (!text)
+        return 0;
+    if ((size_t)snprintf(out, cap, "%s", text) >= cap)
+        return complain(STATUS_USAGE, "--%s: at most %zu bytes", option, cap - 1);
+    return 0;
+}
+
+static int fill_token(struct token *t, const struct options *o, const char *realm, int64_t now)
+{
+    const struct {
+        const char *option, *text;
+        int64_t *out;
+    } sizes[] = {{"max-allocations", o->max_allocations, &t->max_allocations},
+                 {"max-bps", o->max_bps, &t->max_bps},
+                 {"max-bytes", o->max_bytes, &t->max_bytes}},
+      times[] = {{"expires", o->expires, &t->expires_at}, {"not-before", o->not_before, &t->not_before}};
+    int status;
+
+    if (!o->owner)
+        return complain(STATUS_USAGE, "token issue: --owner NAME is needed: quotas and usage count for it");
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        if (sizes[i].text && read_size(sizes[i].out, sizes[i].text))
+            return complain(STATUS_USAGE, "--%s=%s: a number is expected, with k, M or G behind it if wanted", sizes[i].option,
+                            sizes[i].text);
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        if (times[i].text && read_time(times[i].out, times[i].text, now))
+            return complain(STATUS_USAGE, "--%s=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected", times[i].option,
+                            times[i].text);
+    if (t->expires_at && t->expires_at <= now)
+        return complain(STATUS_USAGE, "--expires=%s: that is over already", o->expires);
+    if (token_scope_read(&t->scope, o->scope ? o->scope : "turn"))
+        return complain(STATUS_USAGE, "--scope=%s: turn, phone and bridge are expected, with commas between", o->scope);
+    t->issued_at = now;
+    status = copy(t->owner, sizeof(t->owner), o->owner, "owner");
+    if (!status)
+        status = copy(t->label, sizeof(t->label), o->label, "label");
+    if (!status)
+        status = copy(t->tenant, sizeof(t->tenant), o->tenant, "tenant");
+    if (!status)
+        status = copy(t->realm, sizeof(t->realm), o->realm ? o->realm : realm, "realm");
+    if (!status)
+        status = copy(t->peers, sizeof(t->peers), o->peers, "allow-peer");
+    return status;
+}
+
+/* ---- Showing. ---- */
+
+static void add_text(json_t *object, const char *key, const char *text)
+{
+    if (text[0])
+        json_object_set_new(object, key, json_string(text));
+}
+
+static void add_number(json_t *object, const char *key, int64_t n)
+{
+    if (n)
+        json_object_set_new(object, key, json_integer(n));
+}
+
+static json_t *token_json(const struct token *t)
+{
+    json_t *object = json_object();
+    char scope[32];
+
+    token_scope_write(t->scope, scope);
+    add_text(object, "id", t->id);
+    add_text(object, "owner", t->owner);
+    add_text(object, "label", t->label);
+    add_text(object, "tenant", t->tenant);
+    add_text(object, "realm", t->realm);
+    add_text(object, "scope", scope);
+    add_text(object, "peers", t->peers);
+    add_number(object, "issued_at", t->issued_at);
+    add_number(object, "not_before", t->not_before);
+    add_number(object, "expires_at", t->expires_at);
+    add_number(object, "revoked_at", t->revoked_at);
+    add_number(object, "max_allocations", t->max_allocations);
+    add_number(object, "max_bps", t->max_bps);
+    add_number(object, "max_bytes", t->max_bytes);
+    return object;
+}
+
+static void print_json(json_t *root)
+{
+    json_dumpf(root, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(root);
+}
+
+static void time_text(char out[static 32], int64_t t, const char *none)
+{
+    time_t when = (time_t)t;
+    struct tm tm;
+
+    if (!t || !gmtime_r(&when, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        snprintf(out, 32, "%s", none);
+}
+
+static const char *state_of(const struct token *t, int64_t now)
+{
+    if (t->revoked_at)
+        return "revoked";
+    if (t->expires_at && t->expires_at <= now)
+        return "expired";
+    return t->not_before > now ? "not yet" : "valid";
+}
+
+static void print_line(const char *name, const char *value)
+{
+    if (value[0])
+        printf("%-16s %s\n", name, value);
+}
+
+static void print_number(const char *name, int64_t n)
+{
+    if (n)
+        printf("%-16s %lld\n", name, (long long)n);
+}
+
+static void print_token(const struct token *t, int64_t now)
+{
+    char text[32];
+
+    print_line("id", t->id);
+    print_line("state", state_of(t, now));
+    print_line("owner", t->owner);
+    print_line("label", t->label);
+    print_line("tenant", t->tenant);
+    print_line("realm", t->realm);
+    token_scope_write(t->scope, text);
+    print_line("scope", text);
+    time_text(text, t->issued_at, "");
+    print_line("issued", text);
+    time_text(text, t->not_before, "");
+    print_line("not before", text);
+    time_text(text, t->expires_at, "never");
+    print_line("expires", text);
+    time_text(text, t->revoked_at, "");
+    print_line("revoked", text);
+    print_number("max allocations", t->max_allocations);
+    print_number("max bps", t->max_bps);
+    print_number("max bytes", t->max_bytes);
+    print_line("allowed peers", t->peers);
+}
+
+/* ---- Commands. ---- */
+
+struct command {
+    const struct options *options;
+    const char *argument; /* ID or NAME; NULL: none */
+    const char *realm;
+    struct tokenstore *store;
+    int64_t now;
+};
+
+static int issue(struct command *c)
+{
+    struct token t = {0};
+    char password[TOKEN_PASSWORD_LEN + 1] = "";
+    const char *why;
+    int err, status = fill_token(&t, c->options, c->realm, c->now);
+
+    if (status)
+        return status;
+    if (token_issue(&t, password, &why))
+        return complain(STATUS_USAGE, "token issue: %s", why);
+    err = tokenstore_issue(c->store, &t);
+    if (err) {
+        status = store_failed(c->store, err, "token issue");
+    } else if (c->options->json) {
+        json_t *root = token_json(&t);
+
+        add_text(root, "password", password);
+        print_json(root);
+    } else {
+        print_token(&t, c->now);
+        print_line("password", password);
+        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
+    }
+    explicit_bzero(password, sizeof(password));
+    token_wipe(&t);
+    return status;
+}
+
+static int show(struct command *c)
+{
+    struct token t;
+    int err = tokenstore_get(c->store, c->argument, &t);
+
+    if (err)
+        return store_failed(c->store, err, c->argument);
+    if (c->options->json)
+        print_json(token_json(&t));
+    else
+        print_token(&t, c->now);
+    token_wipe(&t);
+    return STATUS_OK;
+}
+
+struct listing {
+    const struct command *command;
+    json_t *array; /* NULL: lines */
+    size_t seen, shown;
+};
+
+static bool list_one(void *ctx, const struct token *t)
+{
+    struct listing *l = ctx;
+    const char *owner = l->command->options->owner;
+    char expires[32];
+
+    l->seen++;
+    if (owner && strcmp(owner, t->owner) != 0)
+        return true;
+    if (l->array) {
+        json_array_append_new(l->array, token_json(t));
+    } else {
+        time_text(expires, t->expires_at, "never");
+        if (!l->shown)
+            printf("%-*s  %-8s  %-20s  %-20s  %s\n", TOKEN_ID_LEN, "ID", "STATE", "EXPIRES", "OWNER", "LABEL");
+        printf("%-*s  %-8s  %-20s  %-20s  %s\n", TOKEN_ID_LEN, t->id, state_of(t, l->command->now), expires, t->owner, t->label);
+    }
+    l->shown++;
+    return true;
+}
+
+static int list(struct command *c)
+{
+    struct listing l = {.command = c, .array = c->options->json ? json_array() : NULL};
+    size_t bad = 0, all_bad = 0, offset = 0, before;
+    int err;
+
+    do { /* page by page; a page that is not full is the last */
+        before = l.seen;
+        err = tokenstore_list(c->store, c->now, offset, list_one, &l, &bad);
+        all_bad += bad;
+        offset += l.seen - before + bad;
+    } while (!err && l.seen - before + bad == TOKENSTORE_PAGE);
+    if (l.array && !err)
+        print_json(l.array);
+    else
+        json_decref(l.array);
+    if (err)
+        return store_failed(c->store, err, "token list");
+    if (!l.array && !l.shown)
+        puts("There are no tokens.");
+    if (all_bad)
+        return complain(STATUS_FAULT, "token list: %zu records are no tokens, and left out", all_bad);
+    return STATUS_OK;
+}
+
+static int revoke_token(struct command *c)
+{
+    int err = tokenstore_revoke(c->store, c->argument, c->now);
+
+    if (err)
+        return store_failed(c->store, err, c->argument);
+    if (c->options->json)
+        print_json(json_pack("{s:s,s:I}", "id", c->argument, "revoked_at", (json_int_t)c->now));
+    else
+        printf("%s is revoked: it is refused from now on, and its allocations end.\n", c->argument);
+    return STATUS_OK;
+}
+
+static int revoke_user(struct command *c)
+{
+    int64_t before = c->now + USER_REVOKE_S;
+    char text[32];
+    int err;
+
+    if (c->options->before && (read_time(&before, c->options->before, c->now) || before <= c->now))
+        return complain(STATUS_USAGE, "--before=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future",
+                        c->options->before);
+    err = tokenstore_revoke_user(c->store, c->argument, before, c->now);
+    if (err)
+        return store_failed(c->store, err, c->argument);
+    time_text(text, before, "");
+    if (c->options->json)
+        print_json(json_pack("{s:s,s:I}", "user", c->argument, "before", (json_int_t)before));
+    else
+        printf("Names of %s that expire before %s are refused from now on, and their allocations end.\n", c->argument, text);
+    return STATUS_OK;
+}
+
+static const struct verb {
+    const char *noun, *verb;
+    const char *argument; /* what has to be named; NULL: nothing */
+    int (*run)(struct command *c);
+} VERBS[] = {
+    {"token", "issue", NULL, issue},         {"token", "list", NULL, list},           {"token", "show", "ID", show},
+    {"token", "revoke", "ID", revoke_token}, {"user", "revoke", "NAME", revoke_user},
+};
+
+static const struct verb *find_verb(const char *noun, const char *verb)
+{
+    for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++)
+        if (strcmp(VERBS[i].noun, noun) == 0 && strcmp(VERBS[i].verb, verb) == 0)
+            return &VERBS[i];
+    return NULL;
+}
+
+/* ---- The store, as turnpiked's configuration names it. ---- */
+
+static int open_store(struct tokenstore *store, const struct config *c)
+{
+    struct redis_target target;
+    const char *why;
+    int err;
+
+    if (!c->redis)
+        return complain(STATUS_USAGE, "there is no redis= in the configuration: tokens are kept in Redis "
+                                      "(name the file by --config, or set TURNPIKE_REDIS)");
+    if (redisurl_parse(&target, c->redis, &why))
+        return complain(STATUS_USAGE, "redis=...: %s", why);
+    err = redistokens_open(store, &target, c->redis_prefix);
+    explicit_bzero(&target, sizeof(target));
+    return err ? complain(STATUS_FAULT, "redis: %s", err_str(err)) : 0;
+}
+
+static int run(const struct verb *v, const struct options *o, const char *argument)
+{
+    char program[] = "turnpikectl", option[] = "--config";
+    char *argv[] = {program, option, o->config_file, NULL};
+    struct command c = {.options = o, .argument = argument, .now = (int64_t)time(NULL)};
+    struct tokenstore store = {0};
+    struct config *config;
+    struct conf_error e;
+    int status;
+
+    if (config_load(&config, o->config_file ? 3 : 1, argv, environ, &e))
+        return complain(STATUS_USAGE, "%s", e.text);
+    status = open_store(&store, config);
+    if (!status) {
+        c.realm = config->realm;
+        c.store = &store;
+        status = v->run(&c);
+    }
+    tokenstore_close(&store);
+    config_wipe_secrets(config);
+    config_free(&config);
+    return status;
+}
+
+/* ---- Options. ---- */
+
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_TEXTS };
+
+/* One peer more, with a blank between. */
+static int add_peer(struct options *o, const char *entry)
+{
+    size_t n = strlen(o->peers);
+
+    if ((size_t)snprintf(o->peers + n, sizeof(o->peers) - n, "%s%s", n ? " " : "", entry) >= sizeof(o->peers) - n)
+        return complain(STATUS_USAGE, "--allow-peer: at most %d bytes in all", TOKEN_PEERS_MAX);
+    return 0;
+}
+
+/* What stands before and behind the options: noun, verb and argument. */
+static int dispatch(const struct options *o, int n, char *const words[])
+{
+    const struct verb *v = n >= 2 ? find_verb(words[0], words[1]) : NULL;
+
+    if (n == 0) {
+        fputs(USAGE, stderr);
+        return STATUS_USAGE;
+    }
+    if (!v)
+        return complain(STATUS_USAGE, "%s%s%s: there is no such command; see --help", words[0], n > 1 ? " " : "",
+                        n > 1 ? words[1] : "");
+    if (n - 2 < (v->argument != NULL))
+        return complain(STATUS_USAGE, "%s %s: %s is missing", v->noun, v->verb, v->argument);
+    if (n - 2 > (v->argument != NULL))
+        return complain(STATUS_USAGE, "%s %s: %s is one word too many", v->noun, v->verb, words[2 + (v->argument != NULL)]);
+    return run(v, o, v->argument ? words[2] : NULL);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    const char **const texts[] = {&o.owner,      &o.label,           &o.tenant,  &o.scope,     &o.realm, &o.expires,
+                                  &o.not_before, &o.max_allocations, &o.max_bps, &o.max_bytes, &o.before};
+    static const char *const NAMES[] = {"owner",      "label",           "tenant",  "scope",     "realm", "expires",
+                                        "not-before", "max-allocations", "max-bps", "max-bytes", "before"};
+    enum { TEXTS_N = sizeof(NAMES) / sizeof(NAMES[0]) };
+    struct option options[TEXTS_N + 6] = {{0}};
+    int option, status = 0;
+
+    for (int i = 0; i < TEXTS_N; i++)
+        options[i] = (struct option){NAMES[i], required_argument, NULL, OPTION_TEXTS + i};
+    options[TEXTS_N] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+    options[TEXTS_N + 1] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+    options[TEXTS_N + 2] = (struct option){"json", no_argument, NULL, OPTION_JSON};
+    options[TEXTS_N + 3] = (struct option){"allow-peer", required_argument, NULL, OPTION_PEER};
+    options[TEXTS_N + 4] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
+    while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == OPTION_HELP) {
+            fputs(USAGE, stdout);
+            return STATUS_OK;
+        }
+        if (option == OPTION_VERSION) {
+            printf("turnpikectl %s\n", PACKAGE_VERSION);
+            return STATUS_OK;
+        }
+        if (option == OPTION_JSON)
+            o.json = true;
+        else if (option == OPTION_PEER)
+            status = add_peer(&o, optarg);
+        else if (option == OPTION_CONFIG)
+            o.config_file = optarg;
+        else if (option >= OPTION_TEXTS)
+            *texts[option - OPTION_TEXTS] = optarg;
+        else
+            status = STATUS_USAGE; /* getopt has said why */
+    }
+    return status ? status : dispatch(&o, argc - optind, argv + optind);
+}
