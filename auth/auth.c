@@ -246,6 +246,13 @@ void auth_forget(struct auth *a, unsigned worker, const struct auth_revocation *
             a->sources[i].forget(a->sources[i].self, worker, revocation);
 }
 
+void auth_recheck(struct auth *a, unsigned worker)
+{
+    for (size_t i = 0; i < a->nsources; i++)
+        if (a->sources[i].recheck)
+            a->sources[i].recheck(a->sources[i].self, worker);
+}
+
 void auth_cancel(struct auth_ticket **ticket)
 {
     if (!*ticket)

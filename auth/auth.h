@@ -101,6 +101,8 @@ int auth_attach(struct auth *a, unsigned worker, struct event_base *base, const 
 void auth_detach(struct auth *a, unsigned worker);
 /* By each worker, before it ends what has been revoked: no answer from memory. */
 void auth_forget(struct auth *a, unsigned worker, const struct auth_revocation *revocation);
+/* By each worker, when news of revocations may have been lost: everybody who is live is asked about. */
+void auth_recheck(struct auth *a, unsigned worker);
 
 /* What every source of credentials can do (C19). */
 bool auth_can_sha256(const struct auth *a);
@@ -177,6 +179,7 @@ struct auth_source {
     int (*attach)(void *self, unsigned worker, struct event_base *base, const struct auth_live *live);
     void (*detach)(void *self, unsigned worker); /* also after an attach that failed, or never was */
     void (*forget)(void *self, unsigned worker, const struct auth_revocation *revocation);
+    void (*recheck)(void *self, unsigned worker);
     void *self;
 };
 /* The first member of whatever a source allocates for a pending question. */

@@ -28,11 +28,20 @@ struct redismarks {
     } questions[REDISMARKS_PAGE];
 };
 
+/* What a revocation names: the user part of a time-limited name, else all of it. */
+static struct secret_name revocable(const char *name, char separator)
+{
+    struct secret_name parts;
+
+    if (!secret_parse_name(&parts, name, separator))
+        parts = (struct secret_name){.user = name, .user_len = strlen(name)};
+    return parts;
+}
+
 bool redismarks_key(char *out, size_t cap, const char *prefix, char separator, const char *name)
 {
-    struct secret_name parts = {.user = name, .user_len = strlen(name)};
+    struct secret_name parts = revocable(name, separator);
 
-    secret_parse_name(&parts, name, separator);
     return (size_t)snprintf(out, cap, "%srevoked:{%.*s}", prefix, (int)parts.user_len, parts.user) < cap;
 }
 
@@ -63,7 +72,7 @@ static void on_answer(void *ctx, int err, const redisReply *reply)
     struct redismarks *m = q->marks;
     struct name *n = q->name;
     struct auth_revocation r = {0};
-    struct secret_name parts = {.user = n->text, .user_len = strlen(n->text)};
+    struct secret_name parts = revocable(n->text, m->separator);
 
     q->call = NULL;
     q->name = NULL;
@@ -71,7 +80,6 @@ static void on_answer(void *ctx, int err, const redisReply *reply)
         push(m, n); /* once more; without a connection all begins anew when there is one */
     } else {
         if (!err && redismarks_read(reply, m->separator, n->text, &r.expires_before)) {
-            secret_parse_name(&parts, n->text, m->separator);
             memcpy(r.name, parts.user, parts.user_len);
             m->live.revoke(m->live.ctx, &r);
         }

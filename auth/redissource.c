@@ -185,13 +185,13 @@ static void finish(struct lookup *l)
     map_remove(&seat->lookups, &l->by_name);
     if (l->failed) { /* what was known before serves for a while */
         known = cache_get(seat->cache, l->name, now_ms, &found) != CACHE_NONE;
-    } else {
+        if (known && found.kind == CREDENTIAL_KEYS) { /* a callback may change the cache, */
+            snprintf(l->owner, sizeof(l->owner), "%s", found.owner);
+            found.owner = l->owner;
+        }
+    } else { /* but not what this look-up holds itself */
         judge(l, &found);
         cache_put(seat->cache, l->name, &found, now_ms);
-    }
-    if (known && found.kind == CREDENTIAL_KEYS) { /* a call-back may change the cache */
-        snprintf(l->owner, sizeof(l->owner), "%s", found.owner);
-        found.owner = l->owner;
     }
     while (l->questions)
         answer_question(l, known ? &found : NULL);
@@ -449,6 +449,14 @@ static void forget(void *self, unsigned worker, const struct auth_revocation *re
     map_each(&s->seats[worker].lookups, ask_again, &match);
 }
 
+static void recheck(void *self, unsigned worker)
+{
+    struct redissource *s = self;
+
+    if (worker < s->workers && s->seats[worker].marks)
+        redismarks_check(s->seats[worker].marks);
+}
+
 static void on_health(void *ctx, const struct redis_health *h)
 {
     struct seat *seat = ctx;
@@ -526,6 +534,7 @@ int redissource_add(struct auth *a, const struct redissource_config *config)
     if (!s)
         return ERR_NOMEM;
     s->target = *config->target;
+    s->target.backoff_max_ms = REDISSOURCE_BACKOFF_MS;
     s->separator = config->separator;
     s->workers = config->workers;
     s->health = config->health;
@@ -541,6 +550,7 @@ int redissource_add(struct auth *a, const struct redissource_config *config)
                                                        .attach = attach,
                                                        .detach = detach,
                                                        .forget = forget,
+                                                       .recheck = recheck,
                                                        .self = s});
     if (err)
         free_source(s);

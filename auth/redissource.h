@@ -14,6 +14,7 @@
 
 enum {
     REDISSOURCE_DEADLINE_MS = 2000, /* a client asks four times within 3.5 s (RFC 8489 section 6.2.1) and would give up later */
+    REDISSOURCE_BACKOFF_MS = 1000,  /* between two tries to connect, at most: less than a look-up waits */
     REDISSOURCE_SECRETS_MS = 10000, /* a shared secret that is new or has gone is noticed within this time */
     REDISSOURCE_PREFIX_MAX = 64,    /* bytes before our own keys */
 };

@@ -39,6 +39,7 @@ struct server {
     char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
     struct redis_target redis;
     struct redisevents *events; /* NULL: no Redis */
+    bool events_lost;           /* since the connection was lost nobody has asked what was missed */
     const char *user;           /* a credential that was generated here, to be shown; or NULL */
     const char *password;       /* borrowed from the store */
 };
@@ -114,6 +115,20 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
 }
 
+/* What was told while nobody listened is read afterwards; but it may be gone: trimmed, or lost by a failover. */
+static void on_events_health(void *ctx, const struct redis_health *h)
+{
+    struct server *s = ctx;
+
+    if (!h->ready && h->reconnects) {
+        s->events_lost = true;
+        LOG(LOG_WARNING, "revocations_unavailable", LOG_STR("reason", h->reason));
+    } else if (h->ready && s->events_lost) {
+        s->events_lost = relay_recheck(s->relay) != 0;
+        LOG(LOG_INFO, "revocations_ready", LOG_STR("prefix", s->config->redis_prefix));
+    }
+}
+
 /* The event stream, where there is a Redis. */
 static int open_events(struct server *s)
 {
@@ -121,7 +136,7 @@ static int open_events(struct server *s)
 
     if (memcmp(&s->redis, &none, sizeof(none)) == 0)
         return 0;
-    return redisevents_new(&s->events, s->base, &s->redis, s->config->redis_prefix, on_revoked, NULL, s);
+    return redisevents_new(&s->events, s->base, &s->redis, s->config->redis_prefix, on_revoked, on_events_health, s);
 }
 
 static int build_auth(struct server *s, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])

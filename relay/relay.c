@@ -421,29 +421,40 @@ int relay_reload(struct relay *r, const struct relay_config *c, char text[static
     return err;
 }
 
-int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
+/* A copy to each worker, or to none. */
+static int post_all(struct relay *r, const struct letter *letter)
 {
     struct letter *letters = NULL, *l;
+    int err = 0;
 
-    for (unsigned i = 0; i < r->nworkers; i++) {
-        l = calloc(1, sizeof(*l));
-        if (!l)
-            goto no_memory;
-        l->kind = LETTER_REVOCATION;
-        l->revocation = *revocation;
-        l->next = letters;
-        letters = l;
+    for (unsigned i = 0; i < r->nworkers && !err; i++) {
+        l = malloc(sizeof(*l));
+        if (l) {
+            *l = *letter;
+            l->next = letters;
+            letters = l;
+        } else {
+            err = ERR_NOMEM;
+        }
     }
-    for (unsigned i = 0; i < r->nworkers; i++) {
-        l = letters;
+    for (unsigned i = 0; (l = letters); i++) {
         letters = l->next;
-        worker_post(&r->workers[i], l);
+        if (err)
+            free(l);
+        else
+            worker_post(&r->workers[i], l);
     }
-    return 0;
-no_memory:
-    for (; (l = letters); free(l))
-        letters = l->next;
-    return ERR_NOMEM;
+    return err;
+}
+
+int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
+{
+    return post_all(r, &(struct letter){.kind = LETTER_REVOCATION, .revocation = *revocation});
+}
+
+int relay_recheck(struct relay *r)
+{
+    return post_all(r, &(struct letter){.kind = LETTER_RECHECK});
 }
 
 unsigned relay_workers(const struct relay *r)

@@ -60,6 +60,9 @@ int relay_reload(struct relay *r, const struct relay_config *config, char text[s
  * is not found. ERR_NOMEM: nothing has been ended, ask again. */
 int relay_revoke(struct relay *r, const struct auth_revocation *revocation);
 
+/* Revocations may have been missed: every worker asks about those who live on it. ERR_NOMEM: nobody does, ask again. */
+int relay_recheck(struct relay *r);
+
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 

@@ -103,6 +103,9 @@ static void read_letters(struct worker *w)
         case LETTER_REVOCATION:
             end_revoked(w, &l->revocation);
             break;
+        case LETTER_RECHECK:
+            auth_recheck(w->shard.auth, w->index);
+            break;
         }
         free_letter(l);
     }

@@ -27,10 +27,10 @@ enum {
 struct udp;
 struct streams;
 
-/* What is posted to a worker: a mail of another worker, new settings or a revocation from the control thread. */
+/* What is posted to a worker: a mail of another worker; from the control thread new settings, a revocation, or the word that some may have been missed. */
 struct letter {
     struct letter *next;
-    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION } kind;
+    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK } kind;
     struct mail mail;
     struct relay_settings settings;
     struct policy *policy;

@@ -21,8 +21,8 @@ def cpu_s(pid):
 class Call:
     """A call that goes on: each packet is sent when the one before it has arrived, up and down in turn. The first loss ends it."""
 
-    def __init__(self, w):
-        self.client, self.peer = w.client(19), w.peer()
+    def __init__(self, w, client=None):
+        self.client, self.peer = client or w.client(19), w.peer()
         self.client.allocate()
         self.client.bind(0x4000, self.peer.address)
         self.count, self.failure, self.stop = 0, None, threading.Event()

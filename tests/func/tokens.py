@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Credentials in Redis: tokens, coturn's users and secrets, revocation on two nodes, and what happens without Redis (F1 to F3)."""
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import call, daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
+
+tap.need("redis-server", "turnadmin", "nft")
+net.need_namespaces()
+daemon.need_daemon()
+
+S = net.Standard
+CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
+REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last packet
+CUT_S = 3.0
+LOOKUP_S = 2.0  # a look-up's deadline
+
+
+class Fleet:
+    """Redis and two nodes beside each other on the middle host; the second reaches Redis by an address of its own."""
+
+    def __init__(self, stack, n, server):
+        self.net, self.redis, self.nodes = n, server, []
+        for i in range(2):
+            d = stack.enter_context(daemon.Daemon(n.srv, self.settings(i)))
+            w = world.World(n, d)
+            stack.callback(w.close)
+            self.nodes.append(w)
+
+    @staticmethod
+    def settings(i):
+        return {
+            "listening-ip": S.SERVER,
+            "listening-port": 3478 + i,
+            "relay-ip": S.RELAY,
+            "min-port": 20000 + 10000 * i,
+            "max-port": 29999 + 10000 * i,
+            "allowed-peer-ip": list(S.PEER_NETS),
+            "redis": f"redis://127.0.0.{1 + i}:6379",
+            "workers": 2,
+        }
+
+    def ctl(self, *words, status=0):
+        command = [CTL, "--config", self.nodes[0].daemon.config_path, *words]
+        with self.net.srv.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            out, err = p.communicate(timeout=tap.PATIENCE_S)
+        daemon.check_log(out + err)
+        equal(p.returncode, status, f"the status of {' '.join(words)} ({out}{err})")
+        return out if status == 0 else err
+
+    def token(self, *options, owner="acme"):
+        made = json.loads(self.ctl("token", "issue", "--json", "--owner", owner, *options))
+        return made["id"], made["password"]
+
+    def client(self, credentials, node=0, i=0, transport="udp"):
+        return self.nodes[node].client(i, transport, user=credentials[0], password=credentials[1])
+
+    @contextlib.contextmanager
+    def cut(self, i):
+        """Node i's packets to and from Redis vanish."""
+        where = f"127.0.0.{1 + i}"
+        self.net.srv.run(
+            ["nft", "-f", "-"],
+            f"table ip cut {{\n chain c {{\n  type filter hook input priority 0;\n  ip daddr {where} tcp dport 6379 drop\n  ip saddr {where} tcp sport 6379 drop\n }}\n}}\n",
+        )
+        try:
+            yield
+        finally:
+            self.net.srv.run(["nft", "delete", "table", "ip", "cut"])
+
+
+@tap.group
+def fleet():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
+        yield Fleet(stack, n, server)
+
+
+@fleet.case("a token is the id and the password that were shown; a wrong password, another realm, scope or time is 401")
+def _(f):
+    good = f.token("--label", 'a "label" %s', "--expires", "1h")
+    f.client(good).allocate()
+    f.client(good, node=1, transport="tcp").allocate()
+    for options in (["--scope", "phone"], ["--realm", "elsewhere"], ["--not-before", "1h"], ["--expires", "@1"]):
+        if options[0] == "--expires":
+            equal("over already" in f.ctl("token", "issue", "--owner", "acme", *options, status=2), True, "an expiry in the past is refused")
+            continue
+        equal(f.client(f.token(*options)).refuse_allocate(), 401, f"the error with {options}")
+    equal(f.client((good[0], "wrong")).refuse_allocate(), 401, "the error with a wrong password")
+    equal(f.client(("tnobody", "x")).refuse_allocate(), 401, "the error of an id that never was")
+    listed = {t["id"]: t for t in json.loads(f.ctl("token", "list", "--json"))}
+    check(good[0] in listed and "password" not in listed[good[0]], f"the list: {listed}")
+    equal(json.loads(f.ctl("token", "show", good[0], "--json"))["label"], 'a "label" %s', "the label")
+    stored = b" ".join(f.redis.call("HGETALL", f"tp:token:{{{good[0]}}}"))
+    check(good[1].encode() not in stored, "S24: the password is in the store")
+    for w in f.nodes:
+        check(good[1] not in w.daemon.log(), "S24: the password is in the log")
+
+
+@fleet.case("C48 a token's own limits: allocations of its owner, and bits a second")
+def _(f):
+    few = f.token("--max-allocations", "2", "--max-bps", "80k", owner="small")
+    first, second, third = (f.client(few, i=i) for i in range(3))
+    first.allocate()
+    second.allocate()
+    equal(third.refuse_allocate(), 486, "the error of the third")
+    peer = f.nodes[0].peer()
+    first.bind(0x4000, peer.address)
+    for i in range(200):
+        first.send_channel(0x4000, b"%03d" % i + bytes(997))
+    first.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+    calm = f.client(f.token(), i=4)
+    calm.allocate()
+    calm.bind(0x4000, peer.address)
+    calm.send_channel(0x4000, b"calm")
+    got = 0
+    while peer.receive().source != calm.relayed[0]:
+        got += 1
+    tap.within(got, 1, 80, "packets of 200 that came up")
+
+
+class Stream:
+    """Packets from a client to a peer, every few milliseconds, and when the last one came."""
+
+    def __init__(self, w, c):
+        self.client, self.peer, self.last, self.count, self.ending = c, w.peer(), 0.0, 0, threading.Event()
+        c.allocate()
+        c.bind(0x4000, self.peer.address)
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._receive)]
+
+    def _send(self):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a stream is closed when its allocation has gone
+            while not self.ending.wait(0.005):
+                self.client.send_channel(0x4000, b"x")
+
+    def _receive(self):
+        while not self.ending.is_set():
+            with contextlib.suppress(tap.Failure):
+                self.peer.receive(seconds=0.2)
+                self.last, self.count = time.monotonic(), self.count + 1
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        tap.wait_until(lambda: self.count > 5, "packets come")
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for t in self.threads:
+            t.join()
+
+    def ended(self, w):
+        """Wait until the daemon says that its allocation is gone, and nothing comes any more."""
+        w.daemon.wait_log(f'event=allocation_deleted user={self.client.user} .*reason="credential revoked"')
+        before = self.count
+        if self.client.transport == "udp":
+            self.client.exchange(stun.encode(stun.BINDING, stun.REQUEST))  # what was sent before it has been read
+        check(self.count - before <= 1, "packets still come")
+
+
+@fleet.case("a revoked token's calls end on every node within a second, and it is refused; another's go on")
+def _(f):
+    doomed, other = f.token(), f.token()
+    with Stream(f.nodes[0], f.client(doomed)) as a, Stream(f.nodes[1], f.client(doomed, node=1, transport="tcp")) as b:
+        with Stream(f.nodes[0], f.client(other, i=2)) as c:
+            start = time.monotonic()
+            f.ctl("token", "revoke", doomed[0])
+            a.ended(f.nodes[0])
+            b.ended(f.nodes[1])
+            took = max(a.last, b.last) - start
+            print(f"# from the command to the last packet: {took * 1000:.0f} ms")
+            check(took < REVOKED_S, f"the last packet came after {took:.2f} s")
+            before = c.count
+            tap.wait_until(lambda: c.count > before + 20, "the other's packets come")
+    for node in range(2):
+        equal(f.client(doomed, node=node, i=3).refuse_allocate(), 401, f"the error on node {node}")
+    f.ctl("token", "revoke", doomed[0])  # twice is fine
+    check("no such token" in f.ctl("token", "revoke", "tnobody", status=1), "revoking what never was")
+
+
+@fleet.case("a revocation reaches a node that was cut off from Redis meanwhile, at most a second after it is back")
+def _(f):
+    doomed = f.token()
+    with Stream(f.nodes[0], f.client(doomed)) as a, Stream(f.nodes[1], f.client(doomed, node=1)) as b:
+        with f.cut(1):
+            start = time.monotonic()
+            f.ctl("token", "revoke", doomed[0])
+            a.ended(f.nodes[0])
+            tap.wait_until(lambda: time.monotonic() > start + CUT_S, "the cut has lasted")
+            before = b.count
+            tap.wait_until(lambda: b.count > before + 5, "the call goes on where nobody knows")
+        back = time.monotonic()
+        b.ended(f.nodes[1])
+        print(f"# from the end of the cut to the last packet: {(b.last - back) * 1000:.0f} ms")
+        check(b.last - back < REVOKED_S, f"the last packet came {b.last - back:.2f} s after the node was back")
+
+
+@fleet.case("an event that was lost is made up for by the markers, when the connection is back")
+def _(f):
+    doomed = f.token()
+    with Stream(f.nodes[1], f.client(doomed, node=1)) as b:
+        with f.cut(1):
+            lost = len(f.nodes[1].daemon.events("revocations_unavailable"))
+            f.ctl("token", "revoke", doomed[0])
+            f.redis.call("DEL", "tp:events")  # as if it had been trimmed, or lost by a failover
+            tap.wait_until(lambda: len(f.nodes[1].daemon.events("revocations_unavailable")) > lost, "the node notices")
+        b.ended(f.nodes[1])
+
+
+def rest(name, secret):
+    return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
+
+
+@fleet.case("a database that turnadmin has filled: users and shared secrets, as they are; the secret's names can be revoked")
+def _(f):
+    store = ["-N", "ip=127.0.0.1 port=6379", "-r", daemon.REALM]
+    f.net.srv.run(["turnadmin", "-a", *store, "-u", "carol", "-p", "hush"])
+    f.net.srv.run(["turnadmin", "-s", "northstar", *store])
+    check(f.redis.call("EXISTS", f"turn/realm/{daemon.REALM}/user/carol/key") == 1, "turnadmin has written a user")
+    f.client(("carol", "hush")).allocate()
+    equal(f.client(("carol", "hash")).refuse_allocate(), 401, "the error with a wrong password")
+    soon, later = int(time.time()) + 3600, int(time.time()) + 7200
+    names = [rest(f"{soon}:dave", "northstar"), rest(f"{later}:dave", "northstar"), rest(f"{soon}:erin", "northstar")]
+    clients = [f.client(c, i=i) for i, c in enumerate(names)]
+    for c in clients:
+        c.allocate()
+    equal(f.client(rest(f"{soon}:dave", "south")).refuse_allocate(), 401, "the error with another secret")
+    f.ctl("user", "revoke", "dave", "--before", f"@{later}")
+    f.nodes[0].daemon.wait_log(f'event=allocation_deleted user={soon}:dave .*reason="credential revoked"')
+    equal(f.client(names[0], i=4).refuse_allocate(), 401, "the error of a revoked name")
+    f.client(names[1], i=5).allocate()
+    for c in clients[1:]:
+        c.refresh()
+
+
+@fleet.case("S7 S23 names of any characters and records that are no tokens: 401 or 500, and nothing else changes")
+def _(f):
+    before = f.redis.call("DBSIZE")
+    for name in ("%s%n", "a b", "a{b}c", "}{", '"\'\\', "x" * 500, "\u00fc\u4e16"):
+        equal(f.client((name, "x")).refuse_allocate(), 401, f"the error of {name!r}")
+    f.redis.call("SET", "tp:token:{tstring}", "no hash")
+    f.redis.call("HSET", "tp:token:{tshort}", "owner", "x", "realm", daemon.REALM, "md5", "12")
+    f.redis.call("SET", f"turn/realm/{daemon.REALM}/user/thex/key", "no hex digits")
+    for name in ("tstring", "tshort", "thex"):
+        equal(f.client((name, "x")).refuse_allocate(), 500, f"the error of {name}")
+    for key in ("tp:token:{tstring}", "tp:token:{tshort}", f"turn/realm/{daemon.REALM}/user/thex/key"):
+        f.redis.call("DEL", key)
+    equal(f.redis.call("DBSIZE"), before, "the number of keys")
+
+
+@fleet.case("a flood of one unknown name is one look-up, and forged nonces are none")
+def _(f):
+    def lookups():
+        stats = f.redis.call("INFO", "commandstats").decode()
+        return sum(int(line.split("calls=")[1].split(",")[0]) for line in stats.splitlines() if line.startswith("cmdstat_hgetall:"))
+
+    c = f.client(("tunknown", "x"))
+    c.challenge()
+    before = lookups()
+    raws = [c.signed(stun.ALLOCATE, [(stun.REQUESTED_TRANSPORT, stun.UDP)]) for _ in range(5)]
+    for raw in raws:
+        c.send_raw(raw)
+    for _ in raws:
+        equal(c.receive("an answer").error, 401, "the error")
+    equal(lookups() - before, 1, "look-ups of five requests")
+    before = lookups()
+    c.nonce = c.nonce[:-4] + b"AAAA"
+    for i in range(20):
+        c.user = f"tforged{i}"
+        equal(c.exchange(c.signed(stun.ALLOCATE, [(stun.REQUESTED_TRANSPORT, stun.UDP)])).error, 438, "the error with a forged nonce")
+    equal(lookups() - before, 0, "look-ups with forged nonces")
+
+
+@tap.group
+def lonely():
+    """One node whose Redis the cases start and stop."""
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2", up=False))
+        yield Fleet(stack, n, server)
+
+
+@lonely.case("F1 Redis down at the start: Binding works, an Allocate is 500 after a bounded wait; when Redis comes, all is well")
+def _(f):
+    c = f.client(("tanybody", "x"))
+    equal(c.exchange(stun.encode(stun.BINDING, stun.REQUEST)).cls, stun.SUCCESS, "the class of the answer")
+    f.nodes[0].daemon.wait_log('event=redis_unavailable reason="127.0.0.1:6379: cannot connect: Connection refused"')
+    start = time.monotonic()
+    equal(c.refuse_allocate(), 500, "the error without Redis")
+    check(time.monotonic() - start < LOOKUP_S + tap.PATIENCE_S / 2, "the answer took too long")
+    f.redis.start()
+    f.nodes[0].daemon.wait_log("event=redis_ready")
+    f.client(f.token()).allocate()
+
+
+@lonely.case("F2 Redis dies during calls: media goes on, who is known refreshes, who is new gets 500; it comes back and serves")
+def _(f):
+    known, new = f.token(), f.token()
+    c = f.client(known)
+    c.allocate()
+    with call.Call(f.nodes[0], f.client(known, i=2)) as talk:
+        f.redis.kill()
+        talk.go_on()
+        c.refresh()
+        equal(f.client(new, i=3).refuse_allocate(), 500, "the error of who is new")
+        talk.go_on()
+        f.redis.start()
+        fresh = f.token()
+        f.client(fresh, i=4).allocate()
+        talk.go_on()
+
+
+@lonely.case("F3 F6 Redis says nothing: new ones get 500 at the deadline, calls go on; it speaks again and serves")
+def _(f):
+    known, new = f.token(), f.token()
+    with call.Call(f.nodes[0], f.client(known)) as talk:
+        f.redis.pause()
+        equal(f.client(new, i=3).refuse_allocate(), 500, "the error at the deadline")
+        talk.go_on()
+        f.redis.go_on()
+        tap.wait_until(lambda: f.client(new, i=4).request(stun.ALLOCATE, (stun.REQUESTED_TRANSPORT, stun.UDP)).cls == stun.SUCCESS, "it serves again")
+        talk.go_on()
+
+
+tap.main()
