@@ -411,10 +411,12 @@ int redis_new(struct redis **out, struct event_base *base, const struct redis_ta
 
 static void free_calls(struct redis_calls *calls)
 {
-    struct redis_call *c;
+    struct redis_call *c = TAILQ_FIRST(calls), *next;
 
-    while ((c = TAILQ_FIRST(calls)))
+    for (; c; c = next) {
+        next = TAILQ_NEXT(c, link);
         free_call(c);
+    }
 }
 
 void redis_free(struct redis **r)
