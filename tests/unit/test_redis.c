@@ -267,6 +267,8 @@ static void bounded(void)
     const char *why;
 
     memset(&answer, 0, sizeof(answer));
+    memset(&target, 0, sizeof(target));
+    CHECK_INT(redis_new(&r, base, &target, NULL, NULL), ERR_INVAL);
     CHECK(base && redisurl_parse(&target, "redis+unix:///nonexistent/s", &why) == 0 &&
           redis_new(&r, base, &target, NULL, NULL) == 0);
     CHECK_INT(redis_command(r, NULL, 0, &ping, 1, 60000, on_answer, NULL, &first), 0);
