@@ -142,6 +142,14 @@ static bool try(struct redis_call *c, uint64_t now)
     return true;
 }
 
+static void arm_kick(struct redis *r)
+{
+    struct timeval tv = ms_time(REDIS_RETRY_MS);
+
+    if (!event_pending(&r->kick, EV_TIMEOUT, NULL))
+        evtimer_add(&r->kick, &tv);
+}
+
 void redisparts_flush(struct redis *r)
 {
     uint64_t now = clock_now().ms;
@@ -149,10 +157,8 @@ void redisparts_flush(struct redis *r)
 
     while (c) {
         struct redis_call *next = c == last ? NULL : TAILQ_NEXT(c, link);
-        if (!try(c, now) && c->not_before_ms > now && !event_pending(&r->kick, EV_TIMEOUT, NULL)) {
-            struct timeval tv = ms_time(REDIS_RETRY_MS);
-            evtimer_add(&r->kick, &tv);
-        }
+        if (!try(c, now) && c->not_before_ms > now)
+            arm_kick(r);
         c = next;
     }
 }
@@ -177,7 +183,7 @@ static void again(struct redis_call *c, struct node *n, bool at_once)
     }
     c->not_before_ms = clock_now().ms + REDIS_RETRY_MS;
     move(c, CALL_WAITING);
-    redisparts_flush(c->r);
+    arm_kick(c->r);
 }
 
 static struct node *named(struct node *from, struct redis_host *host)
@@ -389,8 +395,16 @@ int redis_new(struct redis **out, struct event_base *base, const struct redis_ta
     *out = NULL;
     if (!r)
         return ERR_NOMEM;
+    if (!*target->path && target->nhosts == 0) {
+        free(r);
+        return ERR_INVAL;
+    }
     r->base = base;
     r->target = *target;
+    if (!r->target.connect_timeout_ms)
+        r->target.connect_timeout_ms = REDIS_CONNECT_MS;
+    if (!r->target.silence_timeout_ms)
+        r->target.silence_timeout_ms = REDIS_SILENCE_MS;
     r->health_cb = cb;
     r->ctx = ctx;
     r->health.since_ms = clock_now().ms;
@@ -411,10 +425,12 @@ int redis_new(struct redis **out, struct event_base *base, const struct redis_ta
 
 static void free_calls(struct redis_calls *calls)
 {
-    struct redis_call *c;
+    struct redis_call *c = TAILQ_FIRST(calls), *next;
 
-    while ((c = TAILQ_FIRST(calls)))
+    for (; c; c = next) {
+        next = TAILQ_NEXT(c, link);
         free_call(c);
+    }
 }
 
 void redis_free(struct redis **r)

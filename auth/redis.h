@@ -58,7 +58,8 @@ typedef void redis_cb(void *ctx, int err, const struct redisReply *reply);
 /* After each change of `ready` or `reason`, from the loop; it may call anything below. */
 typedef void redis_health_cb(void *ctx, const struct redis_health *h);
 
-/* Starts to connect; what goes wrong there is told by the health. `target` is copied. `cb` may be NULL. ERR_NOMEM. */
+/* Starts to connect; what goes wrong there is told by the health. `target` is copied; a timeout of 0 is the default. `cb` may be NULL.
+ * The process ignores SIGPIPE. ERR_NOMEM, ERR_INVAL (no host). */
 int redis_new(struct redis **out, struct event_base *base, const struct redis_target *target, redis_health_cb *cb, void *ctx);
 /* Silent: no callback of a pending command comes any more, and their `struct redis_call` are gone. NULL-safe. */
 void redis_free(struct redis **r);

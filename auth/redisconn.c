@@ -389,7 +389,7 @@ static void fail(struct redisconn *c, const char *what, int number)
 {
     char reason[REDIS_REASON_MAX];
 
-    snprintf(reason, sizeof(reason), "%s: %s", what, strerror(number));
+    snprintf(reason, sizeof(reason), "%s: %s", what, err_str(-number));
     down(c, reason, false);
 }
 

@@ -35,8 +35,7 @@ static void free_node(struct node *n)
             r->nodes[i] = NULL;
     }
     /* Whoever was to ask it finds its way by the slot again. */
-    TAILQ_FOREACH(c, &r->waiting, link)
-    {
+    for (c = TAILQ_FIRST(&r->waiting); c; c = TAILQ_NEXT(c, link)) {
         if (c->node == n)
             c->node = NULL;
     }

@@ -14,7 +14,7 @@ struct redisReply;
 
 enum {
     REDIS_REPLY_BYTES_MAX = 1 << 20, /* of all strings of one reply: a page of tokens or events is far below */
-    REDIS_REPLY_ITEMS_MAX = 1 << 16, /* elements of one reply, at every depth; hiredis refuses a depth beyond 7 */
+    REDIS_REPLY_ITEMS_MAX = 1 << 16, /* elements of one reply, at every depth; hiredis refuses more than 8 arrays in each other */
     REDIS_REPLY_CHUNK = 16384,       /* bytes that a caller feeds at once, at most */
 };
 

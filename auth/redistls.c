@@ -45,15 +45,17 @@ int redistls_new(struct ssl_ctx_st **out, const struct redis_target *target, con
 struct ssl_st *redistls_session(struct ssl_ctx_st *ctx, const char *name)
 {
     SSL *ssl = SSL_new(ctx);
+    char sni[REDIS_HOST_MAX + 1]; /* OpenSSL's macro takes the const away */
     struct addr a;
     int ok;
 
     if (!ssl)
         return NULL;
+    snprintf(sni, sizeof(sni), "%s", name);
     if (addr_parse_ip(&a, name) == 0)
         ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
     else
-        ok = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+        ok = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, sni) == 1;
     if (ok != 1) {
         SSL_free(ssl);
         return NULL;

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -32,10 +33,13 @@ struct burst {
 };
 
 struct order {
+    struct order *next; /* all of them, until the end: a cancelled one is never told of */
     struct burst *burst;
     long long id;
     bool end; /* frees the client from within its callback */
 };
+
+static struct order *orders;
 
 static void say(json_t *line)
 {
@@ -110,7 +114,6 @@ static void on_reply(void *ctx, int err, const struct redisReply *reply)
     }
     if (o->end)
         redis_free(&client);
-    free(o);
 }
 
 static json_t *health_of(const struct redis_health *h)
@@ -186,15 +189,15 @@ static void command(json_t *order, long long id)
         int err;
         if (!o)
             abort();
+        o->next = orders;
+        orders = o;
         o->burst = b;
         o->id = id;
         o->end = json_is_true(json_object_get(order, "free"));
         err = redis_command(client, json_string_value(key), json_string_length(key), argv, argc,
                             (unsigned)json_integer_value(json_object_get(order, "deadline")), on_reply, o, call);
-        if (err) {
+        if (err)
             say(json_pack("{s:I,s:s}", "id", (json_int_t)id, "refused", err_str(err)));
-            free(o);
-        }
     }
 }
 
@@ -278,6 +281,7 @@ int main(void)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     event_set_log_callback(no_log);
+    signal(SIGPIPE, SIG_IGN);
     base = event_base_new();
     if (!base)
         return 1;
@@ -290,6 +294,11 @@ int main(void)
     bufferevent_enable(in, EV_READ);
     event_base_dispatch(base);
     redis_free(&client);
+    while (orders) {
+        struct order *o = orders;
+        orders = o->next;
+        free(o);
+    }
     event_free(beat);
     bufferevent_free(in);
     event_base_free(base);

@@ -158,6 +158,11 @@ class Cluster:
                 return node[1], node[2].decode()
         return None
 
+    def replicas(self, port, asked):
+        """How many living replicas the master at this port has, as another node sees it."""
+        return sum(len([r for r in rest if self.nodes[r[1]].process]) for _, _, node, *rest in self.nodes[asked].call("CLUSTER", "SLOTS")
+                   if node[1] == port)
+
     def masters(self):
         return {node[1]: node[2].decode() for _, _, node, *_ in self.nodes[7000].call("CLUSTER", "SLOTS")}
 
@@ -259,6 +264,25 @@ def _(w):
         d.ready(30)
         tap.check(w.owner(w.nodes[asked].call("CLUSTER", "KEYSLOT", "{dead}n"), asked)[0] != dead, "the slot has another master")
         tap.within(d.stats()["stall_ms"], 0, 500 if tap.SANITIZER else 100, "the longest stall (ms)")
+
+
+@cluster.case("F6 a Cluster's master stands still: the others go on, and its replica serves once the Cluster has chosen it", seconds=120)
+def _(w):
+    with redis.Drive(w.ns) as d:
+        d.new(CLUSTER_URL, silence_ms=1000, connect_ms=500).ready()
+        alive = next(p for p in w.PORTS if w.nodes[p].process)
+        slots = {f"k{i}": w.owner(w.nodes[alive].call("CLUSTER", "KEYSLOT", f"k{i}"), alive)[0] for i in range(50)}
+        still = next(p for p in slots.values() if p != alive and w.replicas(p, alive))
+        stuck, other = (next(k for k, p in slots.items() if (p == still) == same) for same in (True, False))
+        w.nodes[still].pause()
+        tap.equal(d.do("GET", stuck, deadline=300), "!timed out", "a key of the one that stands still")
+        tap.equal(d.do("GET", other), other[1:], "a key of another master")
+        start = time.monotonic()
+        tap.wait_until(lambda: d.do("GET", stuck, deadline=1000) == stuck[1:], "the replica serves", 30)
+        print(f"# served again after {time.monotonic() - start:.1f} s", flush=True)
+        d.ready(30)
+        w.nodes[still].go_on()
+        tap.wait_until(lambda: d.do("SET", stuck, "back", deadline=5000) == "OK", "SET once it is back")
 
 
 @cluster.case("redis: a server that is no Cluster is not taken for one")
