@@ -341,9 +341,9 @@ static int serve(struct server *s, int argc, char *const argv[])
         if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
             s->ready_file = strdup(s->config->ready_file);
     }
-    while (!err && which == SIGHUP) {
-        if (sigwait(&signals, &which))
-            continue;
+    while (!err && which != SIGTERM && which != SIGINT) {
+        relay_look(s->relay);
+        which = sigtimedwait(&signals, NULL, &(struct timespec){.tv_sec = MEMORY_LOOK_S});
         if (which == SIGHUP)
             reload(s, argc, argv);
     }

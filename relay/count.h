@@ -26,6 +26,7 @@
     X(COUNT_SPLICE_LOCAL, "splice_local")                                                                                          \
     X(COUNT_SPLICE_OUT, "splice_out")                                                                                              \
     X(COUNT_SPLICE_IN, "splice_in")                                                                                                \
+    X(COUNT_REFUSED_MEMORY, "refused_memory")                                                                                      \
     X(DROP_NOT_STUN, "drop_not_stun")                                                                                              \
     X(DROP_MALFORMED, "drop_malformed")                                                                                            \
     X(DROP_METHOD, "drop_method")                                                                                                  \

@@ -56,6 +56,9 @@ void relay_free(struct relay **r);
 /* New settings and peer policy, from the next packet on. The old ones stay when an entry can't be read: ERR_CONFIG, and `text`. */
 int relay_reload(struct relay *r, const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 
+/* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
+void relay_look(struct relay *r);
+
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 
