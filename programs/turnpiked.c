@@ -31,7 +31,7 @@ struct server {
     int argc; /* as given, for a reload */
     char **argv;
     struct event_base *base; /* of this thread, the control thread */
-    struct event ends[2], reloads;
+    struct event ends[2], reloads, looks;
     struct config *config;
     struct auth *auth;
     struct store *store;
@@ -396,6 +396,14 @@ static void on_reload(evutil_socket_t number, short what, void *ctx)
     reload(ctx);
 }
 
+static void on_look(evutil_socket_t fd, short what, void *ctx)
+{
+    struct server *s = ctx;
+
+    (void)fd, (void)what;
+    relay_look(s->relay);
+}
+
 /* What the control thread does between start and end, it does from here. */
 static int open_loop(struct server *s)
 {
@@ -404,7 +412,8 @@ static int open_loop(struct server *s)
         return ERR_NOMEM;
     signal(SIGPIPE, SIG_IGN);
     if (evsignal_assign(&s->ends[0], s->base, SIGTERM, on_end, s) || evsignal_assign(&s->ends[1], s->base, SIGINT, on_end, s) ||
-        evsignal_assign(&s->reloads, s->base, SIGHUP, on_reload, s) || evsignal_add(&s->ends[0], NULL) ||
+        evsignal_assign(&s->reloads, s->base, SIGHUP, on_reload, s) ||
+        event_assign(&s->looks, s->base, -1, EV_PERSIST, on_look, s) || evsignal_add(&s->ends[0], NULL) ||
         evsignal_add(&s->ends[1], NULL) || evsignal_add(&s->reloads, NULL))
         return ERR_NOMEM;
     return 0;
@@ -418,6 +427,7 @@ static void close_loop(struct server *s)
         evsignal_del(&s->ends[0]);
         evsignal_del(&s->ends[1]);
         evsignal_del(&s->reloads);
+        evtimer_del(&s->looks);
     }
     event_base_free(s->base);
     s->base = NULL;
@@ -451,8 +461,11 @@ static int serve(struct server *s)
         if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
             s->ready_file = strdup(s->config->ready_file);
     }
-    if (!err)
+    if (!err) {
+        relay_look(s->relay);
+        evtimer_add(&s->looks, &(struct timeval){.tv_sec = MEMORY_LOOK_S});
         event_base_dispatch(s->base);
+    }
     relay_stop(s->relay);
     if (s->ready_file)
         unlink(s->ready_file);

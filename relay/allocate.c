@@ -237,6 +237,16 @@ static int open_legs(struct request *r, const struct wish *w, struct alloc *a, s
     return 0;
 }
 
+/* F14: before what lives gets into want, nothing new begins. */
+static bool has_memory(const struct request *r)
+{
+    if (!memory_is_short(r->s->memory))
+        return true;
+    count(r->s->counters, REFUSED_MEMORY_SHORT);
+    request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "the memory limit is near");
+    return false;
+}
+
 enum verdict allocate_on_allocate(struct request *r)
 {
     struct shard *s = r->s;
@@ -255,7 +265,7 @@ enum verdict allocate_on_allocate(struct request *r)
             request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "this 5-tuple has an allocation"); /* C40 */
         return VERDICT_DONE;
     }
-    if (!read_wish(r, &w))
+    if (!read_wish(r, &w) || !has_memory(r))
         return VERDICT_DONE;
     w.lifetime_s = lifetime(r, w.lifetime_s);
     if (!w.lifetime_s) {

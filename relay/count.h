@@ -33,6 +33,7 @@
     X(REFUSED_CAPACITY, "refused_capacity")                                                                                        \
     X(REFUSED_NO_ADDRESS, "refused_no_address")                                                                                    \
     X(REFUSED_NO_MEMORY, "refused_no_memory")                                                                                      \
+    X(REFUSED_MEMORY_SHORT, "refused_memory_short")                                                                                \
     X(DROP_NOT_STUN, "drop_not_stun")                                                                                              \
     X(DROP_MALFORMED, "drop_malformed")                                                                                            \
     X(DROP_METHOD, "drop_method")                                                                                                  \

@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include <ifaddrs.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct relay {
     struct ports *ports;
     struct nonce_key nonce_key;
     struct throttle *throttle;
+    struct memory *memory;
     struct worker *workers;
     unsigned nworkers;
     struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
@@ -277,6 +279,7 @@ static int start_workers(struct relay *r, const struct relay_config *c, struct p
                                   .ports = r->ports,
                                   .nonce_key = &r->nonce_key,
                                   .throttle = r->throttle,
+                                  .memory = r->memory,
                                   .policy = policy,
                                   .settings = c->settings,
                                   .now = clock_now()};
@@ -320,6 +323,8 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
         goto out;
     }
     err = throttle_new(&r->throttle);
+    if (!err)
+        err = memory_new(&r->memory, "");
     if (err)
         goto out;
     err = ports_new(&r->ports, addresses, relay_addresses(c, &host, addresses), c->min_port, c->max_port);
@@ -395,8 +400,22 @@ void relay_free(struct relay **rp)
     free(r->workers);
     ports_free(&r->ports);
     throttle_free(&r->throttle);
+    memory_free(&r->memory);
     explicit_bzero(&r->nonce_key, sizeof(r->nonce_key));
     free(r);
+}
+
+void relay_look(struct relay *r)
+{
+    struct memory_state m;
+
+    memory_look(r->memory, mallinfo2().fordblks, clock_now().ms, &m);
+    if (m.tell && m.is_short)
+        LOG(LOG_WARNING, "memory_short", LOG_STR("limit", m.name), LOG_INT("bytes", m.limit), LOG_INT("used", m.used),
+            LOG_STR("effect", "new allocations get 508, those that live go on"),
+            LOG_STR("cure", "raise this limit (with systemd MemoryMax=, LimitAS= or LimitDATA=), or lower total-quota"));
+    else if (m.tell)
+        LOG(LOG_INFO, "memory_recovered", LOG_INT("bytes", m.limit), LOG_INT("used", m.used));
 }
 
 int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])

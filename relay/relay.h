@@ -63,6 +63,9 @@ int relay_revoke(struct relay *r, const struct auth_revocation *revocation);
 /* Revocations may have been missed: every worker asks about those who live on it. ERR_NOMEM: nobody does, ask again. */
 int relay_recheck(struct relay *r);
 
+/* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
+void relay_look(struct relay *r);
+
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 

@@ -18,6 +18,7 @@ int shard_init(struct shard *s, const struct shard_config *c)
                         .ports = c->ports,
                         .nonce_key = c->nonce_key,
                         .throttle = c->throttle,
+                        .memory = c->memory,
                         .settings = c->settings,
                         .net = c->net,
                         .net_ctx = c->net_ctx,

@@ -19,6 +19,7 @@
 #include "base/rate.h"
 #include "base/wheel.h"
 #include "relay/count.h"
+#include "relay/memory.h"
 #include "relay/net.h"
 #include "relay/offload.h"
 #include "relay/policy.h"
@@ -73,6 +74,7 @@ struct shard {
     struct ports *ports;
     const struct nonce_key *nonce_key;
     struct throttle *throttle;
+    const struct memory *memory; /* NULL: nobody looks */
 
     /* Own. */
     struct policy *policy;
@@ -104,6 +106,7 @@ struct shard_config {
     struct ports *ports;
     const struct nonce_key *nonce_key;
     struct throttle *throttle;
+    const struct memory *memory;
     struct policy *policy; /* a reference is taken */
     struct relay_settings settings;
     const struct net_ops *net;

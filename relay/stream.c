@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_struct.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -143,8 +144,8 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
     worker_time(w);
     if ((what & BEV_EVENT_TIMEOUT) && alloc_find(&w->shard, &st->path)) {
         no_stranger(st);
-        bufferevent_enable(bev, EV_READ); /* it may be silent: its allocation has a lifetime of its own */
-        return;
+        if (bufferevent_enable(bev, EV_READ) == 0) /* it may be silent: its allocation has a lifetime of its own */
+            return;
     }
     stream_end(st);
 }
@@ -224,7 +225,10 @@ static void stream_new(struct streams *s, int fd, const struct addr *client, con
     set_options(fd);
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);
     bufferevent_set_timeouts(st->bev, &FIRST, NULL);
-    bufferevent_enable(st->bev, EV_READ | EV_WRITE);
+    if (bufferevent_enable(st->bev, EV_READ | EV_WRITE) == 0)
+        return;
+    count(&s->worker->counters, DROP_NO_MEMORY); /* nobody would hear it, nor when it ends (F13) */
+    stream_end(st);
     return;
 fail:
     count(&s->worker->counters, why);
@@ -248,7 +252,8 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 event_del(&a->event);
-                event_add(&a->pause, &PAUSE);
+                if (event_add(&a->pause, &PAUSE))
+                    event_add(&a->event, NULL); /* busy is better than deaf */
             }
             return;
         }
@@ -279,16 +284,21 @@ int stream_client_send(void *net, const struct path *to, const uint8_t *data, si
     struct streams *s = w->streams;
     struct stream *st = to->io < s->nslots && s->slots[to->io].generation == to->generation ? s->slots[to->io].stream : NULL;
     struct evbuffer *out;
+    bool first;
 
     if (!st)
         return ERR_NOENT;
     out = bufferevent_get_output(st->bev);
+    first = evbuffer_get_length(out) == 0;
     if (evbuffer_get_length(out) + len > STREAM_QUEUE_MAX) {
         count(&w->counters, DROP_STREAM_FULL);
         return 0;
     }
     if (evbuffer_expand(out, len + sizeof(PADDING)) || evbuffer_add(out, data, len) ||
         (len % 4 && evbuffer_add(out, PADDING, 4 - len % 4)))
+        return ERR_NOMEM;
+    /* F13: a bufferevent that was made of the last memory may have no way to learn that there is something to write (libevent 2.1). */
+    if (first && !event_pending(&st->bev->ev_write, EV_WRITE, NULL) && bufferevent_enable(st->bev, EV_WRITE))
         return ERR_NOMEM;
     return 0;
 }
