@@ -78,7 +78,7 @@ def _(w):
             s.start()
             d.ready()
         with redis.Drive(w.ns) as d:
-            d.new(f"redis+unix://{s.socket}.not").unready("No such file")
+            d.new(f"redis+unix://{s.socket}.not").unready("s.not: cannot connect: not found")
 
 
 @one_server.case("redis: a name is looked up without blocking")

@@ -150,6 +150,8 @@ class Cluster:
         ns.run(["redis-cli", "--cluster", "create", *[f"127.0.0.1:{p}" for p in self.PORTS], "--cluster-replicas", "1", "--cluster-yes"], seconds=40)
         for s in self.nodes.values():
             tap.wait_until(lambda s=s: b"cluster_state:ok" in s.call("CLUSTER", "INFO"), "the Cluster is whole", 20)
+        for s in self.nodes.values():  # a replica that has copied nothing yet would be chosen, too: an empty master
+            tap.wait_until(lambda s=s: b"master_link_status:down" not in s.call("INFO", "replication"), "the replicas have their copies", 20)
 
     def owner(self, slot, asked=None):
         """(port, id) of the master of a slot."""
