@@ -13,19 +13,14 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "auth/redisevents.h"
-#include "auth/redissource.h"
-#include "auth/store.h"
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "programs/config.h"
+#include "programs/credentials.h"
 #include "relay/relay.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
-
-/* The user that is made when nobody has configured one. */
-static const char GENERATED_USER[] = "turnpike";
 
 struct server {
     int argc; /* as given, for a reload */
@@ -33,15 +28,9 @@ struct server {
     struct event_base *base; /* of this thread, the control thread */
     struct event ends[2], reloads, looks;
     struct config *config;
-    struct auth *auth;
-    struct store *store;
+    struct credentials *credentials;
     struct relay *relay;
     char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
-    struct redis_target redis;
-    struct redisevents *events; /* NULL: no Redis */
-    bool events_lost;           /* since the connection was lost nobody has asked what was missed */
-    const char *user;           /* a credential that was generated here, to be shown; or NULL */
-    const char *password;       /* borrowed from the store */
 };
 
 static int fail(int status, const char *text)
@@ -79,95 +68,6 @@ static struct relay_config relay_config_of(const struct config *c, struct auth *
     return rc;
 }
 
-/* Credentials of the configuration; where there are none, or only a user name, the store's, which are generated when first needed. */
-/* ---- Redis. ---- */
-
-static void on_redis_health(void *ctx, const struct redis_health *h)
-{
-    if (h->ready)
-        LOG(LOG_INFO, "redis_ready", LOG_INT("worker", (intptr_t)ctx));
-    else if (h->reconnects) /* before that, it is the first attempt that is under way */
-        LOG(LOG_WARNING, "redis_unavailable", LOG_STR("reason", h->reason), LOG_INT("worker", (intptr_t)ctx));
-}
-
-static int add_redis(struct server *s, const struct config *c, struct auth *auth)
-{
-    const char *why;
-    int err = c->redis ? redisurl_parse(&s->redis, c->redis, &why) : 0;
-
-    if (err || !c->redis)
-        return err;
-    return redissource_add(auth, &(struct redissource_config){.target = &s->redis,
-                                                              .prefix = c->redis_prefix,
-                                                              .separator = c->rest_api_separator,
-                                                              .workers = PORTS_WORKERS_MAX,
-                                                              .health = on_redis_health});
-}
-
-static void on_revoked(void *ctx, const struct auth_revocation *revocation)
-{
-    struct server *s = ctx;
-    int err = relay_revoke(s->relay, revocation);
-
-    if (err)
-        LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
-    else
-        LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
-}
-
-/* What was told while nobody listened is read afterwards; but it may be gone: trimmed, or lost by a failover. */
-static void on_events_health(void *ctx, const struct redis_health *h)
-{
-    struct server *s = ctx;
-
-    if (!h->ready && h->reconnects) {
-        s->events_lost = true;
-        LOG(LOG_WARNING, "revocations_unavailable", LOG_STR("reason", h->reason));
-    } else if (h->ready && s->events_lost) {
-        s->events_lost = relay_recheck(s->relay) != 0;
-        LOG(LOG_INFO, "revocations_ready", LOG_STR("prefix", s->config->redis_prefix));
-    }
-}
-
-/* The event stream, where there is a Redis. */
-static int open_events(struct server *s)
-{
-    static const struct redis_target none;
-
-    if (memcmp(&s->redis, &none, sizeof(none)) == 0)
-        return 0;
-    return redisevents_new(&s->events, s->base, &s->redis, s->config->redis_prefix, on_revoked, on_events_health, s);
-}
-
-static int build_auth(struct server *s, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])
-{
-    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n && !c->redis ? GENERATED_USER : NULL;
-    struct conf_error e;
-    unsigned line;
-    int err = config_auth(c, out, &e);
-
-    if (err) {
-        snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
-        return err;
-    }
-    store_free(&s->store);
-    s->user = s->password = NULL;
-    err = store_open(&s->store, c->state_dir, &line);
-    if (!err && user) {
-        err = store_user(s->store, user, &s->password, NULL);
-        s->user = user;
-    }
-    if (!err)
-        err = store_load(s->store, *out);
-    if (err) {
-        snprintf(text, RELAY_TEXT_MAX,
-                 "%s/credentials: %s (the credential store: set state-dir to a directory that can be written)", c->state_dir,
-                 err_str(err));
-        auth_free(out);
-    }
-    return err;
-}
-
 /* ---- What the start tells. ---- */
 
 /* The address that clients reach us by: the first advertised one, but an IPv4 one if there is any. */
@@ -200,7 +100,7 @@ static void uri(const struct server *s, const char *scheme, const char *transpor
 }
 
 /* For the UC server's STUN & TURN page. A password stands here only if it was generated here; configured ones are never shown. */
-static void print_settings(const struct server *s)
+static void print_settings(const struct server *s, const struct credentials_shown *shown)
 {
     char stun[128], udp[128], tcp[128];
 
@@ -214,7 +114,7 @@ static void print_settings(const struct server *s)
            "  User name  %s\n"
            "  Password   %s\n\n"
            "(kept in %s)\n\n",
-           stun, udp, tcp, s->user, s->password, store_path(s->store));
+           stun, udp, tcp, shown->user, shown->password, shown->path);
     fflush(stdout);
 }
 
@@ -238,7 +138,7 @@ static json_t *ready_json(const struct server *s)
     }
     json_object_set_new(root, "pid", json_integer(getpid()));
     json_object_set_new(root, "version", json_string(PACKAGE_VERSION));
-    json_object_set_new(root, "realm", json_string(auth_realm(s->auth)));
+    json_object_set_new(root, "realm", json_string(auth_realm(credentials_auth(s->credentials))));
     json_object_set_new(root, "workers", json_integer(relay_workers(s->relay)));
     json_object_set_new(root, "listeners", list);
     json_object_set_new(root, "relays", relays);
@@ -281,7 +181,7 @@ static void log_start_lines(const struct server *s)
 
     for (size_t i = 0; i < n; i++)
         LOG(LOG_INFO, "listening", LOG_STR("transport", listeners[i].transport), LOG_ADDR("address", &listeners[i].addr));
-    LOG(LOG_INFO, "serving", LOG_STR("version", PACKAGE_VERSION), LOG_STR("realm", auth_realm(s->auth)),
+    LOG(LOG_INFO, "serving", LOG_STR("version", PACKAGE_VERSION), LOG_STR("realm", auth_realm(credentials_auth(s->credentials))),
         LOG_INT("workers", relay_workers(s->relay)));
 }
 
@@ -356,12 +256,12 @@ static void reload(struct server *s)
     }
     err = keep_unchangeable(s->config, c);
     if (!err)
-        err = build_auth(s, c, &auth, text);
+        err = credentials_read(s->credentials, c, &auth, text);
     lc = log_config_of(c);
     if (!err && (err = log_reconfigure(&lc)))
         snprintf(text, sizeof(text), "log-file %s can't be opened: %s", c->log_file, err_str(err));
     if (!err) {
-        struct relay_config rc = relay_config_of(c, s->auth);
+        struct relay_config rc = relay_config_of(c, credentials_auth(s->credentials));
 
         err = relay_reload(s->relay, &rc, text);
         if (err)
@@ -373,7 +273,7 @@ static void reload(struct server *s)
         config_free(&c);
         return;
     }
-    auth_replace(s->auth, &auth);
+    auth_replace(credentials_auth(s->credentials), &auth);
     config_wipe_secrets(c);
     config_free(&s->config);
     s->config = c;
@@ -435,7 +335,8 @@ static void close_loop(struct server *s)
 
 static int serve(struct server *s)
 {
-    struct relay_config rc = relay_config_of(s->config, s->auth);
+    struct relay_config rc = relay_config_of(s->config, credentials_auth(s->credentials));
+    struct credentials_shown shown;
     char text[RELAY_TEXT_MAX];
     int err;
 
@@ -452,12 +353,12 @@ static int serve(struct server *s)
     }
     err = relay_start(s->relay);
     if (!err)
-        err = open_events(s);
+        err = credentials_start(s->credentials, s->base, s->relay);
     if (!err) {
         log_warnings(s->config);
         log_start_lines(s);
-        if (s->user)
-            print_settings(s);
+        if (credentials_generated(s->credentials, &shown))
+            print_settings(s, &shown);
         if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
             s->ready_file = strdup(s->config->ready_file);
     }
@@ -475,10 +376,17 @@ static int serve(struct server *s)
 
 static int check_only(struct server *s)
 {
-    struct relay_config rc = relay_config_of(s->config, s->auth);
+    struct auth *auth;
+    struct conf_error e;
     char text[RELAY_TEXT_MAX];
+    int err = config_auth(s->config, &auth, &e);
 
-    if (relay_check(&rc, text))
+    if (err)
+        return fail(STATUS_CONFIG, e.text);
+    struct relay_config rc = relay_config_of(s->config, auth);
+    err = relay_check(&rc, text);
+    auth_free(&auth);
+    if (err)
         return fail(STATUS_CONFIG, text);
     for (size_t i = 0; i < s->config->warnings.n; i++)
         fprintf(stderr, "turnpiked: warning: %s\n", s->config->warnings.item[i]);
@@ -489,15 +397,12 @@ static int check_only(struct server *s)
 static int start(struct server *s)
 {
     struct log_config lc = log_config_of(s->config);
-    struct conf_error e;
     char text[RELAY_TEXT_MAX];
     int status, err;
 
     if (s->config->check_config)
-        return config_auth(s->config, &s->auth, &e) ? fail(STATUS_CONFIG, e.text) : check_only(s);
-    err = build_auth(s, s->config, &s->auth, text);
-    if (!err && (err = add_redis(s, s->config, s->auth)))
-        snprintf(text, sizeof(text), "redis: %s", err_str(err));
+        return check_only(s);
+    err = credentials_new(&s->credentials, s->config, text);
     if (err)
         return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
     config_wipe_secrets(s->config);
@@ -507,7 +412,7 @@ static int start(struct server *s)
         return fail(STATUS_CONFIG, text);
     }
     status = serve(s);
-    redisevents_free(&s->events);
+    credentials_stop(s->credentials);
     relay_free(&s->relay);
     close_loop(s);
     log_stop();
@@ -531,9 +436,7 @@ int main(int argc, char **argv)
     } else {
         status = start(&s);
     }
-    auth_free(&s.auth);
-    store_free(&s.store);
-    explicit_bzero(&s.redis, sizeof(s.redis));
+    credentials_free(&s.credentials);
     config_free(&s.config);
     return status;
 }

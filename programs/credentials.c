@@ -1,0 +1,173 @@
+#include "programs/credentials.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/redisevents.h"
+#include "auth/redissource.h"
+#include "auth/store.h"
+#include "base/err.h"
+#include "base/log.h"
+
+/* The user that is made when nobody has configured one. */
+static const char GENERATED_USER[] = "turnpike";
+
+struct credentials {
+    struct auth *auth;
+    struct relay *relay; /* NULL: not started */
+    struct store *store;
+    const char *user, *password; /* generated here; borrowed from configuration and store, NULL: none */
+    bool has_redis;
+    struct redis_target redis;
+    char *redis_prefix;
+    struct redisevents *events;
+    bool events_lost; /* since the connection was lost nobody has asked what was missed */
+};
+
+/* ---- Redis. ---- */
+
+static void on_redis_health(void *ctx, const struct redis_health *h)
+{
+    if (h->ready)
+        LOG(LOG_INFO, "redis_ready", LOG_INT("worker", (intptr_t)ctx));
+    else if (h->reconnects) /* before that, it is the first attempt that is under way */
+        LOG(LOG_WARNING, "redis_unavailable", LOG_STR("reason", h->reason), LOG_INT("worker", (intptr_t)ctx));
+}
+
+static int add_redis(struct credentials *cr, const struct config *c)
+{
+    const char *why;
+    int err;
+
+    if (!c->redis)
+        return 0;
+    cr->redis_prefix = strdup(c->redis_prefix);
+    if (!cr->redis_prefix)
+        return ERR_NOMEM;
+    err = redisurl_parse(&cr->redis, c->redis, &why);
+    if (err)
+        return err;
+    cr->has_redis = true;
+    return redissource_add(cr->auth, &(struct redissource_config){.target = &cr->redis,
+                                                                  .prefix = cr->redis_prefix,
+                                                                  .separator = c->rest_api_separator,
+                                                                  .workers = PORTS_WORKERS_MAX,
+                                                                  .health = on_redis_health});
+}
+
+static void on_revoked(void *ctx, const struct auth_revocation *revocation)
+{
+    struct credentials *cr = ctx;
+    int err = relay_revoke(cr->relay, revocation);
+
+    if (err)
+        LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
+    else
+        LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
+}
+
+/* What was told while nobody listened is read afterwards; but it may be gone: trimmed, or lost by a failover. */
+static void on_events_health(void *ctx, const struct redis_health *h)
+{
+    struct credentials *cr = ctx;
+
+    if (!h->ready && h->reconnects) {
+        cr->events_lost = true;
+        LOG(LOG_WARNING, "revocations_unavailable", LOG_STR("reason", h->reason));
+    } else if (h->ready && cr->events_lost) {
+        cr->events_lost = relay_recheck(cr->relay) != 0;
+        LOG(LOG_INFO, "revocations_ready", LOG_STR("prefix", cr->redis_prefix));
+    }
+}
+
+/* ---- The configuration's own, and the store of what was generated. ---- */
+
+/* Where there are no credentials, or only a user name, the store's are used, which are generated when first needed. */
+int credentials_read(struct credentials *cr, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])
+{
+    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n && !c->redis ? GENERATED_USER : NULL;
+    struct conf_error e;
+    unsigned line;
+    int err = config_auth(c, out, &e);
+
+    if (err) {
+        snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
+        return err;
+    }
+    store_free(&cr->store);
+    cr->user = cr->password = NULL;
+    err = store_open(&cr->store, c->state_dir, &line);
+    if (!err && user) {
+        err = store_user(cr->store, user, &cr->password, NULL);
+        cr->user = user;
+    }
+    if (!err)
+        err = store_load(cr->store, *out);
+    if (err) {
+        snprintf(text, RELAY_TEXT_MAX,
+                 "%s/credentials: %s (the credential store: set state-dir to a directory that can be written)", c->state_dir,
+                 err_str(err));
+        auth_free(out);
+    }
+    return err;
+}
+
+bool credentials_generated(const struct credentials *cr, struct credentials_shown *out)
+{
+    if (!cr->user)
+        return false;
+    *out = (struct credentials_shown){cr->user, cr->password, store_path(cr->store)};
+    return true;
+}
+
+/* ---- Life. ---- */
+
+int credentials_new(struct credentials **out, const struct config *c, char text[static RELAY_TEXT_MAX])
+{
+    struct credentials *cr = calloc(1, sizeof(*cr));
+    int err = ERR_NOMEM;
+
+    *out = NULL;
+    snprintf(text, RELAY_TEXT_MAX, "%s", err_str(err));
+    if (!cr)
+        return err;
+    err = credentials_read(cr, c, &cr->auth, text);
+    if (!err && (err = add_redis(cr, c)))
+        snprintf(text, RELAY_TEXT_MAX, "redis: %s", err_str(err));
+    if (err)
+        credentials_free(&cr);
+    *out = cr;
+    return err;
+}
+
+int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay)
+{
+    cr->relay = relay;
+    if (!cr->has_redis)
+        return 0;
+    return redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix, on_revoked, on_events_health, cr);
+}
+
+void credentials_stop(struct credentials *cr)
+{
+    redisevents_free(&cr->events);
+    cr->relay = NULL;
+}
+
+void credentials_free(struct credentials **cr)
+{
+    if (!*cr)
+        return;
+    credentials_stop(*cr);
+    auth_free(&(*cr)->auth);
+    store_free(&(*cr)->store);
+    free((*cr)->redis_prefix);
+    explicit_bzero(&(*cr)->redis, sizeof((*cr)->redis));
+    free(*cr);
+    *cr = NULL;
+}
+
+struct auth *credentials_auth(const struct credentials *cr)
+{
+    return cr->auth;
+}

@@ -1,0 +1,39 @@
+/*
+ * Purpose:  the wiring of turnpiked's credentials: which sources the configuration names, and what the control thread does for them.
+ * Owner:    the control thread; the sources behind the `struct auth` belong to whom auth.h says.
+ * Lifetime: credentials_new to credentials_free; the relay that asks is stopped and freed before.
+ * Callers:  programs/turnpiked.c.
+ * RFC:      none.
+ */
+#ifndef PROGRAMS_CREDENTIALS_H
+#define PROGRAMS_CREDENTIALS_H
+
+#include "auth/auth.h"
+#include "programs/config.h"
+#include "relay/relay.h"
+
+struct credentials;
+struct event_base;
+
+/* All sources that `c` names. On error `text` tells what failed, with the cure where there is one. ERR_CONFIG, ERR_NOMEM, or the store's. */
+int credentials_new(struct credentials **out, const struct config *c, char text[static RELAY_TEXT_MAX]);
+/* NULL-safe; nulls the pointer. */
+void credentials_free(struct credentials **cr);
+/* Borrowed: what the relay asks. */
+struct auth *credentials_auth(const struct credentials *cr);
+
+/* From now on what is revoked elsewhere ends here. Both are borrowed until credentials_stop. ERR_NOMEM, ERR_NOSPC. */
+int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay);
+void credentials_stop(struct credentials *cr);
+
+/* The fixed users, shared secrets and limits of a new configuration, for auth_replace. Errors as credentials_new. */
+int credentials_read(struct credentials *cr, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX]);
+
+/* A credential that was generated here, to be shown once; false: there is none. The texts are borrowed until the next call above. */
+struct credentials_shown {
+    const char *user, *password;
+    const char *path; /* of the file that keeps it */
+};
+bool credentials_generated(const struct credentials *cr, struct credentials_shown *out);
+
+#endif
