@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """The client of Redis against one real server, and what must happen when that fails (F1, F3 to F8)."""
 import os
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -253,53 +251,6 @@ def _(w):
         tap.within(d.stats()["reconnects"], 1, 60, "reconnects, with back-off between them")
 
 
-class Fake:
-    """Answers the log-in as Redis does, and GET with what it is told to. No real server breaks its own protocol."""
-
-    def __init__(self, ns, answer, ping=b"+PONG\r\n"):
-        self.answer, self.ping = answer, ping
-        self.listener = ns.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", 6379))
-        self.listener.listen()
-        self.connections = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                c, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections.append(c)
-            threading.Thread(target=self._serve, args=(c,), daemon=True).start()
-
-    def _serve(self, c):
-        try:
-            pending = b""
-            while True:
-                data = c.recv(4096)
-                if not data:
-                    return
-                pending += data
-                # Each command of ours ends with its last word: enough to tell what it was.
-                for word, answer in ((b"SETNAME\r\n$8\r\nturnpike\r\n", b"+OK\r\n"), (b"PING\r\n", self.ping), (b"GET\r\n$1\r\nx\r\n", self.answer)):
-                    while word in pending:
-                        pending = pending.replace(word, b"", 1)
-                        c.sendall(answer)
-        except OSError:
-            pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for c in self.connections:
-            c.close()
-
-
 @one_server.case("F8 S23 what is no protocol, too large, too deep, or not asked for closes the connection with a reason and is counted")
 def _(w):
     big = b"x" * (3 << 20)
@@ -315,7 +266,7 @@ def _(w):
             ("wide arrays in arrays", b"*60000\r\n*60000\r\n" + b":1\r\n" * 70000, "too large"),
             ("deep arrays", b"*1\r\n" * 20, "not Redis's protocol"),
             ("two answers", b"$1\r\na\r\n$1\r\nb\r\n", "an answer to no question")):
-        with Fake(w.ns, answer), redis.Drive(w.ns) as d:
+        with redis.Fake(w.ns, lambda words, a=answer: a), redis.Drive(w.ns) as d:
             d.new(URL).ready()
             got = d.do("GET", "x")
             tap.check(got in ("!not connected", "a"), f"{what}: the answer is {got!r}")
@@ -327,7 +278,7 @@ def _(w):
 
 @one_server.case("F4 a server that is loading, or full: not ready with the reason, ready when that is over")
 def _(w):
-    with Fake(w.ns, b"$1\r\nv\r\n", ping=b"-LOADING Redis is loading the dataset in memory\r\n") as f, redis.Drive(w.ns) as d:
+    with redis.Fake(w.ns, lambda words: b"$1\r\nv\r\n", ping=b"-LOADING Redis is loading the dataset in memory\r\n") as f, redis.Drive(w.ns) as d:
         d.new(URL).unready("LOADING")
         waiting = d.send("GET", "x", deadline=20000)
         f.ping = b"+PONG\r\n"
@@ -353,30 +304,17 @@ def _(n):
                     lambda: n.srv.run(["nft", "delete table inet hole"]))
 
 
-def _openssl(directory, *words):
-    subprocess.run(["openssl", *words], cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
 @tap.group
 def tls():
     with net.Net("srv") as n, redis.daemon.Directory() as d:
-        for ca in ("ca", "other"):
-            _openssl(d.path, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={ca}",
-                     "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
-        for name, san in (("server", "DNS:localhost,IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example"), ("client", "DNS:client")):
-            _openssl(d.path, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                     "-keyout", f"{name}.key", "-out", f"{name}.csr")
-            ext = d.file(f"{name}.ext", f"subjectAltName={san}\n")
-            _openssl(d.path, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                     "-extfile", ext, "-out", f"{name}.pem")
+        redis.certificates(d)
         w = World(n.srv)
         w.file = d.file
         yield w
 
 
 def _tls_server(w, name, clients="no"):
-    return redis.Server(w.ns, port=0, settings=["tls-port 6380", f"tls-cert-file {w.file(name + '.pem')}", f"tls-key-file {w.file(name + '.key')}",
-                                                f"tls-ca-cert-file {w.file('ca.pem')}", f"tls-auth-clients {clients}"])
+    return redis.Server(w.ns, port=0, settings=redis.tls_settings(w, name, clients))
 
 
 @tls.case("redis: TLS with the right authority and name serves, by IP and by name, also with many bytes")

@@ -1,82 +1,23 @@
 #!/usr/bin/env python3
 """Credentials in Redis: tokens, coturn's users and secrets, revocation on two nodes, and what happens without Redis (F1 to F3)."""
-import base64
 import contextlib
-import hashlib
-import hmac
 import json
 import os
-import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import call, daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import call, daemon, net, redis, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import REVOKED_S, Fleet, Stream, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server", "turnadmin", "nft")
 net.need_namespaces()
 daemon.need_daemon()
 
 S = net.Standard
-CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
-REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last packet
 CUT_S = 3.0
 LOOKUP_S = 2.0  # a look-up's deadline
-
-
-class Fleet:
-    """Redis and two nodes beside each other on the middle host; the second reaches Redis by an address of its own."""
-
-    def __init__(self, stack, n, server):
-        self.net, self.redis, self.nodes = n, server, []
-        for i in range(2):
-            d = stack.enter_context(daemon.Daemon(n.srv, self.settings(i)))
-            w = world.World(n, d)
-            stack.callback(w.close)
-            self.nodes.append(w)
-
-    @staticmethod
-    def settings(i):
-        return {
-            "listening-ip": S.SERVER,
-            "listening-port": 3478 + i,
-            "relay-ip": S.RELAY,
-            "min-port": 20000 + 10000 * i,
-            "max-port": 29999 + 10000 * i,
-            "allowed-peer-ip": list(S.PEER_NETS),
-            "redis": f"redis://127.0.0.{1 + i}:6379",
-            "workers": 2,
-        }
-
-    def ctl(self, *words, status=0):
-        command = [CTL, "--config", self.nodes[0].daemon.config_path, *words]
-        with self.net.srv.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
-            out, err = p.communicate(timeout=tap.PATIENCE_S)
-        daemon.check_log(out + err)
-        equal(p.returncode, status, f"the status of {' '.join(words)} ({out}{err})")
-        return out if status == 0 else err
-
-    def token(self, *options, owner="acme"):
-        made = json.loads(self.ctl("token", "issue", "--json", "--owner", owner, *options))
-        return made["id"], made["password"]
-
-    def client(self, credentials, node=0, i=0, transport="udp"):
-        return self.nodes[node].client(i, transport, user=credentials[0], password=credentials[1])
-
-    @contextlib.contextmanager
-    def cut(self, i):
-        """Node i's packets to and from Redis vanish."""
-        where = f"127.0.0.{1 + i}"
-        self.net.srv.run(
-            ["nft", "-f", "-"],
-            f"table ip cut {{\n chain c {{\n  type filter hook input priority 0;\n  ip daddr {where} tcp dport 6379 drop\n  ip saddr {where} tcp sport 6379 drop\n }}\n}}\n",
-        )
-        try:
-            yield
-        finally:
-            self.net.srv.run(["nft", "delete", "table", "ip", "cut"])
 
 
 @tap.group
@@ -130,46 +71,6 @@ def _(f):
     tap.within(got, 1, 80, "packets of 200 that came up")
 
 
-class Stream:
-    """Packets from a client to a peer, every few milliseconds, and when the last one came."""
-
-    def __init__(self, w, c):
-        self.client, self.peer, self.last, self.count, self.ending = c, w.peer(), 0.0, 0, threading.Event()
-        c.allocate()
-        c.bind(0x4000, self.peer.address)
-        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._receive)]
-
-    def _send(self):
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a stream is closed when its allocation has gone
-            while not self.ending.wait(0.005):
-                self.client.send_channel(0x4000, b"x")
-
-    def _receive(self):
-        while not self.ending.is_set():
-            with contextlib.suppress(tap.Failure):
-                self.peer.receive(seconds=0.2)
-                self.last, self.count = time.monotonic(), self.count + 1
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        tap.wait_until(lambda: self.count > 5, "packets come")
-        return self
-
-    def __exit__(self, *_):
-        self.ending.set()
-        for t in self.threads:
-            t.join()
-
-    def ended(self, w):
-        """Wait until the daemon says that its allocation is gone, and nothing comes any more."""
-        w.daemon.wait_log(f'event=allocation_deleted user={self.client.user} .*reason="credential revoked"')
-        before = self.count
-        if self.client.transport == "udp":
-            self.client.exchange(stun.encode(stun.BINDING, stun.REQUEST))  # what was sent before it has been read
-        check(self.count - before <= 1, "packets still come")
-
-
 @fleet.case("a revoked token's calls end on every node within a second, and it is refused; another's go on")
 def _(f):
     doomed, other = f.token(), f.token()
@@ -217,10 +118,6 @@ def _(f):
             f.redis.call("DEL", "tp:events")  # as if it had been trimmed, or lost by a failover
             tap.wait_until(lambda: len(f.nodes[1].daemon.events("revocations_unavailable")) > lost, "the node notices")
         b.ended(f.nodes[1])
-
-
-def rest(name, secret):
-    return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
 
 
 @fleet.case("a database that turnadmin has filled: users and shared secrets, as they are; the secret's names can be revoked")

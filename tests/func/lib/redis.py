@@ -1,4 +1,5 @@
 """Real servers of Redis, and the program that drives our client of it (tests/func/redisdrive.c)."""
+import contextlib
 import json
 import os
 import queue
@@ -127,6 +128,75 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+class Fake:
+    """Answers the log-in as Redis does, and everything else with what `reply(words)` returns (None: nothing). No real server breaks its own protocol."""
+
+    def __init__(self, ns, reply, ping=b"+PONG\r\n", port=6379):
+        self.reply, self.ping = reply, ping
+        self.listener = ns.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", port))
+        self.listener.listen()
+        self.connections = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                c, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections.append(c)
+            threading.Thread(target=self._serve, args=(c,), daemon=True).start()
+
+    def _serve(self, c):
+        with contextlib.suppress(OSError, ValueError), c.makefile("rb") as f:
+            while line := f.readline():
+                words = []
+                for _ in range(int(line[1:])):
+                    size = int(f.readline()[1:])
+                    words.append(f.read(size + 2)[:-2])
+                if words[0] in (b"CLIENT", b"AUTH", b"SELECT"):
+                    answer = b"+OK\r\n"
+                else:
+                    answer = self.ping if words[0] == b"PING" else self.reply(words)
+                if answer:
+                    c.sendall(answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for c in self.connections:
+            with contextlib.suppress(OSError):
+                c.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            c.close()
+
+
+def _openssl(directory, *words):
+    subprocess.run(["openssl", *words], cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def certificates(directory):
+    """In a daemon.Directory: the authorities ca.pem and other.pem, and of the first server, wrong (another name) and client (.pem and .key each)."""
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    for ca in ("ca", "other"):
+        _openssl(directory.path, "req", "-x509", *new_key, "-days", "2", "-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem")
+    for name, san in (("server", "DNS:localhost,IP:127.0.0.1"), ("wrong", "DNS:elsewhere.example"), ("client", "DNS:client")):
+        _openssl(directory.path, "req", *new_key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        ext = directory.file(f"{name}.ext", f"subjectAltName={san}\n")
+        _openssl(directory.path, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+                 "-extfile", ext, "-out", f"{name}.pem")
+
+
+def tls_settings(directory, name, clients="no"):
+    """Settings of a server that speaks TLS on port 6380, with the certificate of this name."""
+    return ["tls-port 6380", f"tls-cert-file {directory.file(name + '.pem')}", f"tls-key-file {directory.file(name + '.key')}",
+            f"tls-ca-cert-file {directory.file('ca.pem')}", f"tls-auth-clients {clients}"]
 
 
 class Drive:

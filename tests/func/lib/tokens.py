@@ -1,0 +1,115 @@
+"""Tokens, and nodes that share them: what turnpikectl makes and revokes, and calls that a revocation ends."""
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import subprocess
+import threading
+import time
+
+from . import daemon, net, stun, tap, world
+from .tap import check, equal
+
+S = net.Standard
+CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
+REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last packet
+
+
+def rest(name, secret):
+    """A time-limited name and its password, as coturn's REST API makes them."""
+    return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
+
+
+class Fleet:
+    """Redis and two nodes beside each other on the middle host; the second reaches Redis by an address of its own.
+    `redis_url` names another Redis for both, `more` are settings of both."""
+
+    def __init__(self, stack, n, server, redis_url=None, **more):
+        self.net, self.redis, self.nodes, self.url = n, server, [], redis_url
+        for i in range(2):
+            d = stack.enter_context(daemon.Daemon(n.srv, {**self.settings(i), **more}))
+            w = world.World(n, d)
+            stack.callback(w.close)
+            self.nodes.append(w)
+
+    def settings(self, i):
+        return {
+            "listening-ip": S.SERVER,
+            "listening-port": 3478 + i,
+            "relay-ip": S.RELAY,
+            "min-port": 20000 + 10000 * i,
+            "max-port": 29999 + 10000 * i,
+            "allowed-peer-ip": list(S.PEER_NETS),
+            "redis": self.url or f"redis://127.0.0.{1 + i}:6379",
+            "workers": 2,
+        }
+
+    def ctl(self, *words, status=0):
+        command = [CTL, "--config", self.nodes[0].daemon.config_path, *words]
+        with self.net.srv.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            out, err = p.communicate(timeout=tap.PATIENCE_S)
+        daemon.check_log(out + err)
+        equal(p.returncode, status, f"the status of {' '.join(words)} ({out}{err})")
+        return out if status == 0 else err
+
+    def token(self, *options, owner="acme"):
+        made = json.loads(self.ctl("token", "issue", "--json", "--owner", owner, *options))
+        return made["id"], made["password"]
+
+    def client(self, credentials, node=0, i=0, transport="udp"):
+        return self.nodes[node].client(i, transport, user=credentials[0], password=credentials[1])
+
+    @contextlib.contextmanager
+    def cut(self, i):
+        """Node i's packets to and from Redis vanish."""
+        where = f"127.0.0.{1 + i}"
+        self.net.srv.run(
+            ["nft", "-f", "-"],
+            f"table ip cut {{\n chain c {{\n  type filter hook input priority 0;\n  ip daddr {where} tcp dport 6379 drop\n  ip saddr {where} tcp sport 6379 drop\n }}\n}}\n",
+        )
+        try:
+            yield
+        finally:
+            self.net.srv.run(["nft", "delete", "table", "ip", "cut"])
+
+
+class Stream:
+    """Packets from a client to a peer, every few milliseconds, and when the last one came."""
+
+    def __init__(self, w, c):
+        self.client, self.peer, self.last, self.count, self.ending = c, w.peer(), 0.0, 0, threading.Event()
+        c.allocate()
+        c.bind(0x4000, self.peer.address)
+        self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._receive)]
+
+    def _send(self):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a stream is closed when its allocation has gone
+            while not self.ending.wait(0.005):
+                self.client.send_channel(0x4000, b"x")
+
+    def _receive(self):
+        while not self.ending.is_set():
+            with contextlib.suppress(tap.Failure):
+                self.peer.receive(seconds=0.2)
+                self.last, self.count = time.monotonic(), self.count + 1
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        tap.wait_until(lambda: self.count > 5, "packets come")
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for t in self.threads:
+            t.join()
+
+    def ended(self, w):
+        """Wait until the daemon says that its allocation is gone, and nothing comes any more."""
+        w.daemon.wait_log(f'event=allocation_deleted user={self.client.user} .*reason="credential revoked"')
+        before = self.count
+        if self.client.transport == "udp":
+            self.client.exchange(stun.encode(stun.BINDING, stun.REQUEST))  # what was sent before it has been read
+        check(self.count - before <= 1, "packets still come")
