@@ -206,6 +206,7 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
 
     *ticket = NULL;
     answer->limits = (struct auth_limits){0};
+    answer->peers[0] = '\0';
     pthread_rwlock_rdlock(&a->lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
         const struct auth_source *s = &a->sources[i];

@@ -43,7 +43,8 @@ struct auth_limits {
 };
 
 enum {
-    AUTH_KEYS_MAX = 8, /* candidate keys of one answer, and so shared secrets that are valid at once */
+    AUTH_KEYS_MAX = 8,     /* candidate keys of one answer, and so shared secrets that are valid at once */
+    AUTH_PEERS_MAX = 2047, /* bytes of a credential's own peers */
 };
 
 /*
@@ -61,6 +62,8 @@ struct auth_answer {
     /* The user part: quotas, usage and throttling go by it. "" for a bare expiry: those count together. */
     char owner[STUN_USERNAME_MAX + 1];
     struct auth_limits limits; /* the smaller of these and the configuration's are in force */
+    /* What may be its peers, of what may be anybody's: entries between blanks, for relay/policy to read. "": no limit of its own. */
+    char peers[AUTH_PEERS_MAX + 1];
 };
 
 typedef void auth_cb(void *ctx, const struct auth_answer *answer);

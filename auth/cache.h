@@ -34,7 +34,8 @@ struct credential {
     uint8_t sha256[CACHE_SHA256_LEN];
     int64_t not_before, expires_at; /* wall clock, seconds; 0: none */
     struct auth_limits limits;
-    const char *owner; /* with CREDENTIAL_KEYS; borrowed until the next call */
+    const char *owner; /* with CREDENTIAL_KEYS; borrowed until the next call, */
+    const char *peers; /* and this too; NULL: none */
 };
 
 enum cache_state {

@@ -16,6 +16,9 @@
 #include "base/random.h"
 #include "stun/integrity.h"
 
+_Static_assert(sizeof(((struct auth_answer *)0)->peers) >= sizeof(((struct token *)0)->peers),
+               "an answer has room for a token's peers");
+
 enum {
     KEY_MAX = REDISSOURCE_PREFIX_MAX + STUN_REALM_MAX + STUN_USERNAME_MAX + 64,
     LOOKUP_SLOTS = 64,
@@ -76,6 +79,7 @@ struct lookup {
     struct secret *secrets;
     int64_t revoked_before;
     char owner[STUN_USERNAME_MAX + 1];
+    char *peers; /* of the token, or what was kept of them; NULL: none */
     char name[];
 };
 
@@ -95,6 +99,7 @@ static enum auth_status answer_keys(const struct credential *c, const char *name
     answer->limits = c->limits;
     memcpy(answer->name, name, strlen(name) + 1);
     memcpy(answer->owner, c->owner, strlen(c->owner) + 1);
+    memcpy(answer->peers, c->peers ? c->peers : "", c->peers ? strlen(c->peers) + 1 : 1);
     return AUTH_OK;
 }
 
@@ -156,6 +161,7 @@ static void free_lookup(struct lookup *l)
         free(q);
     }
     secret_free(&l->secrets);
+    free(l->peers);
     explicit_bzero(l, sizeof(*l));
     free(l);
 }
@@ -174,6 +180,13 @@ static void judge(const struct lookup *l, struct credential *out)
         *out = (struct credential){.kind = CREDENTIAL_UNKNOWN};
 }
 
+static int keep_peers(struct lookup *l, const char *peers)
+{
+    free(l->peers);
+    l->peers = peers && peers[0] ? strdup(peers) : NULL;
+    return peers && peers[0] && !l->peers ? ERR_NOMEM : 0;
+}
+
 /* Everything has come, or time is up. */
 static void finish(struct lookup *l)
 {
@@ -188,6 +201,8 @@ static void finish(struct lookup *l)
         if (known && found.kind == CREDENTIAL_KEYS) { /* a callback may change the cache, */
             snprintf(l->owner, sizeof(l->owner), "%s", found.owner);
             found.owner = l->owner;
+            known = keep_peers(l, found.peers) == 0; /* without them it would reach more than it may */
+            found.peers = l->peers;
         }
     } else { /* but not what this look-up holds itself */
         judge(l, &found);
@@ -215,17 +230,21 @@ static int read_secrets(const struct redissource *source, const redisReply *r, s
     return err;
 }
 
-static void use_token(struct lookup *l, const struct token *t)
+static int use_token(struct lookup *l, const struct token *t)
 {
+    if (keep_peers(l, t->peers))
+        return ERR_NOMEM;
     l->token = (struct credential){.kind = CREDENTIAL_KEYS,
                                    .has_sha256 = true,
                                    .not_before = t->not_before,
                                    .expires_at = t->expires_at,
                                    .limits = {.allocations = (uint32_t)t->max_allocations, .bps = (uint64_t)t->max_bps},
-                                   .owner = l->owner};
+                                   .owner = l->owner,
+                                   .peers = l->peers};
     memcpy(l->token.md5, t->md5, sizeof(l->token.md5));
     memcpy(l->token.sha256, t->sha256, sizeof(l->token.sha256));
     memcpy(l->owner, t->owner, sizeof(t->owner));
+    return 0;
 }
 
 static int read_token(struct lookup *l, const redisReply *r)
@@ -249,7 +268,7 @@ static int read_token(struct lookup *l, const redisReply *r)
     }
     err = token_read(&token, l->name, fields, n, &why);
     if (!err && token_serves(&token, l->seat->source->realm, TOKEN_TURN))
-        use_token(l, &token);
+        err = use_token(l, &token);
     token_wipe(&token);
     return err;
 }

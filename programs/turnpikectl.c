@@ -15,6 +15,7 @@
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
+#include "relay/policy.h"
 
 enum {
     STATUS_OK = 0,
@@ -45,7 +46,7 @@ static const char USAGE[] =
     "  --max-allocations N    of its owner at the same time\n"
     "  --max-bps N            bits a second of its owner, each direction; k, M, G\n"
     "  --max-bytes N          bytes in all; k, M, G\n"
-    "  --allow-peer ENTRY     as allowed-peer-ip; may repeat\n"
+    "  --allow-peer ENTRY     a peer that it may reach, as allowed-peer-ip; may repeat (all that the server allows)\n"
     "\n"
     "TIME is 90s, 30m, 8h or 7d from now, or @ and seconds since 1970.\n";
 
@@ -141,6 +142,22 @@ static int copy(char *out, size_t cap, const char *text, const char *option)
     return 0;
 }
 
+/* What turnpiked could not read, nobody could use. */
+static int check_peers(const char *peers)
+{
+    struct policy *own = NULL;
+    const char *bad;
+    int err = policy_own(&own, peers, &bad);
+
+    policy_unref(&own);
+    if (err == ERR_CONFIG)
+        return complain(STATUS_USAGE,
+                        "--allow-peer=%.*s: an address, CIDR or range is expected, with ports if wanted: 10.1.2.0/24, "
+                        "10.1.2.3-10.1.2.9, 10.1.2.3:5060-5070/udp, [2001:db8::/32]:5060/udp",
+                        (int)strcspn(bad, " "), bad);
+    return err ? complain(STATUS_FAULT, "%s", err_str(err)) : 0;
+}
+
 static int fill_token(struct token *t, const struct options *o, const char *realm, int64_t now)
 {
     const struct {
@@ -176,6 +193,8 @@ static int fill_token(struct token *t, const struct options *o, const char *real
         status = copy(t->realm, sizeof(t->realm), o->realm ? o->realm : realm, "realm");
     if (!status)
         status = copy(t->peers, sizeof(t->peers), o->peers, "allow-peer");
+    if (!status)
+        status = check_peers(t->peers);
     return status;
 }
 

@@ -97,14 +97,15 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
               const struct auth_share *share, struct auth_bandwidth *bandwidth)
 {
     struct alloc *a = calloc(1, sizeof(*a));
+    int err = a ? user_take(&a->user, s, who) : ERR_NOMEM;
 
-    if (!a)
-        return ERR_NOMEM;
-    if (user_take(&a->user, s, who)) {
+    if (err) {
         free(a);
-        return ERR_NOMEM;
+        return err;
     }
     link_to_user(a);
+    if (a->user->peers)
+        a->peers = policy_ref(a->user->peers);
     a->path = *path;
     a->timer.kind = TIMER_ALLOC;
     a->created_ms = s->now.ms;
@@ -158,6 +159,7 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
         free(a->channels);
     unlink_from_user(a);
     user_drop(s, &a->user);
+    policy_unref(&a->peers);
     free(a);
 }
 

@@ -51,6 +51,7 @@ struct alloc {
     struct leg legs[2];             /* [0] IPv4, [1] IPv6 */
     struct rate up, down;           /* bytes a second */
     struct user *user;
+    struct policy *peers; /* the credential's own; NULL: none */
     struct alloc *next_of_user, **prev_of_user;
     struct auth_bandwidth *bandwidth; /* its owner's, of all his allocations */
     uint64_t user_bps;                /* the credential's own limit of that; 0: none */
@@ -73,7 +74,7 @@ bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len);
 /* What an allocation of this credential may carry, in bits a second and direction: what it sets aside of the capacity; 0: no limit. */
 uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who);
 /* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
- * `share`, which alloc_free gives back. ERR_NOMEM. */
+ * `share`, which alloc_free gives back. ERR_NOMEM; ERR_CONFIG: the credential's own peers can't be read. */
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
               const struct auth_share *share, struct auth_bandwidth *bandwidth);
 /* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
@@ -86,6 +87,11 @@ struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port);
 static inline struct leg *alloc_leg(struct alloc *a, uint8_t family)
 {
     return &a->legs[family == ADDR_V6];
+}
+/* Who judges its peers. */
+static inline struct policy_judges alloc_judges(const struct shard *s, const struct alloc *a)
+{
+    return (struct policy_judges){.server = s->policy, .own = a->peers, .ports = s->ports};
 }
 /* The relayed address that clients are told (or, for the splice, that sockets are bound to). */
 struct addr alloc_relayed(const struct shard *s, const struct leg *leg);

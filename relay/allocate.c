@@ -284,10 +284,14 @@ enum verdict allocate_on_allocate(struct request *r)
         request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
         return VERDICT_DONE;
     }
-    if (alloc_new(&a, s, r->from, r->who, &share, bandwidth)) {
+    err = alloc_new(&a, s, r->from, r->who, &share, bandwidth);
+    if (err) {
         auth_quota_give(s->auth, &share);
         claim_close(s, &port);
-        refuse_quota(r, AUTH_QUOTA_NOMEM);
+        if (err == ERR_CONFIG)
+            request_refuse(r, STUN_E_SERVER_ERROR, "the credential's peers can't be read");
+        else
+            refuse_quota(r, AUTH_QUOTA_NOMEM);
         return VERDICT_DONE;
     }
     memcpy(a->txid, r->msg->txid, STUN_TXID_LEN);

@@ -18,7 +18,7 @@ static void deny(const struct request *r, struct alloc *a, const struct addr *pe
                                         .alloc = a,
                                         .user = a->user->name,
                                         .peer = peer,
-                                        .detail = policy_explain(r->s->policy, r->s->ports, peer, POLICY_UDP, why, sizeof(why))});
+                                        .detail = policy_explain(alloc_judges(r->s, a), peer, POLICY_UDP, why, sizeof(why))});
     request_refuse(r, STUN_E_FORBIDDEN, "the peer policy denies this peer");
 }
 
@@ -55,7 +55,7 @@ enum verdict bind_on_create_permission(struct request *r)
         return VERDICT_DONE;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!policy_permission(r->s->policy, r->s->ports, &peers[i], POLICY_UDP, &all_ports[i])) {
+        if (!policy_permission(alloc_judges(r->s, a), &peers[i], POLICY_UDP, &all_ports[i])) {
             deny(r, a, &peers[i]); /* 403 wins over 443 */
             return VERDICT_DONE;
         }
@@ -98,8 +98,8 @@ enum verdict bind_on_channel_bind(struct request *r)
         request_refuse(r, STUN_E_BAD_REQUEST, "the channel number is out of range"); /* C64 */
         return VERDICT_DONE;
     }
-    policy_permission(r->s->policy, r->s->ports, &peer, POLICY_UDP, &all_ports);
-    if (!policy_flow(r->s->policy, r->s->ports, &peer, POLICY_UDP)) {
+    policy_permission(alloc_judges(r->s, a), &peer, POLICY_UDP, &all_ports);
+    if (!policy_flow(alloc_judges(r->s, a), &peer, POLICY_UDP)) {
         deny(r, a, &peer);
         return VERDICT_DONE;
     }

@@ -52,7 +52,7 @@ static void to_peer(struct shard *s, struct alloc *a, int own, bool advertised, 
         if (own >= 0 && splice(s, leg, (unsigned)own, advertised, peer->port, data, len, tos))
             return;
         /* Our own IP, but no live relayed address: only what the operator has opened (a PBX on this very host). */
-        if (own >= 0 && !policy_flow(s->policy, s->ports, peer, POLICY_UDP))
+        if (own >= 0 && !policy_flow(alloc_judges(s, a), peer, POLICY_UDP))
             count(s->counters, DROP_POLICY);
         else if (s->net->relay_send(s->net_ctx, leg->socket, peer, data, len, tos, df) < 0)
             count(s->counters, DROP_PEER_SEND);
@@ -71,7 +71,7 @@ void forward_channel_data(struct shard *s, const struct path *from, uint8_t *buf
         count(s->counters, DROP_NO_ALLOCATION);
     } else if (!(c = alloc_channel(s, a, frame.number))) {
         count(s->counters, DROP_NO_CHANNEL);
-    } else if (c->own < 0 && c->policy != policy_generation(s->policy) && !policy_flow(s->policy, s->ports, &c->peer, POLICY_UDP)) {
+    } else if (c->own < 0 && c->policy != policy_generation(s->policy) && !policy_flow(alloc_judges(s, a), &c->peer, POLICY_UDP)) {
         count(s->counters, DROP_POLICY);
     } else {
         c->policy = policy_generation(s->policy);
@@ -90,10 +90,10 @@ static bool permitted(struct shard *s, struct alloc *a, const struct addr *peer)
     }
     if (p->policy != policy_generation(s->policy)) {
         p->all_ports = false;
-        policy_permission(s->policy, s->ports, peer, POLICY_UDP, &p->all_ports);
+        policy_permission(alloc_judges(s, a), peer, POLICY_UDP, &p->all_ports);
         p->policy = policy_generation(s->policy);
     }
-    if (!p->all_ports && !policy_flow(s->policy, s->ports, peer, POLICY_UDP)) {
+    if (!p->all_ports && !policy_flow(alloc_judges(s, a), peer, POLICY_UDP)) {
         count(s->counters, DROP_POLICY);
         return false;
     }
@@ -165,6 +165,10 @@ void forward_spliced(struct shard *s, const struct splice *sp, uint8_t *data)
             return;
         }
         from = other;
+    }
+    if (a->peers && !policy_flow(alloc_judges(s, a), from, POLICY_UDP)) { /* the server's own policy allows what lives */
+        count(s->counters, DROP_POLICY);
+        return;
     }
     to_client(s, a, from, data, sp->len, sp->tos);
 }

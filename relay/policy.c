@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+enum { ENTRY_MAX = 160 /* bytes of an entry's text and its NUL: two IPv6 addresses, ports and protocol are far shorter */ };
+
 /* What speaks for or against an address, weakest first. */
 enum origin {
     ORIGIN_BUILT_IN, /* the special-purpose ranges */
@@ -34,6 +36,7 @@ struct policy {
     size_t nlisteners;
     struct addr *host;
     size_t nhost;
+    char *own; /* of a credential's: the text that it was made of. What no entry holds is denied then, and allowed otherwise */
 };
 
 /* RFC 6890 and its registries, as the security notes list them. */
@@ -74,7 +77,7 @@ static int add(struct policy *p, const struct addr *ip, unsigned bits, const str
     struct entry *e;
 
     if (p->n == p->cap) {
-        size_t cap = p->cap ? p->cap * 2 : 64;
+        size_t cap = p->cap ? p->cap * 2 : 8;
         struct entry *more = realloc(p->entries, cap * sizeof(*more));
 
         if (!more)
@@ -193,7 +196,7 @@ static bool read_ports(const char *s, struct entry *e)
 static int add_text(struct policy *p, const char *text, bool allow, enum origin origin)
 {
     struct entry like = {.protocol = POLICY_ANY, .allow = allow, .origin = (uint8_t)origin, .port_max = 65535};
-    char copy[160], *ip = copy, *ports = NULL, *slash, *dash;
+    char copy[ENTRY_MAX], *ip = copy, *ports = NULL, *slash, *dash;
     struct addr first, last;
 
     if (strlen(text) >= sizeof(copy))
@@ -275,6 +278,51 @@ static int copy_addrs(struct addr **out, size_t *nout, const struct addr *in, si
     return 0;
 }
 
+/* The next entry of a credential's text, or NULL. An entry that does not fit can't be read either. */
+static const char *next_word(const char **text, char word[static ENTRY_MAX])
+{
+    const char *start = *text + strspn(*text, " ");
+    size_t len = strcspn(start, " ");
+
+    *text = start + len;
+    if (!len)
+        return NULL;
+    snprintf(word, ENTRY_MAX, "%.*s", (int)(len < ENTRY_MAX ? len : 0), start);
+    return start;
+}
+
+int policy_own(struct policy **out, const char *text, const char **bad)
+{
+    struct policy *p = calloc(1, sizeof(*p));
+    char word[ENTRY_MAX];
+    const char *at = text, *start;
+    int err = 0;
+
+    if (!p)
+        return ERR_NOMEM;
+    atomic_init(&p->refs, 1);
+    p->own = strdup(text);
+    if (!p->own)
+        err = ERR_NOMEM;
+    while (!err && (start = next_word(&at, word))) {
+        err = add_text(p, word, true, ORIGIN_OPERATOR);
+        if (err && bad)
+            *bad = start;
+    }
+    if (err) {
+        policy_unref(&p);
+        return err;
+    }
+    qsort(p->entries, p->n, sizeof(*p->entries), by_weight);
+    *out = p;
+    return 0;
+}
+
+bool policy_is(const struct policy *own, const char *text)
+{
+    return strcmp(own->own, text) == 0;
+}
+
 int policy_new(struct policy **out, const struct policy_config *c, const char **bad)
 {
     static _Atomic uint32_t last_generation;
@@ -322,6 +370,7 @@ void policy_unref(struct policy **pp)
     free(p->entries);
     free(p->listeners);
     free(p->host);
+    free(p->own);
     free(p);
 }
 
@@ -391,96 +440,123 @@ static bool is_listener(const struct policy *p, const struct addr *a)
     return false;
 }
 
-static bool judge(const struct policy *p, const struct addr *a, enum policy_protocol protocol)
+static bool judge_one(const struct policy *p, const struct addr *a, enum policy_protocol protocol)
 {
     const struct entry *e;
 
     if (is_listener(p, a))
         return false;
     e = decides(p, a, a->port, protocol);
-    return !e || e->allow;
+    return e ? e->allow : !p->own;
 }
 
-bool policy_flow(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol)
+static bool judge(const struct policy_judges *j, const struct addr *a, enum policy_protocol protocol)
+{
+    return judge_one(j->server, a, protocol) && (!j->own || judge_one(j->own, a, protocol));
+}
+
+/* The relay-relay path: a relayed address of ours is a peer while it lives, whatever range it lies in. */
+static bool is_live(const struct ports *ports, const struct addr *a, enum policy_protocol protocol)
+{
+    bool advertised;
+    int own = ports_find(ports, a, &advertised);
+
+    return own >= 0 && protocol == POLICY_UDP && ports_owner(ports, ports_address(ports, (unsigned)own)->space, a->port) >= 0;
+}
+
+bool policy_flow(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol)
 {
     struct addr v4;
-    bool advertised;
-    int own = ports_find(ports, peer, &advertised);
 
-    /* The relay-relay path: a relayed address of ours is a peer while it lives, whatever range it lies in. */
-    if (own >= 0 && protocol == POLICY_UDP && ports_owner(ports, ports_address(ports, (unsigned)own)->space, peer->port) >= 0)
-        return true;
-    if (embedded_v4(peer, &v4) && !judge(p, &v4, protocol))
+    if (is_live(j.ports, peer, protocol))
+        return !j.own || judge_one(j.own, peer, protocol);
+    if (embedded_v4(peer, &v4) && !judge(&j, &v4, protocol))
         return false;
-    return judge(p, peer, protocol);
+    return judge(&j, peer, protocol);
 }
 
-/* Can a port be found that `judge` allows, and one that it denies? Only the edges of the entries' port ranges need to be tried. */
-static void judge_ports(const struct policy *p, const struct addr *a, enum policy_protocol protocol, bool *any, bool *all)
-{
-    struct addr probe = addr_with_port(a, 0);
-    bool ok = judge(p, &probe, protocol);
+/* What `judge` says of the ports of an address: is there one that it allows, and none that it denies? Only the edges of the entries' port
+ * ranges need to be tried. */
+struct verdicts {
+    bool any, all;
+};
 
-    *any = ok;
-    *all = ok;
-    for (size_t i = 0; i < p->n; i++) {
+static void judge_port(const struct policy_judges *j, const struct addr *a, uint16_t port, enum policy_protocol protocol,
+                       struct verdicts *v)
+{
+    struct addr probe = addr_with_port(a, port);
+    bool ok = judge(j, &probe, protocol);
+
+    v->any = v->any || ok;
+    v->all = v->all && ok;
+}
+
+static void judge_edges(const struct policy_judges *j, const struct policy *p, const struct addr *a, enum policy_protocol protocol,
+                        struct verdicts *v)
+{
+    for (size_t i = 0; p && i < p->n; i++) {
         const struct entry *e = &p->entries[i];
 
         if ((e->port_min == 0 && e->port_max == 65535) || !prefix_match(&e->ip, e->bits, a))
             continue;
-        for (int edge = 0; edge < 2; edge++) {
-            if (edge && e->port_max == 65535)
-                continue;
-            probe.port = edge ? (uint16_t)(e->port_max + 1) : e->port_min;
-            ok = judge(p, &probe, protocol);
-            *any = *any || ok;
-            *all = *all && ok;
-        }
-    }
-    for (size_t i = 0; *all && i < p->nlisteners; i++) {
-        probe.port = p->listeners[i].port;
-        *all = judge(p, &probe, protocol);
+        judge_port(j, a, e->port_min, protocol, v);
+        if (e->port_max < 65535)
+            judge_port(j, a, (uint16_t)(e->port_max + 1), protocol, v);
     }
 }
 
-bool policy_permission(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol,
-                       bool *all_ports)
+static struct verdicts judge_ports(const struct policy_judges *j, const struct addr *a, enum policy_protocol protocol)
 {
-    struct addr v4;
-    bool advertised, any, all, any4 = true, all4 = true;
+    struct verdicts v = {.all = true};
 
-    judge_ports(p, peer, protocol, &any, &all);
-    if (embedded_v4(peer, &v4))
-        judge_ports(p, &v4, protocol, &any4, &all4);
-    if (all_ports)
-        *all_ports = all && all4;
-    if (protocol == POLICY_UDP && ports_find(ports, peer, &advertised) >= 0)
-        return true;
-    return any && any4;
+    judge_port(j, a, 0, protocol, &v);
+    judge_edges(j, j->server, a, protocol, &v);
+    judge_edges(j, j->own, a, protocol, &v);
+    for (size_t i = 0; v.all && i < j->server->nlisteners; i++)
+        judge_port(j, a, j->server->listeners[i].port, protocol, &v);
+    return v;
 }
 
-const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer,
-                           enum policy_protocol protocol, char *text, size_t cap)
+bool policy_permission(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, bool *all_ports)
+{
+    struct verdicts v = judge_ports(&j, peer, protocol), v4 = {true, true};
+    struct addr inner;
+    bool advertised;
+
+    if (embedded_v4(peer, &inner))
+        v4 = judge_ports(&j, &inner, protocol);
+    if (all_ports)
+        *all_ports = v.all && v4.all;
+    if (protocol == POLICY_UDP && ports_find(j.ports, peer, &advertised) >= 0) /* some port may be a live relayed address */
+        return !j.own || judge_ports(&(struct policy_judges){.server = j.own}, peer, protocol).any;
+    return v.any && v4.any;
+}
+
+const char *policy_explain(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, char *text, size_t cap)
 {
     static const char *const ORIGINS[] = {" (built in)", " (an address of this host)", ""};
+    const struct policy_judges server = {.server = j.server, .ports = j.ports};
     char ip[ADDR_TEXT_MAX];
     struct addr v4;
     const struct addr *a = peer;
     const struct entry *e;
-    bool advertised;
-    int own = ports_find(ports, peer, &advertised);
 
-    if (own >= 0 && ports_owner(ports, ports_address(ports, (unsigned)own)->space, peer->port) >= 0) {
+    if ((policy_flow(server, peer, protocol) && !policy_flow(j, peer, protocol)) ||
+        (policy_permission(server, peer, protocol, NULL) && !policy_permission(j, peer, protocol, NULL))) {
+        snprintf(text, cap, "the credential's peers");
+        return text;
+    }
+    if (is_live(j.ports, peer, protocol)) {
         snprintf(text, cap, "a live relayed address of this server");
         return text;
     }
-    if (embedded_v4(peer, &v4) && !judge(p, &v4, protocol))
+    if (embedded_v4(peer, &v4) && !judge(&server, &v4, protocol))
         a = &v4;
-    if (is_listener(p, a)) {
+    if (is_listener(j.server, a)) {
         snprintf(text, cap, "a service address of this server");
         return text;
     }
-    e = decides(p, a, a->port, protocol);
+    e = decides(j.server, a, a->port, protocol);
     if (!e)
         snprintf(text, cap, "no entry: allowed");
     else

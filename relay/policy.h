@@ -1,8 +1,8 @@
 /*
  * Purpose:  where a relay may send to and receive from: the one function for peers.
- * Owner:    immutable after policy_new; shared by reference count. A reload makes a new one.
- * Lifetime: from policy_new to the last policy_unref.
- * Callers:  relay/turn, relay/forward ask; relay/relay builds.
+ * Owner:    immutable once it is made; shared by reference count. A reload makes a new one.
+ * Lifetime: from policy_new or policy_own to the last policy_unref.
+ * Callers:  relay/turn, relay/forward ask; relay/relay, and relay/user for a credential, build.
  * RFC:      8656 section 21.2 (attacks by a relay), 6890 (special-purpose ranges), 6052, 3056, 4380 (embedded IPv4).
  */
 #ifndef RELAY_POLICY_H
@@ -37,19 +37,30 @@ struct policy_config {
 
 /* ERR_NOMEM. ERR_CONFIG: an entry can't be read; `bad` (if not NULL) is set to its text. */
 int policy_new(struct policy **out, const struct policy_config *config, const char **bad);
+/*
+ * A credential's own peers, which only narrow that: `text` holds entries as above, between blanks, and what none of them holds is denied,
+ * our own relayed addresses with it. ERR_NOMEM. ERR_CONFIG: an entry can't be read; `bad` (if not NULL) is set to it, in `text`.
+ */
+int policy_own(struct policy **out, const char *text, const char **bad);
+/* Is it made of this text? */
+bool policy_is(const struct policy *own, const char *text);
 struct policy *policy_ref(struct policy *p);
 void policy_unref(struct policy **p);
 /* Differs between any two policies of this process: what was decided under another one is asked again. */
 uint32_t policy_generation(const struct policy *p);
 
+/* Who is asked about a peer: both must allow it. */
+struct policy_judges {
+    const struct policy *server;
+    const struct policy *own; /* the credential's; NULL: it has none */
+    const struct ports *ports;
+};
 /* May any port of this address be a peer? CreatePermission. `*all_ports` (may be NULL): every port may, so that the flow need not be asked. */
-bool policy_permission(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol,
-                       bool *all_ports);
+bool policy_permission(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, bool *all_ports);
 /* May this address and port be a peer? ChannelBind, Send, and what comes in. A relayed address of ours must be live. */
-bool policy_flow(const struct policy *p, const struct ports *ports, const struct addr *peer, enum policy_protocol protocol);
+bool policy_flow(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol);
 
-/* The text of the entry that decides a flow, for people: "denied-peer-ip=10.0.0.0/8 (built in)". */
-const char *policy_explain(const struct policy *p, const struct ports *ports, const struct addr *peer,
-                           enum policy_protocol protocol, char *text, size_t cap);
+/* What decides a flow, for people: "denied-peer-ip=10.0.0.0/8 (built in)", "the credential's peers". */
+const char *policy_explain(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, char *text, size_t cap);
 
 #endif

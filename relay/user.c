@@ -11,18 +11,20 @@ static struct user *of_node(struct map_node *n)
     return (struct user *)(void *)n; /* the node is the first member */
 }
 
-int user_take(struct user **out, struct shard *s, const struct auth_answer *who)
+static int find_or_new(struct user **out, struct shard *s, const struct auth_answer *who)
 {
     size_t len = strlen(who->name), owner_len = strlen(who->owner);
     uint64_t hash = map_hash(&s->users, who->name, len);
     struct user *u;
 
-    for (struct map_node *n = map_first(&s->users, hash); n; n = map_next(n)) {
-        *out = of_node(n);
-        if (strcmp((*out)->name, who->name) == 0 && strcmp((*out)->owner, who->owner) == 0)
-            return 0;
-    }
     *out = NULL;
+    for (struct map_node *n = map_first(&s->users, hash); n; n = map_next(n)) {
+        u = of_node(n);
+        if (strcmp(u->name, who->name) == 0 && strcmp(u->owner, who->owner) == 0) {
+            *out = u;
+            return 0;
+        }
+    }
     u = calloc(1, sizeof(*u) + len + 1 + owner_len + 1);
     if (!u)
         return ERR_NOMEM;
@@ -35,10 +37,40 @@ int user_take(struct user **out, struct shard *s, const struct auth_answer *who)
     return 0;
 }
 
+/* Read once, for all allocations of the credential. */
+static int take_peers(struct user *u, const char *peers)
+{
+    struct policy *own = NULL;
+    int err;
+
+    if (!u->peers && !peers[0])
+        return 0;
+    if (u->peers && policy_is(u->peers, peers))
+        return 0;
+    err = peers[0] ? policy_own(&own, peers, NULL) : 0;
+    if (err)
+        return err;
+    policy_unref(&u->peers);
+    u->peers = own;
+    return 0;
+}
+
+int user_take(struct user **out, struct shard *s, const struct auth_answer *who)
+{
+    int err = find_or_new(out, s, who);
+
+    if (!err)
+        err = take_peers(*out, who->peers);
+    if (err)
+        user_drop(s, out);
+    return err;
+}
+
 void user_drop(struct shard *s, struct user **u)
 {
     if (*u && !(*u)->allocs) {
         map_remove(&s->users, &(*u)->by_name);
+        policy_unref(&(*u)->peers);
         free(*u);
     }
     *u = NULL;

@@ -16,11 +16,12 @@ struct user {
     struct map_node by_name;
     struct alloc *allocs; /* the first of them; they are linked by alloc.next_of_user */
     const char *owner;    /* who pays for them: quotas */
+    struct policy *peers; /* the credential's own, as of its last Allocate; NULL: none. Each allocation keeps its own reference */
     uint32_t name_len;
     char name[]; /* of the credential (C33); the owner's follows it */
 };
 
-/* The user behind an answer, new when there is none yet. ERR_NOMEM. */
+/* The user behind an answer, new when there is none yet. ERR_NOMEM. ERR_CONFIG: the credential's peers can't be read. Then `*out` is NULL. */
 int user_take(struct user **out, struct shard *s, const struct auth_answer *who);
 /* After an allocation has gone: frees a user who has none, and nulls the pointer. */
 void user_drop(struct shard *s, struct user **u);

@@ -129,9 +129,14 @@ static bool is_own(const struct model *m, const struct addr *a)
     return ports_find(m->net->ports, a, &advertised) >= 0;
 }
 
+static struct policy_judges judges(const struct model *m, const struct party *p)
+{
+    return (struct policy_judges){.server = m->net->worker[p->c.worker].shard.policy, .ports = m->net->ports};
+}
+
 static bool allowed(const struct model *m, const struct party *p, const struct addr *peer)
 {
-    return policy_flow(m->net->worker[p->c.worker].shard.policy, m->net->ports, peer, POLICY_UDP);
+    return policy_flow(judges(m, p), peer, POLICY_UDP);
 }
 
 static void drop_family(struct party *p, unsigned family)
@@ -525,7 +530,7 @@ static void succeeded(struct model *m, struct party *p, const struct asked *a, c
     case STUN_CREATE_PERMISSION:
         while (stun_next(&a->msg, STUN_ATTR_XOR_PEER_ADDRESS, &at, &attr)) {
             HOLDS(stun_attr_xor_addr(&a->msg, &attr, &peer) == 0);
-            HOLDS(policy_permission(m->net->worker[p->c.worker].shard.policy, m->net->ports, &peer, POLICY_UDP, NULL));
+            HOLDS(policy_permission(judges(m, p), &peer, POLICY_UDP, NULL));
             permit(m, p, &peer);
         }
         HOLDS(at > 0);

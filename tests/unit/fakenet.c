@@ -271,14 +271,34 @@ int fake_run(struct fakenet *f)
 
 /* ---- The asynchronous source. ---- */
 
+/* What is known about any user of this password. */
+static void fill_answer(const struct fakenet *f, struct auth_answer *a, const char *user, enum stun_password_algorithm algorithm,
+                        const char *password)
+{
+    a->nkeys = 1;
+    snprintf(a->name, sizeof(a->name), "%s", user);
+    snprintf(a->owner, sizeof(a->owner), "%s", user);
+    snprintf(a->peers, sizeof(a->peers), "%s", f->async_peers ? f->async_peers : "");
+    if (algorithm == STUN_ALG_SHA256) {
+        a->key_len = STUN_SHA256_KEY_LEN;
+        stun_key_sha256(user, f->realm, password, a->keys[0]);
+    } else {
+        a->key_len = STUN_MD5_KEY_LEN;
+        stun_key_md5(user, f->realm, password, a->keys[0]);
+    }
+}
+
 static enum auth_status async_check(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
                                     void *ctx, struct auth_ticket **ticket)
 {
     struct fakenet *f = self;
     struct fake_question *q, **at = &f->questions;
 
-    (void)answer;
     f->lookups++;
+    if (f->async_status == AUTH_OK && request->user) {
+        answer->expires_at = 0;
+        fill_answer(f, answer, request->user, request->algorithm, "x");
+    }
     if (f->async_status != AUTH_PENDING)
         return f->async_status;
     q = room_for(sizeof(*q));
@@ -314,18 +334,8 @@ bool fake_answer(struct fakenet *f, enum auth_status status, const char *passwor
     if (!q)
         return false;
     f->questions = q->next;
-    if (status == AUTH_OK) {
-        a.nkeys = 1;
-        snprintf(a.name, sizeof(a.name), "%s", q->user);
-        snprintf(a.owner, sizeof(a.owner), "%s", q->user);
-        if (q->algorithm == STUN_ALG_SHA256) {
-            a.key_len = STUN_SHA256_KEY_LEN;
-            stun_key_sha256(q->user, f->realm, password, a.keys[0]);
-        } else {
-            a.key_len = STUN_MD5_KEY_LEN;
-            stun_key_md5(q->user, f->realm, password, a.keys[0]);
-        }
-    }
+    if (status == AUTH_OK)
+        fill_answer(f, &a, q->user, q->algorithm, password);
     q->cb(q->ctx, &a);
     free(q);
     return true;

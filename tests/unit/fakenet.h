@@ -118,7 +118,8 @@ struct fakenet {
 
     unsigned lookups;              /* questions that the asynchronous source was asked */
     unsigned cancelled;            /* of those, taken back */
-    enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule */
+    enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule. AUTH_OK: that the password is "x" */
+    const char *async_peers;       /* with AUTH_OK, then or later: the credential's own; NULL: none */
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
     int last_code;

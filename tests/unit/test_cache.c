@@ -51,6 +51,13 @@ static void contents(void)
     CHECK_INT(cache_get(c, "alic", 0, &got), CACHE_FRESH);
     CHECK_INT(got.kind, CREDENTIAL_SECRET);
     CHECK_STR(got.owner, "");
+    CHECK_STR(got.peers, "");
+    keys.peers = "1.2.3.4 5.6.7.0/24";
+    cache_put(c, "alice", &keys, 0);
+    keys.peers = NULL;
+    CHECK_INT(cache_get(c, "alice", 0, &got), CACHE_FRESH);
+    CHECK_STR(got.owner, "owner");
+    CHECK_STR(got.peers, "1.2.3.4 5.6.7.0/24");
     cache_put(c, "alice", &UNKNOWN, 1); /* another sort, the same name */
     CHECK_INT(cache_get(c, "alice", 1, &got), CACHE_FRESH);
     CHECK_INT(got.kind, CREDENTIAL_UNKNOWN);

@@ -2,11 +2,12 @@
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "relay/alloc.h"
 #include "relay/policy.h"
 #include "tests/unit/client.h"
 #include "tests/unit/tap.h"
 
-static struct policy *policy;
+static struct policy *policy, *narrower;
 static struct ports *ports;
 static struct fakenet net;
 static struct client alice;
@@ -32,25 +33,30 @@ static int with(const char *allowed, const char *denied)
         NULL);
 }
 
+static struct policy_judges judges(void)
+{
+    return (struct policy_judges){.server = policy, .own = narrower, .ports = ports};
+}
+
 static bool flow(const char *peer)
 {
     struct addr a = fake_addr(peer);
 
-    return policy_flow(policy, ports, &a, POLICY_UDP);
+    return policy_flow(judges(), &a, POLICY_UDP);
 }
 
 static bool flow_tcp(const char *peer)
 {
     struct addr a = fake_addr(peer);
 
-    return policy_flow(policy, ports, &a, POLICY_TCP);
+    return policy_flow(judges(), &a, POLICY_TCP);
 }
 
 static bool permission(const char *ip, bool *all_ports)
 {
     struct addr a = fake_addr(ip);
 
-    return policy_permission(policy, ports, &a, POLICY_UDP, all_ports);
+    return policy_permission(judges(), &a, POLICY_UDP, all_ports);
 }
 
 /* Address and permission agree, when no entry has ports. */
@@ -71,6 +77,7 @@ static bool closed_to(const char *ip)
 static void done(void)
 {
     policy_unref(&policy);
+    policy_unref(&narrower);
     ports_free(&ports);
 }
 
@@ -430,7 +437,152 @@ static void explain(void)
         struct addr peer = fake_addr(CASES[i].peer);
         char text[128];
 
-        CHECK_STR(policy_explain(policy, ports, &peer, POLICY_UDP, text, sizeof(text)), CASES[i].why);
+        CHECK_STR(policy_explain(judges(), &peer, POLICY_UDP, text, sizeof(text)), CASES[i].why);
+    }
+    done();
+}
+
+/* A credential's own peers narrow what the server allows, and open nothing. */
+static int narrow(const char *text)
+{
+    policy_unref(&narrower);
+    return policy_own(&narrower, text, NULL);
+}
+
+static void own_peers(void)
+{
+    bool all;
+
+    CHECK_INT(with("10.1.0.0/16", "5.6.7.8"), 0);
+    CHECK_INT(narrow("10.1.2.0/24 5.6.7.0/24  2a05::/16"), 0);
+    CHECK(open_to("10.1.2.3") && open_to("5.6.7.9") && open_to("2a05::1"));
+    CHECK(closed_to("10.1.3.3") && closed_to("5.6.8.1") && closed_to("2a06::1")); /* the server would allow these, */
+    CHECK(closed_to("5.6.7.8"));                                                  /* and denies this one */
+    CHECK_INT(narrow("0.0.0.0/0 ::/0"), 0);
+    CHECK(open_to("10.1.3.3") && open_to("2a06::1"));
+    CHECK(closed_to("10.2.0.1") && closed_to("127.0.0.1") && closed_to("::1") && closed_to("5.6.7.8"));
+    CHECK_INT(narrow("10.2.0.1"), 0);
+    CHECK(closed_to("10.2.0.1") && closed_to("1.2.3.4"));
+    CHECK_INT(narrow(" 9.8.7.6-9.8.7.9:50-60/udp "), 0);
+    CHECK(flow("9.8.7.6:50") && flow("9.8.7.9:60") && !flow("9.8.7.6:61") && !flow("9.8.7.5:50") && !flow_tcp("9.8.7.6:50"));
+    CHECK(permission("9.8.7.6", &all) && !all);
+    CHECK(!permission("9.8.7.5", &all) && !all);
+    CHECK_INT(with("10.1.2.3:5060", NULL), 0); /* each has its ports, and none is both's */
+    CHECK_INT(narrow("10.1.2.3:22 10.1.2.4"), 0);
+    CHECK(!permission("10.1.2.3", &all) && !flow("10.1.2.3:22") && !flow("10.1.2.3:5060"));
+    CHECK_INT(narrow("10.1.2.3:5000-6000"), 0);
+    CHECK(permission("10.1.2.3", &all) && !all && flow("10.1.2.3:5060") && !flow("10.1.2.3:5061"));
+    CHECK_INT(with("10.1.2.3:5000-6000", NULL), 0);
+    CHECK_INT(narrow("10.1.2.3:5060"), 0);
+    CHECK(permission("10.1.2.3", &all) && !all && flow("10.1.2.3:5060") && !flow("10.1.2.3:5061"));
+    done();
+}
+
+/* S2: an IPv4 address inside an IPv6 one is reached only by those who may reach both. */
+static void own_embedded(void)
+{
+    static const char *const OPEN[] = {"::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/23"};
+    static const struct {
+        const char *range, *peer, *inner;
+    } KINDS[] = {
+        {"::ffff:0:0/96", "::ffff:5.6.7.8", "5.6.7.8"},     {"::/96", "::5.6.7.8", "5.6.7.8"},
+        {"::ffff:0:0:0/96", "::ffff:0:5.6.7.8", "5.6.7.8"}, {"64:ff9b::/96", "64:ff9b::506:708", "5.6.7.8"},
+        {"2002::/16", "2002:506:708::1", "5.6.7.8"},        {"2001::/23", "2001:0:7f00:1:0:0:faf9:f8f7", "5.6.7.8"},
+    };
+
+    CHECK_INT(make(&(struct policy_config){.allowed = OPEN, .nallowed = sizeof(OPEN) / sizeof(OPEN[0])}, NULL), 0);
+    for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+        char both[64];
+
+        printf("# %s\n", KINDS[i].range);
+        policy_unref(&narrower);
+        CHECK(open_to(KINDS[i].peer));
+        CHECK_INT(narrow(KINDS[i].range), 0);
+        CHECK(closed_to(KINDS[i].peer));
+        CHECK_INT(narrow(KINDS[i].inner), 0);
+        CHECK(closed_to(KINDS[i].peer) && open_to(KINDS[i].inner));
+        snprintf(both, sizeof(both), "%s %s", KINDS[i].range, KINDS[i].inner);
+        CHECK_INT(narrow(both), 0);
+        CHECK(open_to(KINDS[i].peer));
+    }
+    done();
+}
+
+/* A live relayed address of ours is a peer like any other: it has to be listed. */
+static void own_relayed(void)
+{
+    static const struct addr HOST[] = {{.family = ADDR_V4, .ip = {10, 0, 0, 9}}, {.family = ADDR_V4, .ip = {9, 9, 9, 9}}};
+    bool all;
+
+    CHECK_INT(make(&(struct policy_config){.host = HOST, .nhost = 2}, NULL), 0);
+    CHECK(ports_claim(ports, 0, 50000, 1));
+    ports_publish(ports, 0, 50000, 1);
+    CHECK_INT(narrow("5.6.7.8"), 0);
+    CHECK(!flow("9.9.9.9:50000") && !flow("10.0.0.9:50000"));
+    CHECK(!permission("9.9.9.9", &all) && !permission("10.0.0.9", &all));
+    CHECK_INT(narrow("9.9.9.9"), 0); /* by the name that clients are told, here */
+    CHECK(flow("9.9.9.9:50000") && !flow("10.0.0.9:50000") && !flow("9.9.9.9:50001"));
+    CHECK(permission("9.9.9.9", &all) && !all);
+    CHECK(!permission("10.0.0.9", &all));
+    CHECK_INT(narrow("9.9.9.9:50001"), 0);
+    CHECK(permission("9.9.9.9", &all) && !flow("9.9.9.9:50000") && !flow("9.9.9.9:50001"));
+    CHECK_INT(narrow("9.9.9.9:50000/tcp"), 0);
+    CHECK(!permission("9.9.9.9", &all) && !flow("9.9.9.9:50000"));
+    done();
+}
+
+static void own_unreadable(void)
+{
+    static const struct {
+        const char *text;
+        size_t bad;
+    } CASES[] = {{"x", 0}, {"1.2.3.4 x", 8}, {" 1.2.3.4,5.6.7.8", 1}, {"1.2.3.4 1.2.3.4:0-65536 y", 8}};
+    char text[AUTH_PEERS_MAX + 1], many[AUTH_PEERS_MAX + 1] = "";
+    const char *bad;
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        bad = NULL;
+        CHECK_INT(policy_own(&narrower, CASES[i].text, &bad), ERR_CONFIG);
+        CHECK(bad == CASES[i].text + CASES[i].bad && !narrower);
+        CHECK_INT(narrow(CASES[i].text), ERR_CONFIG);
+    }
+    memset(text, '1', sizeof(text) - 1); /* an entry as long as all of them may be: its beginning is none */
+    memcpy(text, "1.2.3.4/", 8);
+    text[sizeof(text) - 1] = '\0';
+    CHECK_INT(narrow(text), ERR_CONFIG);
+    for (size_t n = 0; n + 16 < sizeof(many); n = strlen(many))
+        snprintf(many + n, sizeof(many) - n, "%s1.2.3.%zu", n ? " " : "", n % 256);
+    CHECK_INT(narrow(many), 0);
+    CHECK(policy_is(narrower, many) && !policy_is(narrower, "1.2.3.0"));
+    CHECK_INT(narrow("  "), 0); /* nothing is not everything */
+    CHECK_INT(with(NULL, NULL), 0);
+    CHECK(closed_to("1.2.3.4"));
+    done();
+}
+
+static void own_explained(void)
+{
+    static const struct addr HOST[] = {{.family = ADDR_V4, .ip = {9, 9, 9, 9}}};
+    static const struct {
+        const char *peer, *why;
+    } CASES[] = {
+        {"5.6.7.8:9", "no entry: allowed"},
+        {"5.6.7.9:9", "the credential's peers"},
+        {"9.9.9.9:50000", "the credential's peers"},
+        {"9.9.9.9:0", "the credential's peers"},
+        {"10.1.1.1:9", "denied-peer-ip=10.0.0.0/8 (built in)"},
+        {"10.1.1.2:9", "denied-peer-ip=10.0.0.0/8 (built in)"},
+    };
+
+    CHECK_INT(make(&(struct policy_config){.host = HOST, .nhost = 1}, NULL), 0);
+    CHECK(ports_claim(ports, 0, 50000, 0));
+    ports_publish(ports, 0, 50000, 0);
+    CHECK_INT(narrow("5.6.7.8 10.1.1.2"), 0);
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct addr peer = fake_addr(CASES[i].peer);
+        char text[128];
+
+        CHECK_STR(policy_explain(judges(), &peer, POLICY_UDP, text, sizeof(text)), CASES[i].why);
     }
     done();
 }
@@ -572,6 +724,94 @@ static void reload(void)
     DOWN();
 }
 
+/* ---- A credential's own peers, through requests and packets. ---- */
+
+static bool up_own(const char *peers)
+{
+    fake_up(&net, &(struct fake_options){.relays = {"9.9.9.9", "2a09::9"}, .async = true});
+    net.async_status = AUTH_OK;
+    net.async_peers = peers;
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    alice.user = "carol";
+    alice.password = "x";
+    return client_allocate(&alice) == 0;
+}
+
+static void own_requests(void)
+{
+    CHECK(up_own("5.6.7.8:9 10.1.1.1"));
+    CHECK_INT(client_permit(&alice, "5.6.7.9"), 403);
+    CHECK_INT(net.events[EVENT_PEER_DENIED], 1);
+    CHECK_INT(client_permit(&alice, "10.1.1.1"), 403);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:10"), 403);
+    CHECK_INT(client_bind(&alice, 0x4000, "9.9.9.9:50000"), 403);
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    client_channel(&alice, 0x4000, "up", 2, 0);
+    CHECK(client_sent(&alice, "5.6.7.8:9", "up", 2));
+    fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:9", "down", 4, 0);
+    CHECK(client_got(&alice, "5.6.7.8:9", 0x4000, "down", 4));
+    client_say(&alice, "5.6.7.8:9", "up", 2);
+    CHECK(client_sent(&alice, "5.6.7.8:9", "up", 2));
+    client_say(&alice, "5.6.7.8:10", "up", 2); /* the permission is by address, each packet by port */
+    fake_from_peer(&net, &alice.relayed[0], "5.6.7.8:10", "down", 4, 0);
+    CHECK_INT(fake_count(&net, DROP_POLICY), 2);
+    CHECK_INT(fake_untaken(&net), 0);
+    DOWN();
+}
+
+/* The server's policy is read again: the credential's still holds beside it. */
+static void own_reload(void)
+{
+    CHECK(up_own("5.6.7.8:9 5.6.7.9"));
+    CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
+    CHECK_INT(client_permit(&alice, "5.6.7.9"), 0);
+    for (int i = 0; i < 2; i++) {
+        const char *denied = "5.6.7.9";
+        struct policy *now = fake_policy(&net, &(struct policy_config){.denied = &denied, .ndenied = i == 0});
+
+        shard_set_policy(fake_shard(&net, 0), now);
+        client_channel(&alice, 0x4000, "x", 1, 0);
+        CHECK(client_sent(&alice, "5.6.7.8:9", "x", 1));
+        client_say(&alice, "5.6.7.8:10", "x", 1);
+        CHECK_INT(fake_untaken(&net), 0);
+        client_say(&alice, "5.6.7.9:1", "x", 1);
+        CHECK(i == 0 ? fake_untaken(&net) == 0 : client_sent(&alice, "5.6.7.9:1", "x", 1));
+    }
+    DOWN();
+}
+
+/* Read once for all allocations of a credential; what is told with the next Allocate holds for that one. */
+static void own_shared(void)
+{
+    struct client second, third;
+
+    CHECK(up_own("5.6.7.8"));
+    client_init(&second, &net, 0, "11.1.1.1:4001", TRANSPORT_UDP);
+    client_init(&third, &net, 0, "11.1.1.1:4002", TRANSPORT_UDP);
+    second.user = third.user = "carol";
+    second.password = third.password = "x";
+    CHECK_INT(client_allocate(&second), 0);
+    CHECK(alloc_find(fake_shard(&net, 0), &alice.path)->peers == alloc_find(fake_shard(&net, 0), &second.path)->peers);
+    net.async_peers = "x";
+    CHECK_INT(client_allocate(&third), 500);
+    CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
+    net.async_peers = "5.6.7.9";
+    CHECK_INT(client_allocate(&third), 0);
+    CHECK_INT(client_permit(&third, "5.6.7.8"), 403);
+    CHECK_INT(client_permit(&third, "5.6.7.9"), 0);
+    CHECK_INT(client_permit(&alice, "5.6.7.9"), 403);
+    CHECK_INT(client_refresh(&third, 0), 0);
+    net.async_peers = NULL;
+    CHECK_INT(client_allocate(&third), 0);
+    CHECK_INT(client_permit(&third, "5.6.7.10"), 0);
+    DOWN();
+    CHECK(!up_own("10.0.0.0/33")); /* what can't be read is no licence */
+    CHECK_STR(net.last_detail, "the credential's peers can't be read");
+    CHECK_INT(net.last_code, 500);
+    CHECK_INT(auth_quota_total(net.auth), 0);
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"S1 S3 each built-in range at its edges", built_in},
     {"S2 embedded IPv4 is decoded and judged", embedded},
@@ -587,6 +827,14 @@ static const struct tap_test TESTS[] = {
     {"C57 C66 a permission is asked by address, a flow by port", by_port},
     {"a service on this very host that is opened", on_this_host},
     {"F18 a new policy holds from the next packet on", reload},
+    {"a credential's own peers narrow, and open nothing", own_peers},
+    {"S2 a credential's own peers and embedded IPv4", own_embedded},
+    {"C83 a credential's own peers and live relayed addresses", own_relayed},
+    {"a credential's own peers that can't be read", own_unreadable},
+    {"what the credential's peers deny is told", own_explained},
+    {"C57 C66 a credential's own peers: 403, and each packet up and down", own_requests},
+    {"F18 a new policy, and a credential's own peers", own_reload},
+    {"a credential's own peers are read once, at the Allocate", own_shared},
 };
 
 TAP_MAIN(TESTS)

@@ -377,6 +377,37 @@ static void two_addresses(void)
     DOWN();
 }
 
+/* A credential with peers of its own reaches, and is reached by, the relayed addresses that it lists. */
+static void own_peers(void)
+{
+    static struct client carol;
+    char to_carol[64], peers[64], ip[ADDR_TEXT_MAX];
+
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        UP(.workers = workers, .async = true);
+        snprintf(peers, sizeof(peers), "%.32s/udp", to_alice);
+        net.async_status = AUTH_OK;
+        net.async_peers = peers;
+        client_init(&carol, &net, 0, "11.3.3.3:4000", TRANSPORT_UDP);
+        carol.user = "carol";
+        carol.password = "x";
+        CHECK_INT(client_allocate(&carol), 0);
+        text_of(to_carol, addr_ip_text(&carol.relayed[0], ip), &carol.relayed[0]);
+        CHECK_INT(client_bind(&carol, 0x4001, to_bob), 403);
+        CHECK_INT(client_bind(&carol, 0x4000, to_alice), 0);
+        CHECK(permit_both(to_carol, to_carol));
+        CHECK(crosses(&carol, 0x4000, NULL, &alice, 0, to_carol, "x"));
+        CHECK(crosses(&alice, 0, to_carol, &carol, 0x4000, to_alice, "x"));
+        CHECK_INT(fake_count(&net, DROP_POLICY), 0);
+        client_say(&bob, to_carol, "x", 1); /* the permission is for the address, and so for bob's port, too */
+        client_say(&carol, to_bob, "x", 1);
+        fake_run(&net);
+        CHECK_INT(fake_untaken(&net), 0);
+        CHECK_INT(fake_count(&net, DROP_POLICY), 2);
+    }
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"C83 splice: one worker, UDP and streams, channels and indications", one_worker},
     {"C83 splice: two workers, UDP and streams, channels and indications", two_workers},
@@ -394,6 +425,7 @@ static const struct tap_test TESTS[] = {
     {"C69 C83 splice: DSCP and ECN", tos},
     {"C83 splice: the longest frames", longest},
     {"C83 splice: two relay addresses", two_addresses},
+    {"C83 splice: a credential's own peers, on both sides", own_peers},
 };
 
 TAP_MAIN(TESTS)

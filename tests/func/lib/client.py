@@ -342,6 +342,15 @@ class Client:
     def bind(self, number, address):
         return self.success(stun.CHANNEL_BIND, stun.channel_number(number), stun.peer(address))
 
+    def denied(self, address):
+        """The errors of CreatePermission and ChannelBind for this peer; None: a success."""
+        answers = (self.request(stun.CREATE_PERMISSION, stun.peer((address[0], 0))), self.request(stun.CHANNEL_BIND, stun.channel_number(0x4FFF), stun.peer(address)))
+        return tuple(a.error for a in answers)
+
+    def exchange_binding(self):
+        """What was sent before this has been read when it returns."""
+        self.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+
     def send_to(self, address, data, *attributes):
         """A Send indication."""
         self.send_raw(stun.encode(stun.SEND, stun.INDICATION, [stun.peer(address), *attributes, (stun.DATA, data)]))
