@@ -109,6 +109,27 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
     return 0;
 }
 
+uint32_t addr_scope(const struct sockaddr *sa)
+{
+    struct sockaddr_in6 in6;
+
+    if (sa->sa_family != AF_INET6)
+        return 0;
+    memcpy(&in6, sa, sizeof(in6));
+    return in6.sin6_scope_id;
+}
+
+void addr_set_scope(struct sockaddr_storage *sa, uint32_t scope)
+{
+    struct sockaddr_in6 in6;
+
+    if (sa->ss_family != AF_INET6)
+        return;
+    memcpy(&in6, sa, sizeof(in6));
+    in6.sin6_scope_id = scope;
+    memcpy(sa, &in6, sizeof(in6));
+}
+
 int addr_parse_ip(struct addr *out, const char *text)
 {
     struct addr a = {0};

@@ -46,6 +46,9 @@ struct addr addr_with_port(const struct addr *a, uint16_t port);
 int addr_from_sockaddr(struct addr *out, const struct sockaddr *sa);
 /* Returns the length to hand to the kernel; 0 for ADDR_NONE. */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
+/* The interface on which a link-local IPv6 address means something; whoever answers keeps it beside the address. 0: none. */
+uint32_t addr_scope(const struct sockaddr *sa);
+void addr_set_scope(struct sockaddr_storage *sa, uint32_t scope);
 
 /* "192.0.2.1", "2001:db8::1": an IP without port (port 0 in the result). ERR_INVAL otherwise. */
 int addr_parse_ip(struct addr *out, const char *text);

@@ -25,10 +25,11 @@ struct path {
     struct addr client;
     struct addr server;
     uint32_t transport;  /* enum transport */
+    uint32_t scope;      /* interface of a link-local client, else 0: two links may have the same address (RFC 4007) */
     uint32_t io;         /* listener's or stream's slot: the network's own number */
     uint32_t generation; /* of that slot; a stream that is gone is not mistaken for the next one */
 };
-enum { PATH_KEY_LEN = 44 };
+enum { PATH_KEY_LEN = 48 };
 _Static_assert(offsetof(struct path, io) == PATH_KEY_LEN, "the 5-tuple stands in front");
 
 /* What one event is about; for the log and, later, the admin plane's event stream. Borrowed for the call. */

@@ -190,10 +190,11 @@ static void set_options(int fd)
         setsockopt(fd, OPTIONS[i].level, OPTIONS[i].option, &OPTIONS[i].value, sizeof(OPTIONS[i].value));
 }
 
-static void stream_new(struct streams *s, int fd, const struct addr *client, const struct addr *server)
+/* `path` is without its slot. */
+static void stream_new(struct streams *s, int fd, const struct path *path)
 {
     static const struct timeval FIRST = {.tv_sec = STREAM_FIRST_S};
-    size_t bucket = source_bucket(&s->worker->shard, client);
+    size_t bucket = source_bucket(&s->worker->shard, &path->client);
     enum counter why = DROP_NO_MEMORY;
     struct stream *st = NULL;
     uint32_t slot;
@@ -217,8 +218,9 @@ static void stream_new(struct streams *s, int fd, const struct addr *client, con
         goto fail;
     }
     st->streams = s;
-    st->path = (struct path){
-        .client = *client, .server = *server, .transport = TRANSPORT_TCP, .io = slot, .generation = s->slots[slot].generation};
+    st->path = *path;
+    st->path.io = slot;
+    st->path.generation = s->slots[slot].generation;
     st->stranger = true;
     s->strangers[bucket]++;
     s->slots[slot].stream = st;
@@ -247,7 +249,7 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
         struct sockaddr_storage from, to;
         socklen_t from_len = sizeof(from), to_len = sizeof(to);
         int fd = accept4(listener, (struct sockaddr *)&from, &from_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        struct addr client, server;
+        struct path path = {.transport = TRANSPORT_TCP};
 
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -257,12 +259,13 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
             }
             return;
         }
-        if (getsockname(fd, (struct sockaddr *)&to, &to_len) || addr_from_sockaddr(&client, (struct sockaddr *)&from) ||
-            addr_from_sockaddr(&server, (struct sockaddr *)&to)) {
+        if (getsockname(fd, (struct sockaddr *)&to, &to_len) || addr_from_sockaddr(&path.client, (struct sockaddr *)&from) ||
+            addr_from_sockaddr(&path.server, (struct sockaddr *)&to)) {
             close(fd);
             continue;
         }
-        stream_new(a->streams, fd, &client, &server);
+        path.scope = addr_scope((struct sockaddr *)&from);
+        stream_new(a->streams, fd, &path);
     }
 }
 

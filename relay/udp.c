@@ -219,6 +219,7 @@ static void on_listener(evutil_socket_t fd, short what, void *ctx)
 
         if (addr_from_sockaddr(&path.client, (struct sockaddr *)&in->from[i]))
             continue;
+        path.scope = addr_scope((struct sockaddr *)&in->from[i]);
         read_control(&in->msgs[i].msg_hdr, &tos, &path.server);
         input_datagram(&w->shard, &path, in->slot[i] + HEADROOM, in->msgs[i].msg_len, tos);
     }
@@ -286,6 +287,8 @@ int udp_client_send(void *net, const struct path *to, const uint8_t *data, size_
     out->used += len;
     *h = (struct msghdr){.msg_name = &out->to[out->n], .msg_iov = &out->iov[out->n], .msg_iovlen = 1};
     h->msg_namelen = addr_to_sockaddr(&to->client, &out->to[out->n]);
+    if (to->scope)
+        addr_set_scope(&out->to[out->n], to->scope);
     if (l->wildcard || tos) {
         memset(out->control[out->n], 0, CONTROL_BYTES);
         h->msg_control = out->control[out->n];

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Framing and Binding on a host with several addresses: what is answered, from where, and what is dropped."""
+import socket
 import struct
 
 from lib import daemon, net, stun, tap, world
@@ -58,6 +59,30 @@ def _(w):
         requests = [stun.encode(stun.BINDING, stun.REQUEST) for _ in range(10)]
         c.send_raw(b"".join(requests))
         equal([c.receive().txid for _ in requests], [r[8:20] for r in requests], "the order of the answers")
+
+
+@multihomed.case("C10 link-local clients, on two links with the same address and port: each is answered on its own link")
+def _(w):
+    here, there, peer = "fe80::1", "fe80::77", w.peer(S.PEER6)
+    clients = []
+    for ns, interface in ((w.net.cli, "cli0"), (w.net.peer, "peer0")):
+        w.net.srv.ip(f"addr add {here}/64 dev {interface} nodad")
+        ns.ip(f"addr add {there}/64 dev eth0 nodad")
+        with ns.inside():
+            scope = socket.if_nametoindex("eth0")
+        clients += [Client(ns, there, (here, 3478, 0, scope), t, port=4000, scope=scope) for t in ("udp", "tcp")]
+    for c in clients:
+        equal(c.exchange(stun.encode(stun.BINDING, stun.REQUEST)).address(stun.XOR_MAPPED_ADDRESS), (there, 4000), "XOR-MAPPED-ADDRESS")
+        c.allocate((stun.REQUESTED_ADDRESS_FAMILY, stun.IPV6))
+        c.bind(0x4000, peer.address)
+    for c in clients:
+        c.send_channel(0x4000, b"up")
+        peer.expect(b"up", c.relayed[0])
+        peer.send(b"down", c.relayed[0])
+        c.expect_channel(0x4000, b"down")
+    for c in clients:
+        c.refresh(0)
+        c.close()
 
 
 @tap.group

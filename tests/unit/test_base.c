@@ -205,6 +205,18 @@ static void test_addr_sockaddr(void)
     CHECK_INT(b.family, ADDR_V6);
     CHECK_INT(addr_ip_len(&a), 16);
 
+    CHECK_INT(addr_scope((struct sockaddr *)&ss), 0);
+    addr_set_scope(&ss, 7);
+    CHECK_INT(addr_scope((struct sockaddr *)&ss), 7);
+    CHECK_INT(addr_from_sockaddr(&b, (struct sockaddr *)&ss), 0);
+    CHECK(addr_equal(&a, &b));
+    CHECK_INT(addr_parse(&a, "192.0.2.1:3478"), 0);
+    addr_to_sockaddr(&a, &ss);
+    addr_set_scope(&ss, 7); /* IPv4 has none */
+    CHECK_INT(addr_scope((struct sockaddr *)&ss), 0);
+    CHECK_INT(addr_from_sockaddr(&b, (struct sockaddr *)&ss), 0);
+    CHECK(addr_equal(&a, &b));
+
     memset(&a, 0, sizeof(a));
     CHECK_INT(addr_to_sockaddr(&a, &ss), 0);
     CHECK_INT(addr_ip_len(&a), 0);

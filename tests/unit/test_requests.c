@@ -315,6 +315,23 @@ static void c10(void)
 }
 
 /* The longest answers: every attribute that we ever send, and a SOFTWARE as long as it may be (client.c looks at each length). */
+/* Two links may have the same link-local address: with the same port, too, they are two clients. */
+static void c10_scopes(void)
+{
+    static struct client there;
+
+    UP(0);
+    client_init(&alice, &net, 0, "[fe80::77]:4000", TRANSPORT_UDP);
+    client_init(&there, &net, 0, "[fe80::77]:4000", TRANSPORT_UDP);
+    alice.path.scope = 2;
+    there.path.scope = 3;
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&there), 0);
+    CHECK_INT(client_refresh(&alice, 0), 0);
+    CHECK_INT(client_refresh(&there, 600), 0);
+    DOWN();
+}
+
 static void c11(void)
 {
     uint16_t type = 0x4000;
@@ -466,6 +483,7 @@ static const struct tap_test TESTS[] = {
     {"C8 unknown attributes: 420 with each type, an indication is dropped, from 0x8000 ignored", c8},
     {"C9 a wrong FINGERPRINT is dropped, a right one is answered with one", c9},
     {"C10 Binding tells the observed source and answers from where it was asked", c10},
+    {"C10 link-local clients on two links are two, whatever their address", c10_scopes},
     {"C11 the longest answers are below 548 bytes", c11},
     {"C12 error codes and phrases are in range", c12},
     {"C13 SOFTWARE is sent as configured only", c13},
