@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """TCP clients that say nothing, not enough, do not read, or vanish: bounded in number, memory and time (S20, F24, F25)."""
-import os
 import resource
 import socket
 import threading
 
 from lib import daemon, net, stun, tap, world
+from lib.call import Call, countable, descriptors, given_back, resident
 from lib.tap import check, equal
 
 net.need_namespaces()
@@ -14,15 +14,6 @@ daemon.need_daemon()
 S = net.Standard
 STRANGERS_MAX = 1024  # streams without an allocation from one source, a worker
 SLOWEST_S = 120  # for what closes by itself after half a minute
-
-
-def descriptors(w):
-    return len(os.listdir(f"/proc/{w.daemon.pid}/fd"))
-
-
-def resident(w):
-    with open(f"/proc/{w.daemon.pid}/statm", encoding="ascii") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def connect(w, i=0):
@@ -48,82 +39,99 @@ def ended(s):
 def streams():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-    with world.standard() as w:
+    with world.standard(countable(16)) as w:
         yield w
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@streams.case("S20 streams without an allocation are bounded by source; calls and other sources are not touched")
-def _(w):
-    before = descriptors(w)
-    c = w.client(0, "tcp")
+def strangers_come(w, call):
+    """As many as may, and one more, beside clients that are known."""
+    before = descriptors(w.daemon.pid)
+    c, other = w.client(0, "tcp"), w.client(1, "tcp")
     c.allocate()
     strangers = [connect(w) for _ in range(STRANGERS_MAX)]
-    tap.wait_until(lambda: descriptors(w) >= before + STRANGERS_MAX, "they are accepted")
+    tap.wait_until(lambda: descriptors(w.daemon.pid) >= before + STRANGERS_MAX, "they are accepted")
     one_more = connect(w)
     tap.wait_until(lambda: ended(one_more), "one more is closed")
     check(not ended(strangers[0]), "it was closed like the others, for its silence")
-    w.client(1, "tcp").allocate()
+    other.allocate()
     c.refresh()
+    call.go_on()
     for s in (*strangers, one_more):
         s.close()
-    tap.wait_until(lambda: descriptors(w) < before + 20, "the descriptors are back")
-    w.client(0, "tcp").allocate()
+    tap.wait_until(lambda: descriptors(w.daemon.pid) < before + 20, "the descriptors are back")
+    again = w.client(0, "tcp")
+    again.allocate()
+    for x in (c, other, again):
+        x.close()
+
+
+@streams.case("S20 streams without an allocation are bounded by source; calls and other sources are not touched")
+def _(w):
+    with Call(w) as call:
+        strangers_come(w, call)  # the heap grows to what they take, once
+    with given_back(w), Call(w) as call:
+        strangers_come(w, call)
 
 
 @streams.case("S20 F24 who says nothing, sends a byte now and then, or vanishes is closed; a silent call goes on", seconds=SLOWEST_S)
 def _(w):
-    silent, trickle = connect(w, 2), connect(w, 2)
-    quiet, lost, peer = w.client(3, "tcp"), w.client(4, "tcp"), w.peer()
-    for c in (quiet, lost):
-        c.allocate()
-        c.bind(0x4000, peer.address)
-    gone = w.refusals(lost.relayed[0])
-    w.net.cli.run(["nft", "-f", "-"], "table ip t {\n chain i { type filter hook input priority 0; ip daddr %s drop; }\n}\n" % w.net.client_ip(4))
-    frame = iter(stun.encode(stun.BINDING, stun.REQUEST, [(stun.USERNAME, bytes(400))]))
-    stop = threading.Event()
+    with given_back(w), Call(w):
+        silent, trickle = connect(w, 2), connect(w, 2)
+        quiet, lost, peer = w.client(3, "tcp"), w.client(4, "tcp"), w.peer()
+        for c in (quiet, lost):
+            c.allocate()
+            c.bind(0x4000, peer.address)
+        gone = w.refusals(lost.relayed[0])
+        w.net.cli.run(["nft", "-f", "-"], "table ip t {\n chain i { type filter hook input priority 0; ip daddr %s drop; }\n}\n" % w.net.client_ip(4))
+        frame = iter(stun.encode(stun.BINDING, stun.REQUEST, [(stun.USERNAME, bytes(400))]))
+        stop = threading.Event()
 
-    def talk():
-        while not stop.wait(0.5):
-            peer.send(b"media", lost.relayed[0])
-            try:
-                trickle.send(bytes([next(frame)]))
-            except OSError:
-                pass
+        def talk():
+            while not stop.wait(0.5):
+                peer.send(b"media", lost.relayed[0])
+                try:
+                    trickle.send(bytes([next(frame)]))
+                except OSError:
+                    pass
 
-    thread = threading.Thread(target=talk)
-    thread.start()
-    try:
-        for condition, what in (
-            (lambda: ended(silent), "the silent one is closed"),
-            (gone.refused, "the relayed address of the one that vanished is closed"),
-            (lambda: ended(trickle), "the one that trickles is closed"),
-        ):
-            tap.wait_until(condition, what, seconds=SLOWEST_S / 2)
-    finally:
-        stop.set()
-        thread.join()
-        w.net.cli.run(["nft", "delete", "table", "ip", "t"])
-    peer.send(b"still here", quiet.relayed[0])
-    quiet.expect_channel(0x4000, b"still here")
+        thread = threading.Thread(target=talk)
+        thread.start()
+        try:
+            for condition, what in (
+                (lambda: ended(silent), "the silent one is closed"),
+                (gone.refused, "the relayed address of the one that vanished is closed"),
+                (lambda: ended(trickle), "the one that trickles is closed"),
+            ):
+                tap.wait_until(condition, what, seconds=SLOWEST_S / 2)
+        finally:
+            stop.set()
+            thread.join()
+            w.net.cli.run(["nft", "delete", "table", "ip", "t"])
+        peer.send(b"still here", quiet.relayed[0])
+        quiet.expect_channel(0x4000, b"still here")
+        for x in (quiet, lost, silent, trickle):
+            x.close()
 
 
 @streams.case("F25 a client that does not read: a bounded queue, what is more is dropped and counted, and nobody else notices")
 def _(w):
-    slow, other, peer = w.client(5, "tcp"), w.client(6), w.peer()
-    for c in (slow, other):
-        c.allocate()
-        c.bind(0x4000, peer.address)
-    before = resident(w)
-    for _ in range(100):
+    with given_back(w), Call(w):
+        slow, other, peer = w.client(5, "tcp"), w.client(6), w.peer()
+        for c in (slow, other):
+            c.allocate()
+            c.bind(0x4000, peer.address)
+        before = resident(w.daemon.pid)
         for _ in range(100):
-            peer.send(bytes(1200), slow.relayed[0])
-        peer.send(b"beside it", other.relayed[0])
-        other.expect_channel(0x4000, b"beside it")
-    check(resident(w) - before < 2 << 20, f"{resident(w) - before} bytes more are resident")
-    slow.close()
-    gone = w.refusals(slow.relayed[0])
-    tap.wait_until(gone.refused, "its relayed address is closed")
+            for _ in range(100):
+                peer.send(bytes(1200), slow.relayed[0])
+            peer.send(b"beside it", other.relayed[0])
+            other.expect_channel(0x4000, b"beside it")
+        check(resident(w.daemon.pid) - before < 2 << 20, f"{resident(w.daemon.pid) - before} bytes more are resident")
+        slow.close()
+        gone = w.refusals(slow.relayed[0])
+        tap.wait_until(gone.refused, "its relayed address is closed")
+        other.refresh(0)
 
 
 @streams.case("S20 F25 what was refused and dropped has been counted")

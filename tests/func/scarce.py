@@ -4,7 +4,7 @@ import os
 import resource
 
 from lib import daemon, net, stun, tap, world
-from lib.call import Call
+from lib.call import Call, countable, given_back
 from lib.tap import check, equal
 
 net.need_namespaces()
@@ -22,7 +22,7 @@ def pages(pid, field):
 
 @tap.group
 def memory():
-    with world.standard({"listening-port": 0}) as w:
+    with world.standard({"listening-port": 0, **countable(8)}) as w:
         yield w
 
 
@@ -38,7 +38,7 @@ def allocates(c):
 @memory.case("F14 with RLIMIT_AS or RLIMIT_DATA near, Allocate gets 508, calls go on; when it is raised all is served again")
 def _(w):
     pid = w.daemon.pid
-    with Call(w) as call:
+    with given_back(w), Call(w) as call:
         lives, new, peer = w.client(0), w.client(1), w.peer()
         lives.allocate()
         for number, (which, field) in enumerate(((resource.RLIMIT_AS, SIZE), (resource.RLIMIT_DATA, DATA)), 0x4000):

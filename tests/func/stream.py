@@ -4,6 +4,7 @@ import socket
 import struct
 
 from lib import daemon, net, stun, tap, world
+from lib.call import Call, countable, given_back
 from lib.client import Channel
 from lib.tap import check, equal
 
@@ -52,20 +53,6 @@ def _(w):
     equal([a.error for a in answers], [401, None, None, None, 437, None], "their errors")
 
 
-@streams.case("C39 F27 a request and ChannelData, one byte a segment")
-def _(w):
-    c, peer = w.client(transport="tcp"), w.peer()
-    for byte in binding():
-        c.send_raw(bytes([byte]))
-    equal(c.receive("an answer").cls, stun.SUCCESS, "the class")
-    relayed = c.allocate().addresses[0]
-    c.bind(0x4001, peer.address)
-    for byte in stun.channel_data(0x4001, b"split", padded=True) + stun.channel_data(0x4001, b"again", padded=True):
-        c.send_raw(bytes([byte]))
-    peer.expect(b"split", relayed)
-    peer.expect(b"again", relayed)
-
-
 @streams.case("C39 frames that straddle segments in every way")
 def _(w):
     c, peer = w.client(transport="tcp"), w.peer()
@@ -79,29 +66,6 @@ def _(w):
         at, step = at + step, step * 5 % 131
     for d in datas:
         peer.expect(d)
-
-
-@streams.case("C39 F27 S20 before an allocation exists, whatever is not STUN, or too long for a request, closes the stream")
-def _(w):
-    request = binding()
-    for bad in (
-        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"POST ",
-        stun.channel_data(0x4000, b"data", padded=True),
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"\x80" * 20,
-        b"\xff" * 20,
-        request[:4] + bytes(4) + request[8:],
-        request[:2] + b"\x00\x03" + request[4:],
-        request[:2] + b"\x08\x00" + request[4:],  # 2048 bytes to come: more than any request has
-    ):
-        c = w.client(transport="tcp")
-        c.send_raw(bad)
-        equal(c.closed(), b"", f"what came after {bad}")
-        c = w.client(transport="tcp")
-        equal(c.exchange(request).cls, stun.SUCCESS, "the class")
-        c.send_raw(bad)
-        equal(c.closed(), b"", f"what came after a request and {bad}")
 
 
 @streams.case("C39 after an allocation, what is neither STUN nor ChannelData closes the stream, and the allocation goes with it")
@@ -196,6 +160,52 @@ def _(w):
         peer.send(b"back %d" % i, c.relayed[0])
     for i, c in enumerate(clients):
         equal(c.receive(), Channel(0x4000 + i, b"back %d" % i), "what came back")
+
+
+@tap.group
+def faulty():
+    with world.standard(countable(8)) as w:
+        yield w
+
+
+@faulty.case("C39 F27 a request and ChannelData, one byte a segment")
+def _(w):
+    with given_back(w), Call(w):
+        c, peer = w.client(transport="tcp"), w.peer()
+        for byte in binding():
+            c.send_raw(bytes([byte]))
+        equal(c.receive("an answer").cls, stun.SUCCESS, "the class")
+        relayed = c.allocate().addresses[0]
+        c.bind(0x4001, peer.address)
+        for byte in stun.channel_data(0x4001, b"split", padded=True) + stun.channel_data(0x4001, b"again", padded=True):
+            c.send_raw(bytes([byte]))
+        peer.expect(b"split", relayed)
+        peer.expect(b"again", relayed)
+        c.close()
+
+
+@faulty.case("C39 F27 S20 before an allocation exists, whatever is not STUN, or too long for a request, closes the stream")
+def _(w):
+    with given_back(w), Call(w):
+        request = binding()
+        for bad in (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"POST ",
+            stun.channel_data(0x4000, b"data", padded=True),
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"\x80" * 20,
+            b"\xff" * 20,
+            request[:4] + bytes(4) + request[8:],
+            request[:2] + b"\x00\x03" + request[4:],
+            request[:2] + b"\x08\x00" + request[4:],  # 2048 bytes to come: more than any request has
+        ):
+            c = w.client(transport="tcp")
+            c.send_raw(bad)
+            equal(c.closed(), b"", f"what came after {bad}")
+            c = w.client(transport="tcp")
+            equal(c.exchange(request).cls, stun.SUCCESS, "the class")
+            c.send_raw(bad)
+            equal(c.closed(), b"", f"what came after a request and {bad}")
 
 
 tap.main()
