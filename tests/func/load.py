@@ -6,10 +6,13 @@ second relay-relay.
 """
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 
 from lib import daemon, flood, net, tap, world
+from lib.call import MEMORY, descriptors, resident
 from lib.tap import check, equal
 
 SOAK = "--soak" in sys.argv
@@ -53,15 +56,6 @@ def one_generator(workers, **more):
     return tap.group(enter)
 
 
-def resident(pid):
-    with open(f"/proc/{pid}/statm", encoding="ascii") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def bench(w, mode, *options, v6=False, sessions=SESSIONS):
     """Runs turnpike-bench and returns what it says; what the load took from the daemon is given back."""
     most = descriptors(w.daemon.pid)
@@ -89,6 +83,7 @@ def no_loss(w, mode, *options, rate, **kw):
     check(r["sent"] >= SENT * rate * SECONDS, f"only {r['sent']} packets were sent in {SECONDS} s, not {rate} a second")
     check(r["loss_percent"] <= MAX_LOSS, f"{r['lost']} of {r['sent']} were lost, {r['loss_percent']} per cent")
     equal((r["duplicates"], r["crosstalk"]), (0, 0), "duplicates and cross-talk")
+    return r
 
 
 def add_cases(g):
@@ -140,7 +135,6 @@ for number in (1, 2):
 
 FLOOD_RATE = 50000 if SOAK else 2000
 FLOOD_SECONDS = 30 if SOAK else SECONDS
-MEMORY = 1 << 20 if not tap.SANITIZER else 1 << 30  # bytes; a sanitizer keeps books of its own
 STRANGERS = "198.18.0.0/15"
 
 
@@ -159,6 +153,31 @@ def _(w):
     print(f"# {f.sent} packets of strangers in {FLOOD_SECONDS} s; resident {before} bytes before, {after} after", flush=True)
     check(f.sent >= SENT * FLOOD_RATE * FLOOD_SECONDS, f"only {f.sent} packets of strangers in {FLOOD_SECONDS} s")
     check(after - before < MEMORY, f"{after - before} bytes more are resident")
+
+
+MANY = 10000 if not tap.SANITIZER else 500
+MANY_BYTES = 60 << 20 if not tap.SANITIZER else 1 << 40
+many = one_generator(1)
+
+
+def most_resident(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmHWM:\s*(\d+) kB", f.read()).group(1)) << 10
+
+
+@many.case(f"P5 {MANY} allocations held at once in {MANY_BYTES >> 20} MB resident, and as many again take no more", seconds=SECONDS * 2 + 240)
+def _(w):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < MANY + 100:
+        raise tap.Skip(f"the hard limit of descriptors is {hard}")
+    peaks = []
+    for _ in range(2):  # turnpike-bench has all of them before it sends the first packet
+        r = no_loss(w, "up", "--rate", "0.5", rate=MANY * 0.5, sessions=MANY)
+        equal(r["sessions"], MANY, "the number of sessions")
+        peaks.append(most_resident(w.daemon.pid))
+    print(f"# {MANY} allocations: {peaks[0]} bytes resident at the most, {peaks[1]} the second time", flush=True)
+    check(peaks[0] <= MANY_BYTES, f"{peaks[0]} bytes were resident")
+    check(peaks[1] - peaks[0] < MEMORY, f"{peaks[1] - peaks[0]} bytes more were resident the second time")
 
 
 tap.main()
