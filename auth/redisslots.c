@@ -118,7 +118,8 @@ static void seed(struct redis *r)
 static void ask(struct redis *r)
 {
     static const char COMMAND[] = "*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n";
-    struct timeval tv = {.tv_sec = REDIS_REFRESH_MS / 1000, .tv_usec = REDIS_REFRESH_MS % 1000 * 1000L};
+    unsigned ms = r->target.backoff_max_ms < REDIS_REFRESH_MS ? r->target.backoff_max_ms : REDIS_REFRESH_MS;
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000L};
     struct node *n = to_ask(r);
 
     /* If this one does not answer, another is asked. */

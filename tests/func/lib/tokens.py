@@ -14,6 +14,7 @@ from .tap import check, equal
 
 S = net.Standard
 CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
+MARK = b"mark"
 REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last packet
 
 
@@ -46,12 +47,17 @@ class Fleet:
             "workers": 2,
         }
 
-    def ctl(self, *words, status=0):
+    def run_ctl(self, *words):
+        """turnpikectl's status and output."""
         command = [CTL, "--config", self.nodes[0].daemon.config_path, *words]
         with self.net.srv.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
             out, err = p.communicate(timeout=tap.PATIENCE_S)
         daemon.check_log(out + err)
-        equal(p.returncode, status, f"the status of {' '.join(words)} ({out}{err})")
+        return p.returncode, out, err
+
+    def ctl(self, *words, status=0):
+        got, out, err = self.run_ctl(*words)
+        equal(got, status, f"the status of {' '.join(words)} ({out}{err})")
         return out if status == 0 else err
 
     def token(self, *options, owner="acme"):
@@ -79,7 +85,7 @@ class Stream:
     """Packets from a client to a peer, every few milliseconds, and when the last one came."""
 
     def __init__(self, w, c):
-        self.client, self.peer, self.last, self.count, self.ending = c, w.peer(), 0.0, 0, threading.Event()
+        self.client, self.peer, self.last, self.count, self.marks, self.ending = c, w.peer(), 0.0, 0, 0, threading.Event()
         c.allocate()
         c.bind(0x4000, self.peer.address)
         self.threads = [threading.Thread(target=t, daemon=True) for t in (self._send, self._receive)]
@@ -92,8 +98,16 @@ class Stream:
     def _receive(self):
         while not self.ending.is_set():
             with contextlib.suppress(tap.Failure):
-                self.peer.receive(seconds=0.2)
-                self.last, self.count = time.monotonic(), self.count + 1
+                if self.peer.receive(seconds=0.2).data == MARK:
+                    self.marks += 1
+                else:
+                    self.last, self.count = time.monotonic(), self.count + 1
+
+    def read_up(self):
+        """Wait until what has come to the peer is counted."""
+        before = self.marks
+        self.peer.send(MARK, self.peer.address)
+        tap.wait_until(lambda: self.marks > before, "the peer reads what has come")
 
     def __enter__(self):
         for t in self.threads:
@@ -109,7 +123,9 @@ class Stream:
     def ended(self, w):
         """Wait until the daemon says that its allocation is gone, and nothing comes any more."""
         w.daemon.wait_log(f'event=allocation_deleted user={self.client.user} .*reason="credential revoked"')
+        self.read_up()
         before = self.count
         if self.client.transport == "udp":
             self.client.exchange(stun.encode(stun.BINDING, stun.REQUEST))  # what was sent before it has been read
-        check(self.count - before <= 1, "packets still come")
+        self.read_up()
+        check(self.count - before <= 1, f"{self.count - before} packets still came")
