@@ -8,6 +8,7 @@
 #include "auth/fixed.h"
 #include "auth/quota.h"
 #include "auth/secret.h"
+#include "auth/usage.h"
 #include "base/err.h"
 
 enum {
@@ -22,6 +23,7 @@ struct auth {
     struct fixed *fixed;
     struct secret *secret;
     struct quota *quota;
+    struct usage *usage;         /* NULL: nobody keeps it */
     struct auth_source *sources; /* grows only before the workers start: tickets point into it */
     size_t nsources;
     atomic_bool can_sha256, can_userhash; /* of all sources */
@@ -159,6 +161,7 @@ void auth_free(struct auth **a)
             (*a)->sources[i].free((*a)->sources[i].self);
     free((*a)->sources);
     quota_free(&(*a)->quota);
+    usage_free(&(*a)->usage);
     pthread_rwlock_destroy(&(*a)->lock);
     free(*a);
     *a = NULL;
@@ -207,6 +210,8 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     *ticket = NULL;
     answer->limits = (struct auth_limits){0};
     answer->peers[0] = '\0';
+    answer->label[0] = '\0';
+    answer->is_token = false;
     pthread_rwlock_rdlock(&a->lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
         const struct auth_source *s = &a->sources[i];
@@ -322,4 +327,32 @@ void auth_quota_give(struct auth *a, const struct auth_share *share)
 uint64_t auth_quota_total(const struct auth *a)
 {
     return quota_total(a->quota);
+}
+
+void auth_keep_usage(struct auth *a, struct usage *usage)
+{
+    a->usage = usage;
+}
+
+bool auth_keeps_usage(const struct auth *a)
+{
+    return a->usage != NULL;
+}
+
+int auth_account_open(struct auth_account **out, struct auth *a, const struct auth_answer *who)
+{
+    *out = NULL;
+    return a->usage ? usage_open(out, a->usage, who) : 0;
+}
+
+void auth_account_add(struct auth_account *account, const struct auth_used *more)
+{
+    if (account)
+        usage_add(account, more);
+}
+
+void auth_account_close(struct auth_account **account)
+{
+    if (*account)
+        usage_close(account);
 }

@@ -40,11 +40,13 @@ struct auth_request {
 struct auth_limits {
     uint32_t allocations; /* of its owner, at the same time */
     uint64_t bps;         /* bits a second of its owner, each direction */
+    uint64_t bytes;       /* relayed in all, both directions; enforced by whoever keeps the usage */
 };
 
 enum {
     AUTH_KEYS_MAX = 8,     /* candidate keys of one answer, and so shared secrets that are valid at once */
     AUTH_PEERS_MAX = 2047, /* bytes of a credential's own peers */
+    AUTH_LABEL_MAX = 255,  /* bytes of a label */
 };
 
 /*
@@ -64,6 +66,8 @@ struct auth_answer {
     struct auth_limits limits; /* the smaller of these and the configuration's are in force */
     /* What may be its peers, of what may be anybody's: entries between blanks, for relay/policy to read. "": no limit of its own. */
     char peers[AUTH_PEERS_MAX + 1];
+    char label[AUTH_LABEL_MAX + 1]; /* what it is for: usage is kept by owner and label; "": none */
+    bool is_token;                  /* usage is kept by its name, too: time-limited names are too many for that */
 };
 
 typedef void auth_cb(void *ctx, const struct auth_answer *answer);
@@ -148,6 +152,28 @@ void auth_quota_give(struct auth *a, const struct auth_share *share);
 /* Allocations that are counted now. */
 uint64_t auth_quota_total(const struct auth *a);
 
+/* ---- Usage: what credentials have used, told by the workers, for whoever keeps it (auth/usage.h). ---- */
+enum auth_usage {
+    AUTH_USED_BYTES_UP, /* payload that was relayed, as the counters of the relay have it */
+    AUTH_USED_BYTES_DOWN,
+    AUTH_USED_PACKETS_UP,
+    AUTH_USED_PACKETS_DOWN,
+    AUTH_USED_ALLOCATIONS, /* begun */
+    AUTH_USED_MS,          /* that allocations lived, in all */
+    AUTH_USED_N
+};
+struct auth_used {
+    uint64_t n[AUTH_USED_N];
+};
+struct auth_account;
+/* An account of this credential, which the asking worker alone adds to. NULL without an error: nobody keeps usage. ERR_NOMEM. */
+int auth_account_open(struct auth_account **out, struct auth *a, const struct auth_answer *who);
+/* What was used since the last call. Takes no lock and allocates nothing. NULL-safe, as below. */
+void auth_account_add(struct auth_account *account, const struct auth_used *more);
+/* Nothing more will come. Nulls the pointer: whoever keeps the usage frees the account. */
+void auth_account_close(struct auth_account **account);
+bool auth_keeps_usage(const struct auth *a);
+
 /* ---- Building (programs/ only). ---- */
 struct auth_config {
     const char *realm;
@@ -165,6 +191,9 @@ void auth_free(struct auth **a);
 int auth_add_user(struct auth *a, const char *name, const char *secret);
 /* ERR_INVAL (empty), ERR_NOSPC (more than AUTH_KEYS_MAX), ERR_EXIST, ERR_NOMEM. */
 int auth_add_secret(struct auth *a, const char *secret);
+/* From now on usage is kept there; before the workers start. `usage` belongs to `a` from now on. */
+struct usage;
+void auth_keep_usage(struct auth *a, struct usage *usage);
 /* A reload, while workers ask: the fixed users, shared secrets and limits of `fresh` take the place of those of `a`; what is counted, the
  * realm and other sources stay. Frees and nulls `fresh`. */
 void auth_replace(struct auth *a, struct auth **fresh);

@@ -13,7 +13,7 @@ struct entry {
     struct entry *newer, *older;
     uint64_t until_ms;
     struct credential credential;
-    char name[]; /* the owner's and the peers follow it */
+    char name[]; /* the owner's, the peers and the label follow it */
 };
 
 /* The entries of one sort, by their last use. */
@@ -120,12 +120,13 @@ void cache_put(struct cache *c, const char *name, const struct credential *crede
         [CREDENTIAL_UNKNOWN] = CACHE_UNKNOWN_MS, [CREDENTIAL_KEYS] = CACHE_KEYS_MS, [CREDENTIAL_SECRET] = CACHE_SECRET_MS};
     const char *owner = credential->kind == CREDENTIAL_KEYS ? credential->owner : "";
     const char *peers = credential->kind == CREDENTIAL_KEYS && credential->peers ? credential->peers : "";
-    size_t len = strlen(name), owner_len = strlen(owner), peers_len = strlen(peers);
+    const char *label = credential->kind == CREDENTIAL_KEYS && credential->label ? credential->label : "";
+    size_t len = strlen(name), owner_len = strlen(owner), peers_len = strlen(peers), label_len = strlen(label);
     struct entry *e;
     struct sort *s;
 
     cache_forget(c, name);
-    e = calloc(1, sizeof(*e) + len + 1 + owner_len + 1 + peers_len + 1);
+    e = calloc(1, sizeof(*e) + len + 1 + owner_len + 1 + peers_len + 1 + label_len + 1);
     if (!e)
         return;
     e->credential = *credential;
@@ -133,6 +134,7 @@ void cache_put(struct cache *c, const char *name, const struct credential *crede
     memcpy(e->name, name, len);
     e->credential.owner = memcpy(e->name + len + 1, owner, owner_len);
     e->credential.peers = memcpy(e->name + len + 1 + owner_len + 1, peers, peers_len);
+    e->credential.label = memcpy(e->name + len + 1 + owner_len + 1 + peers_len + 1, label, label_len);
     s = sort_of(c, e);
     if (s->n == s->max)
         end(c, s->oldest);

@@ -18,6 +18,7 @@
 
 _Static_assert(sizeof(((struct auth_answer *)0)->peers) >= sizeof(((struct token *)0)->peers),
                "an answer has room for a token's peers");
+_Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX, "a token's label fits");
 
 enum {
     KEY_MAX = REDISSOURCE_PREFIX_MAX + STUN_REALM_MAX + STUN_USERNAME_MAX + 64,
@@ -80,6 +81,7 @@ struct lookup {
     int64_t revoked_before;
     char owner[STUN_USERNAME_MAX + 1];
     char *peers; /* of the token, or what was kept of them; NULL: none */
+    char label[AUTH_LABEL_MAX + 1];
     char name[];
 };
 
@@ -100,6 +102,8 @@ static enum auth_status answer_keys(const struct credential *c, const char *name
     memcpy(answer->name, name, strlen(name) + 1);
     memcpy(answer->owner, c->owner, strlen(c->owner) + 1);
     memcpy(answer->peers, c->peers ? c->peers : "", c->peers ? strlen(c->peers) + 1 : 1);
+    memcpy(answer->label, c->label, strlen(c->label) + 1);
+    answer->is_token = c->is_token;
     return AUTH_OK;
 }
 
@@ -200,9 +204,11 @@ static void finish(struct lookup *l)
         known = cache_get(seat->cache, l->name, now_ms, &found) != CACHE_NONE;
         if (known && found.kind == CREDENTIAL_KEYS) { /* a callback may change the cache, */
             snprintf(l->owner, sizeof(l->owner), "%s", found.owner);
+            snprintf(l->label, sizeof(l->label), "%s", found.label);
             found.owner = l->owner;
             known = keep_peers(l, found.peers) == 0; /* without them it would reach more than it may */
             found.peers = l->peers;
+            found.label = l->label;
         }
     } else { /* but not what this look-up holds itself */
         judge(l, &found);
@@ -234,16 +240,20 @@ static int use_token(struct lookup *l, const struct token *t)
 {
     if (keep_peers(l, t->peers))
         return ERR_NOMEM;
-    l->token = (struct credential){.kind = CREDENTIAL_KEYS,
-                                   .has_sha256 = true,
-                                   .not_before = t->not_before,
-                                   .expires_at = t->expires_at,
-                                   .limits = {.allocations = (uint32_t)t->max_allocations, .bps = (uint64_t)t->max_bps},
-                                   .owner = l->owner,
-                                   .peers = l->peers};
+    l->token = (struct credential){
+        .kind = CREDENTIAL_KEYS,
+        .has_sha256 = true,
+        .not_before = t->not_before,
+        .expires_at = t->expires_at,
+        .limits = {.allocations = (uint32_t)t->max_allocations, .bps = (uint64_t)t->max_bps, .bytes = (uint64_t)t->max_bytes},
+        .is_token = true,
+        .owner = l->owner,
+        .peers = l->peers,
+        .label = l->label};
     memcpy(l->token.md5, t->md5, sizeof(l->token.md5));
     memcpy(l->token.sha256, t->sha256, sizeof(l->token.sha256));
     memcpy(l->owner, t->owner, sizeof(t->owner));
+    memcpy(l->label, t->label, sizeof(t->label));
     return 0;
 }
 
@@ -281,6 +291,7 @@ static int read_key(struct lookup *l, const redisReply *r)
         return ERR_MALFORMED;
     l->key.kind = CREDENTIAL_KEYS;
     l->key.owner = l->name;
+    l->key.label = "";
     return 0;
 }
 

@@ -163,12 +163,27 @@ struct map_node *map_next(const struct map_node *n)
     return with_hash(n->next, n->hash);
 }
 
+static size_t visit_slot(struct map *m, size_t slot, void (*visit)(struct map_node *n, void *ctx), void *ctx)
+{
+    size_t visited = 0;
+
+    for (struct map_node *n = m->slots[slot], *next; n; n = next, visited++) {
+        next = n->next; /* before the visit, which may remove and free n */
+        visit(n, ctx);
+    }
+    return visited;
+}
+
 void map_each(struct map *m, void (*visit)(struct map_node *n, void *ctx), void *ctx)
 {
-    for (size_t i = 0; m->slots && i <= m->mask; i++) {
-        for (struct map_node *n = m->slots[i], *next; n; n = next) {
-            next = n->next; /* before the visit, which may remove and free n */
-            visit(n, ctx);
-        }
-    }
+    for (size_t i = 0; m->slots && i <= m->mask; i++)
+        visit_slot(m, i, visit, ctx);
+}
+
+void map_some(struct map *m, size_t *at, size_t most, void (*visit)(struct map_node *n, void *ctx), void *ctx)
+{
+    size_t visited = 0;
+
+    for (size_t i = 0; i <= m->mask && visited < most; i++)
+        visited += visit_slot(m, (*at)++ & m->mask, visit, ctx);
 }

@@ -38,5 +38,8 @@ struct map_node *map_first(const struct map *m, uint64_t hash);
 struct map_node *map_next(const struct map_node *n);
 /* Calls `visit` for each node; the visited node, and no other, may be removed (and freed) in the call. Nothing may be inserted. */
 void map_each(struct map *m, void (*visit)(struct map_node *n, void *ctx), void *ctx);
+/* The same in steps: goes on at `*at` (0 at first), and ends after `most` nodes and the rest of their slot, or after all. In a round in
+ * which the map grows a node may be met twice, or only in the next one. */
+void map_some(struct map *m, size_t *at, size_t most, void (*visit)(struct map_node *n, void *ctx), void *ctx);
 
 #endif

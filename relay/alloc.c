@@ -120,6 +120,34 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     return 0;
 }
 
+/* The data path counts in the allocation alone; the account of its user hears of it here. */
+static void tell(const struct shard *s, struct alloc *a)
+{
+    const struct auth_used used = {{[AUTH_USED_BYTES_UP] = a->bytes_up,
+                                    [AUTH_USED_BYTES_DOWN] = a->bytes_down,
+                                    [AUTH_USED_PACKETS_UP] = a->packets_up,
+                                    [AUTH_USED_PACKETS_DOWN] = a->packets_down,
+                                    [AUTH_USED_ALLOCATIONS] = 1,
+                                    [AUTH_USED_MS] = s->now.ms - a->created_ms}};
+    struct auth_used more;
+
+    for (int i = 0; i < AUTH_USED_N; i++)
+        more.n[i] = used.n[i] - a->told.n[i];
+    auth_account_add(a->user->account, &more);
+    a->told = used;
+}
+
+static void tell_node(struct map_node *n, void *ctx)
+{
+    tell(ctx, of_node(n));
+}
+
+void alloc_tell_some(struct shard *s)
+{
+    if (auth_keeps_usage(s->auth))
+        map_some(&s->allocs, &s->told_at, USAGE_TICK_MAX, tell_node, s);
+}
+
 /* Order matters: unreachable for the other workers, then for the kernel, then free for others. */
 static void close_leg(struct shard *s, struct alloc *a, struct leg *leg)
 {
@@ -145,6 +173,7 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
     if (!a)
         return;
     if (a->legs[0].socket || a->legs[1].socket) {
+        tell(s, a);
         event(s, EVENT_ALLOCATION_DELETED, a, reason);
         count(s->counters, COUNT_ALLOCATIONS_DELETED);
     }

@@ -58,6 +58,7 @@ struct alloc {
     uint64_t reserved_bps;            /* set aside of the server's capacity */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
+    struct auth_used told; /* of that, what its user's account knows */
     uint32_t permissions_cap, channels_cap;
     uint32_t npermissions, nchannels;
     uint32_t last_permission, last_channel; /* where the last look-up ended: the next one starts there */
@@ -120,6 +121,8 @@ struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const s
 int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer);
 
 /* For shard_tick and shard_deinit. */
+/* Tells the accounts of their users what the next USAGE_TICK_MAX allocations have used. */
+void alloc_tell_some(struct shard *s);
 void alloc_on_timer(struct shard *s, struct timer *t);
 void alloc_free_all(struct shard *s);
 

@@ -86,6 +86,7 @@ static void on_timer(struct wheel_timer *w, void *ctx)
 void shard_tick(struct shard *s)
 {
     wheel_advance(&s->wheel, s->now.ms, on_timer, s);
+    alloc_tell_some(s);
 }
 
 void shard_set_policy(struct shard *s, struct policy *policy)

@@ -26,8 +26,10 @@ static int find_or_new(struct user **out, struct shard *s, const struct auth_ans
         }
     }
     u = calloc(1, sizeof(*u) + len + 1 + owner_len + 1);
-    if (!u)
+    if (!u || auth_account_open(&u->account, s->auth, who)) {
+        free(u);
         return ERR_NOMEM;
+    }
     memcpy(u->name, who->name, len);
     memcpy(u->name + len + 1, who->owner, owner_len);
     u->name_len = (uint32_t)len;
@@ -70,6 +72,7 @@ void user_drop(struct shard *s, struct user **u)
 {
     if (*u && !(*u)->allocs) {
         map_remove(&s->users, &(*u)->by_name);
+        auth_account_close(&(*u)->account);
         policy_unref(&(*u)->peers);
         free(*u);
     }

@@ -14,8 +14,9 @@ struct alloc;
 
 struct user {
     struct map_node by_name;
-    struct alloc *allocs; /* the first of them; they are linked by alloc.next_of_user */
-    const char *owner;    /* who pays for them: quotas */
+    struct alloc *allocs;         /* the first of them; they are linked by alloc.next_of_user */
+    const char *owner;            /* who pays for them: quotas and usage */
+    struct auth_account *account; /* what they use; NULL: nobody keeps it */
     struct policy *peers; /* the credential's own, as of its last Allocate; NULL: none. Each allocation keeps its own reference */
     uint32_t name_len;
     char name[]; /* of the credential (C33); the owner's follows it */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/usage.h"
 #include "base/err.h"
 #include "relay/alloc.h"
 #include "relay/forward.h"
@@ -277,7 +278,10 @@ static void fill_answer(const struct fakenet *f, struct auth_answer *a, const ch
 {
     a->nkeys = 1;
     snprintf(a->name, sizeof(a->name), "%s", user);
-    snprintf(a->owner, sizeof(a->owner), "%s", user);
+    snprintf(a->owner, sizeof(a->owner), "%s", f->async_label ? "acme" : user);
+    snprintf(a->label, sizeof(a->label), "%s", f->async_label ? f->async_label : "");
+    a->is_token = f->async_label != NULL;
+    a->limits.bytes = f->async_bytes;
     snprintf(a->peers, sizeof(a->peers), "%s", f->async_peers ? f->async_peers : "");
     if (algorithm == STUN_ALG_SHA256) {
         a->key_len = STUN_SHA256_KEY_LEN;
@@ -426,6 +430,10 @@ static void up_auth(struct fakenet *f, const struct fake_options *o)
         c.realm = "example.org";
     ok(auth_new(&f->auth, &c), "auth_new");
     snprintf(f->realm, sizeof(f->realm), "%s", c.realm);
+    if (o->usage) {
+        ok(usage_new(&f->usage), "usage_new");
+        auth_keep_usage(f->auth, f->usage);
+    }
     ok(auth_add_user(f->auth, "alice", "sesame"), "alice");
     ok(auth_add_user(f->auth, "bob", "swordfish"), "bob");
     if (o->md5_user)

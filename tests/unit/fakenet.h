@@ -93,6 +93,7 @@ struct fake_options {
     bool md5_user;          /* a third user, "old", is known by his MD5 key alone: SHA-256 can't be offered */
     const char *secrets[2]; /* shared secrets: USERHASH can't be offered */
     bool async;             /* a source that is asked last and answers when fake_answer says so */
+    bool usage;             /* somebody keeps it */
     bool no_dont_fragment;  /* the network can't */
 };
 
@@ -102,6 +103,7 @@ struct fakenet {
     struct now now;
     struct net_ops ops;
     struct auth *auth;
+    struct usage *usage; /* auth's; NULL: nobody keeps it */
     struct ports *ports;
     struct policy *policy;
     struct nonce_key nonce_key;
@@ -120,6 +122,8 @@ struct fakenet {
     unsigned cancelled;            /* of those, taken back */
     enum auth_status async_status; /* what it says at once; AUTH_PENDING as a rule. AUTH_OK: that the password is "x" */
     const char *async_peers;       /* with AUTH_OK, then or later: the credential's own; NULL: none */
+    const char *async_label;       /* whoever it says yes to is a token of this label, whose owner is "acme"; NULL: a user */
+    uint64_t async_bytes;          /* and may relay so many */
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
     int last_code;

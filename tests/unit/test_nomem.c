@@ -120,7 +120,7 @@ static void each(void)
     long n = 0;
 
     for (;; n++) {
-        fake_up(&net, &(struct fake_options){.workers = 2, .relays = {"9.9.9.9", "2a09::9"}, .async = true});
+        fake_up(&net, &(struct fake_options){.workers = 2, .relays = {"9.9.9.9", "2a09::9"}, .async = true, .usage = true});
         client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
         client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_TCP);
         client_init(&carol, &net, 1, "11.3.3.3:4000", TRANSPORT_TCP);
