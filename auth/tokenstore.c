@@ -27,6 +27,18 @@ int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t befor
     return s->ops->revoke_user(s, user, before, now);
 }
 
+int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
+                     bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
+{
+    return s->ops->usage(s, period, visit, ctx);
+}
+
+int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out)
+{
+    *out = (struct auth_used){0};
+    return s->ops->used(s, t, out);
+}
+
 void tokenstore_close(struct tokenstore *s)
 {
     if (s->ops)

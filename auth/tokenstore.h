@@ -1,5 +1,5 @@
 /*
- * Purpose:  where tokens are kept, for those who make and end them: issue, show, list, revoke. Redis and the embedded store are behind it.
+ * Purpose:  where tokens are kept, for those who make and end them: issue, show, list, revoke, usage. Redis and the embedded store are behind it.
  * Owner:    one thread, which may wait in each call; never a worker.
  * Lifetime: from the store's open function to tokenstore_close.
  * Callers:  programs/turnpikectl, programs/turnpiked.
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auth/auth.h"
 #include "auth/token.h"
 
 enum {
@@ -19,6 +20,25 @@ enum {
     TOKENSTORE_KEEP_S = 86400,  /* an expired token stays for a day, so that it can be told from one that never was */
     TOKENSTORE_MARK_S = 604800, /* a revocation without an end of its own: no allocation lives for a week without a look-up */
     TOKENSTORE_WHY_MAX = 256,   /* bytes of a reason */
+    TOKENSTORE_HOUR_S = 3600,
+    TOKENSTORE_DAY_S = 86400,        /* days of UTC */
+    TOKENSTORE_HOURS_S = 35 * 86400, /* for how long usage is kept by the hour: last month's can be looked at, */
+    TOKENSTORE_DAYS_S =
+        400 * 86400, /* and by the day: last year's. As long a token's own, and an owner in the list, after the last use */
+    TOKENSTORE_LABELS_MAX = 1000, /* of one owner: what comes beyond counts under no label */
+};
+
+/* What one owner has used under one label. Borrowed for the call. */
+struct tokenstore_usage {
+    const char *owner, *label;
+    int64_t from; /* wall clock: when the hour or day begins; 0: in all */
+    struct auth_used used;
+};
+enum tokenstore_span { TOKENSTORE_ALL, TOKENSTORE_HOUR, TOKENSTORE_DAY };
+struct tokenstore_period {
+    const char *owner; /* NULL: each */
+    enum tokenstore_span span;
+    int64_t since, until; /* wall clock, with a span: what begins in between, and what `since` lies in */
 };
 
 struct tokenstore_ops;
@@ -36,6 +56,9 @@ struct tokenstore_ops {
                 size_t *bad);
     int (*revoke)(struct tokenstore *s, const char *id, int64_t now);
     int (*revoke_user)(struct tokenstore *s, const char *user, int64_t before, int64_t now);
+    int (*usage)(struct tokenstore *s, const struct tokenstore_period *period,
+                 bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
+    int (*used)(struct tokenstore *s, const struct token *t, struct auth_used *out);
     void (*close)(struct tokenstore *s);
 };
 
@@ -55,6 +78,11 @@ int tokenstore_list(struct tokenstore *s, int64_t now, size_t offset, bool (*vis
 int tokenstore_revoke(struct tokenstore *s, const char *id, int64_t now);
 /* Every time-limited name of this user part that expires before `before`; an earlier revocation that reaches further stays. */
 int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now);
+/* What has been used: by owner, and for each by time; labels in no order. `visit` returns false to end it. */
+int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
+                     bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
+/* What one token has used in all. */
+int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out);
 void tokenstore_close(struct tokenstore *s);
 
 #endif
