@@ -26,6 +26,7 @@ struct auth {
     struct usage *usage;         /* NULL: nobody keeps it */
     struct auth_source *sources; /* grows only before the workers start: tickets point into it */
     size_t nsources;
+    struct auth_fleet fleet;              /* all NULL: none */
     atomic_bool can_sha256, can_userhash; /* of all sources */
     atomic_size_t tries;
 };
@@ -314,14 +315,17 @@ const char *auth_realm(const struct auth *a)
 }
 
 enum auth_quota_result auth_quota_take(struct auth *a, const struct auth_share *share, const struct auth_limits *own,
-                                       struct auth_bandwidth **bandwidth)
+                                       struct auth_grant *grant)
 {
-    return quota_take(a->quota, share, own, bandwidth);
+    return quota_take(a->quota, share, own, grant);
 }
 
 void auth_quota_give(struct auth *a, const struct auth_share *share)
 {
-    quota_give(a->quota, share);
+    bool limited = quota_give(a->quota, share);
+
+    if (limited && a->fleet.ended)
+        a->fleet.ended(a->fleet.self, share->owner);
 }
 
 uint64_t auth_quota_total(const struct auth *a)
@@ -355,4 +359,74 @@ void auth_account_close(struct auth_account **account)
 {
     if (*account)
         usage_close(account);
+}
+
+/* ---- The fleet. ---- */
+
+void auth_set_fleet(struct auth *a, const struct auth_fleet *fleet)
+{
+    a->fleet = *fleet;
+    quota_ask(a->quota);
+}
+
+enum auth_quota_result auth_quota_ask(struct auth *a, unsigned worker, const struct auth_share *share,
+                                      const struct auth_grant *grant, auth_quota_cb *cb, void *ctx,
+                                      struct auth_quota_ticket **ticket)
+{
+    enum auth_quota_result result;
+
+    *ticket = NULL;
+    if (!grant->limit || !a->fleet.ask)
+        return AUTH_QUOTA_OK;
+    result = a->fleet.ask(a->fleet.self, worker, share, grant, ticket);
+    if (result == AUTH_QUOTA_PENDING) {
+        (*ticket)->auth = a;
+        (*ticket)->cb = cb;
+        (*ticket)->ctx = ctx;
+    } else {
+        quota_settle(a->quota, share->owner);
+    }
+    return result;
+}
+
+void auth_quota_cancel(struct auth_quota_ticket **ticket)
+{
+    struct auth_quota_ticket *t = *ticket;
+
+    *ticket = NULL;
+    if (!t)
+        return;
+    quota_settle(t->auth->quota, t->owner);
+    t->auth->fleet.cancel(t->auth->fleet.self, t);
+}
+
+void auth_quota_answer(struct auth_quota_ticket *ticket, enum auth_quota_result result)
+{
+    quota_settle(ticket->auth->quota, ticket->owner);
+    ticket->cb(ticket->ctx, result);
+}
+
+bool auth_draining(const struct auth *a)
+{
+    return a->fleet.draining && a->fleet.draining(a->fleet.self);
+}
+
+bool auth_elsewhere(const struct auth *a, enum addr_family family, bool stream, struct addr *out)
+{
+    return a->fleet.elsewhere && a->fleet.elsewhere(a->fleet.self, family, stream, out);
+}
+
+void auth_quota_held(struct auth *a, const char *owner, struct auth_held *out)
+{
+    quota_held(a->quota, owner, out);
+}
+
+void auth_quota_each(struct auth *a, unsigned part, void (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    quota_each(a->quota, part, visit, ctx);
+}
+
+void auth_quota_load(const struct auth *a, struct auth_load *out)
+{
+    quota_load(a->quota, out);
 }

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/rate.h"
 #include "stun/names.h"
 
@@ -131,9 +132,9 @@ enum auth_quota_result {
     AUTH_QUOTA_SOURCE,
     AUTH_QUOTA_TOTAL,
     AUTH_QUOTA_CAPACITY,
-    AUTH_QUOTA_NOMEM
+    AUTH_QUOTA_NOMEM,
+    AUTH_QUOTA_PENDING /* only from auth_quota_ask: the callback will bring the answer */
 };
-struct addr;
 /* What one allocation counts for; the same is given back. */
 struct auth_share {
     const char *owner;
@@ -144,10 +145,18 @@ struct auth_share {
 struct auth_bandwidth {
     struct rate_shared up, down;
 };
-/* Takes a share from each quota, or from none; `own` are the credential's limits. `*bandwidth` is the owner's, borrowed until the share is
- * given back. Not for the data path: takes a lock. */
+/* What has been counted. */
+struct auth_grant {
+    struct auth_bandwidth *bandwidth; /* the owner's, borrowed until the share is given back */
+    uint32_t limit;                   /* of the owner's allocations, on all nodes together; 0: none */
+    uint32_t count;                   /* of them, on this node, with this one */
+    uint64_t number;                  /* of this change among all that this process has seen: the later one knows better */
+};
+/* Takes a share from each quota, or from none; `own` are the credential's limits. What is taken is to be asked for by auth_quota_ask, at once.
+ * Not for the data path: takes a lock. */
 enum auth_quota_result auth_quota_take(struct auth *a, const struct auth_share *share, const struct auth_limits *own,
-                                       struct auth_bandwidth **bandwidth);
+                                       struct auth_grant *grant);
+/* No question about it is pending any more. */
 void auth_quota_give(struct auth *a, const struct auth_share *share);
 /* Allocations that are counted now. */
 uint64_t auth_quota_total(const struct auth *a);
@@ -173,6 +182,25 @@ void auth_account_add(struct auth_account *account, const struct auth_used *more
 /* Nothing more will come. Nulls the pointer: whoever keeps the usage frees the account. */
 void auth_account_close(struct auth_account **account);
 bool auth_keeps_usage(const struct auth *a);
+
+/* ---- The fleet: other nodes beside this one. Where there is none, or it can't be asked, each node goes by what it counts itself: a limit that
+ * is a little too wide for a while is better than a service that needs Redis for every call. ---- */
+typedef void auth_quota_cb(void *ctx, enum auth_quota_result result);
+struct auth_quota_ticket;
+/*
+ * May the owner have what was just taken for him, with what he holds on other nodes? AUTH_QUOTA_OK at once when he has no limit, or when nobody
+ * can be asked. Or AUTH_QUOTA_PENDING: `*ticket` is set, and the callback brings AUTH_QUOTA_OK or AUTH_QUOTA_USER exactly once, later, on this
+ * thread; when it runs, the ticket is gone. The share stays counted meanwhile, and after each answer it is the caller's to give back.
+ */
+enum auth_quota_result auth_quota_ask(struct auth *a, unsigned worker, const struct auth_share *share,
+                                      const struct auth_grant *grant, auth_quota_cb *cb, void *ctx,
+                                      struct auth_quota_ticket **ticket);
+/* Silence for ever; NULL-safe; nulls the ticket. */
+void auth_quota_cancel(struct auth_quota_ticket **ticket);
+/* Is this node to take nothing new? Any thread. */
+bool auth_draining(const struct auth *a);
+/* Another node with room for a client of this family and transport. Any thread. */
+bool auth_elsewhere(const struct auth *a, enum addr_family family, bool stream, struct addr *out);
 
 /* ---- Building (programs/ only). ---- */
 struct auth_config {
@@ -220,5 +248,44 @@ struct auth_ticket {
 };
 /* ERR_NOMEM. The source is copied; auth_free calls its `free`. */
 int auth_add_source(struct auth *a, const struct auth_source *source);
+
+/* The first member of whatever a fleet allocates for a pending question; auth_quota_ask fills it in. */
+struct auth_quota_ticket {
+    struct auth *auth;
+    auth_quota_cb *cb;
+    void *ctx;
+    const char *owner; /* the fleet's copy */
+};
+/* What stands behind the questions above. */
+struct auth_fleet {
+    /* AUTH_QUOTA_OK, or AUTH_QUOTA_PENDING with a ticket whose owner is set. */
+    enum auth_quota_result (*ask)(void *self, unsigned worker, const struct auth_share *share, const struct auth_grant *grant,
+                                  struct auth_quota_ticket **ticket);
+    void (*cancel)(void *self, struct auth_quota_ticket *ticket);
+    void (*ended)(void *self, const char *owner); /* an owner with a limit holds less than before; any thread */
+    bool (*draining)(void *self);
+    bool (*elsewhere)(void *self, enum addr_family family, bool stream, struct addr *out);
+    void *self;
+};
+/* Before the workers start. Copied; what is behind it outlives the workers. */
+void auth_set_fleet(struct auth *a, const struct auth_fleet *fleet);
+/* By the fleet, instead of calling the callback itself: the ticket is the fleet's to free afterwards. */
+void auth_quota_answer(struct auth_quota_ticket *ticket, enum auth_quota_result result);
+/* What an owner holds on this node; for a fleet to tell. */
+struct auth_held {
+    uint32_t count;   /* allocations that nobody has to be asked about any more */
+    uint32_t pending; /* those that are asked about now */
+    uint64_t number;  /* as in struct auth_grant */
+};
+void auth_quota_held(struct auth *a, const char *owner, struct auth_held *out);
+/* Visits the owners who have a limit, a part of them at a time; `visit` must not come back to the quotas. */
+enum { AUTH_QUOTA_PARTS = 16 };
+void auth_quota_each(struct auth *a, unsigned part, void (*visit)(void *ctx, const char *owner), void *ctx);
+/* How full this node is; limits of 0: none. */
+struct auth_load {
+    uint64_t total, total_limit;
+    uint64_t bps, bps_limit;
+};
+void auth_quota_load(const struct auth *a, struct auth_load *out);
 
 #endif

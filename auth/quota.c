@@ -11,17 +11,22 @@
 #include "base/map.h"
 
 enum {
-    STRIPES = 16, /* locks a table: more than workers that are likely to allocate at the same moment */
+    STRIPES = AUTH_QUOTA_PARTS, /* locks a table: more than workers that are likely to allocate at the same moment */
     STRIPE_SLOTS = 16,
     V6_PREFIX = 8, /* bytes: one subscriber has a /64 */
 };
 
 struct entry {
     struct map_node node;
-    struct auth_bandwidth bandwidth; /* of a user; unused of a source */
+    /* Of a user; unused of a source. */
+    struct auth_bandwidth bandwidth;
+    uint64_t number;  /* of its last change */
+    uint32_t own;     /* the limit that a credential of his had when last seen */
+    uint32_t pending; /* of `count`: the fleet has not said yes yet */
+
     uint32_t count;
     uint32_t len;
-    uint8_t key[];
+    uint8_t key[]; /* and a NUL */
 };
 
 struct stripe {
@@ -38,6 +43,8 @@ struct quota {
     _Atomic uint32_t total_limit;
     _Atomic uint64_t bps_limit;
     _Atomic uint64_t total, bps;
+    _Atomic uint64_t number; /* of changes of users */
+    bool asks;
     struct table users;
     struct table sources;
 };
@@ -108,8 +115,11 @@ static void table_deinit(struct table *t)
     }
 }
 
+/* What a change means for an entry, under its lock. */
+typedef void change(struct quota *q, struct entry *e, struct auth_grant *grant);
+
 /* 0, ERR_DENIED at the limit, ERR_NOMEM. */
-static int table_take(struct entry **out, struct table *t, struct key k, uint32_t limit)
+static int table_take(struct quota *q, struct table *t, struct key k, uint32_t limit, change *taken, struct auth_grant *grant)
 {
     uint64_t hash;
     struct stripe *s = stripe_of(t, k, &hash);
@@ -118,7 +128,7 @@ static int table_take(struct entry **out, struct table *t, struct key k, uint32_
     pthread_mutex_lock(&s->lock);
     struct entry *e = find(&s->map, hash, k);
     if (!e) {
-        e = calloc(1, sizeof(*e) + k.len);
+        e = calloc(1, sizeof(*e) + k.len + 1);
         if (!e) {
             err = ERR_NOMEM;
             goto out;
@@ -132,13 +142,14 @@ static int table_take(struct entry **out, struct table *t, struct key k, uint32_
         goto out;
     }
     e->count++;
-    *out = e;
+    if (taken)
+        taken(q, e, grant);
 out:
     pthread_mutex_unlock(&s->lock);
     return err;
 }
 
-static void table_give(struct table *t, struct key k)
+static void table_give(struct quota *q, struct table *t, struct key k, change *given, struct auth_grant *grant)
 {
     uint64_t hash;
     struct stripe *s = stripe_of(t, k, &hash);
@@ -146,7 +157,10 @@ static void table_give(struct table *t, struct key k)
     pthread_mutex_lock(&s->lock);
     struct entry *e = find(&s->map, hash, k);
     assert(e && e->count > 0); /* given back once too often */
-    if (--e->count == 0) {
+    e->count--;
+    if (given)
+        given(q, e, grant);
+    if (e->count == 0) {
         map_remove(&s->map, &e->node);
         free(e);
     }
@@ -208,17 +222,46 @@ static uint32_t smaller(uint32_t limit, uint32_t own)
     return !limit || (own && own < limit) ? own : limit;
 }
 
+static uint64_t next_number(struct quota *q)
+{
+    return atomic_fetch_add_explicit(&q->number, 1, memory_order_relaxed) + 1;
+}
+
+static void user_taken(struct quota *q, struct entry *e, struct auth_grant *grant)
+{
+    e->own = grant->limit;
+    grant->limit = smaller(q->users.limit, e->own);
+    e->pending += q->asks && grant->limit;
+    e->number = next_number(q);
+    grant->bandwidth = &e->bandwidth;
+    grant->count = e->count;
+    grant->number = e->number;
+}
+
+static void user_given(struct quota *q, struct entry *e, struct auth_grant *grant)
+{
+    e->number = next_number(q);
+    grant->limit = smaller(q->users.limit, e->own);
+}
+
+/* What was pending and did not even come to be asked. */
+static void user_undone(struct quota *q, struct entry *e, struct auth_grant *grant)
+{
+    e->pending -= q->asks && grant->limit;
+    user_given(q, e, grant);
+}
+
 enum auth_quota_result quota_take(struct quota *q, const struct auth_share *share, const struct auth_limits *own,
-                                  struct auth_bandwidth **bandwidth)
+                                  struct auth_grant *grant)
 {
     enum auth_quota_result result;
-    struct entry *user, *source;
     int err;
 
-    err = table_take(&user, &q->users, owner_key(share->owner), smaller(q->users.limit, own->allocations));
+    *grant = (struct auth_grant){.limit = own->allocations};
+    err = table_take(q, &q->users, owner_key(share->owner), smaller(q->users.limit, own->allocations), user_taken, grant);
     if (err)
         return err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_USER;
-    err = table_take(&source, &q->sources, source_key(share->source), q->sources.limit);
+    err = table_take(q, &q->sources, source_key(share->source), q->sources.limit, NULL, NULL);
     if (err) {
         result = err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_SOURCE;
         goto undo_user;
@@ -229,23 +272,92 @@ enum auth_quota_result quota_take(struct quota *q, const struct auth_share *shar
     result = AUTH_QUOTA_CAPACITY;
     if (!add(&q->bps, share->bps, q->bps_limit))
         goto undo_total;
-    *bandwidth = &user->bandwidth;
     return AUTH_QUOTA_OK;
 undo_total:
     atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
 undo_source:
-    table_give(&q->sources, source_key(share->source));
+    table_give(q, &q->sources, source_key(share->source), NULL, NULL);
 undo_user:
-    table_give(&q->users, owner_key(share->owner));
+    table_give(q, &q->users, owner_key(share->owner), user_undone, grant);
     return result;
 }
 
-void quota_give(struct quota *q, const struct auth_share *share)
+bool quota_give(struct quota *q, const struct auth_share *share)
 {
-    table_give(&q->sources, source_key(share->source));
-    table_give(&q->users, owner_key(share->owner));
+    struct auth_grant grant;
+
+    table_give(q, &q->sources, source_key(share->source), NULL, NULL);
+    table_give(q, &q->users, owner_key(share->owner), user_given, &grant);
     atomic_fetch_sub_explicit(&q->bps, share->bps, memory_order_relaxed);
     atomic_fetch_sub_explicit(&q->total, 1, memory_order_relaxed);
+    return grant.limit != 0;
+}
+
+/* ---- For a fleet. ---- */
+
+void quota_ask(struct quota *q)
+{
+    q->asks = true;
+}
+
+void quota_settle(struct quota *q, const char *owner)
+{
+    struct key k = owner_key(owner);
+    uint64_t hash;
+    struct stripe *s = stripe_of(&q->users, k, &hash);
+
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = find(&s->map, hash, k);
+    assert(e && e->pending > 0);
+    e->pending--;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void quota_held(struct quota *q, const char *owner, struct auth_held *out)
+{
+    struct key k = owner_key(owner);
+    uint64_t hash;
+    struct stripe *s = stripe_of(&q->users, k, &hash);
+
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = find(&s->map, hash, k);
+    if (e)
+        *out = (struct auth_held){e->count - e->pending, e->pending, e->number};
+    else
+        *out = (struct auth_held){.number = next_number(q)};
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct visit {
+    const struct quota *quota;
+    void (*visit)(void *ctx, const char *owner);
+    void *ctx;
+};
+
+static void visit_entry(struct map_node *n, void *ctx)
+{
+    const struct entry *e = (struct entry *)(void *)n;
+    const struct visit *v = ctx;
+
+    if (smaller(v->quota->users.limit, e->own))
+        v->visit(v->ctx, (const char *)e->key);
+}
+
+void quota_each(struct quota *q, unsigned part, void (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    struct stripe *s = &q->users.stripe[part];
+
+    pthread_mutex_lock(&s->lock);
+    map_each(&s->map, visit_entry, &(struct visit){q, visit, ctx});
+    pthread_mutex_unlock(&s->lock);
+}
+
+void quota_load(const struct quota *q, struct auth_load *out)
+{
+    *out = (struct auth_load){.total = quota_total(q),
+                              .total_limit = q->total_limit,
+                              .bps = atomic_load_explicit(&q->bps, memory_order_relaxed),
+                              .bps_limit = q->bps_limit};
 }
 
 uint64_t quota_total(const struct quota *q)

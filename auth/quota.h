@@ -27,11 +27,19 @@ int quota_new(struct quota **out, const struct quota_limits *limits);
 void quota_free(struct quota **q);
 /* The limits of `other`, from the next take on; who holds more keeps it. Any thread. */
 void quota_limit(struct quota *q, const struct quota *other);
-/* As auth_quota_take and auth_quota_give. */
+/* As auth_quota_take and auth_quota_give. Giving back tells whether the owner has a limit. */
 enum auth_quota_result quota_take(struct quota *q, const struct auth_share *share, const struct auth_limits *own,
-                                  struct auth_bandwidth **bandwidth);
-void quota_give(struct quota *q, const struct auth_share *share);
+                                  struct auth_grant *grant);
+bool quota_give(struct quota *q, const struct auth_share *share);
 uint64_t quota_total(const struct quota *q);
+
+/* From now on what is taken from a limit is pending until quota_settle. Before the workers start. */
+void quota_ask(struct quota *q);
+void quota_settle(struct quota *q, const char *owner);
+/* As auth_quota_held, auth_quota_each and auth_quota_load. */
+void quota_held(struct quota *q, const char *owner, struct auth_held *out);
+void quota_each(struct quota *q, unsigned part, void (*visit)(void *ctx, const char *owner), void *ctx);
+void quota_load(const struct quota *q, struct auth_load *out);
 /* Entries that the tables hold now: nothing is left of what was given back. */
 size_t quota_entries(struct quota *q);
 

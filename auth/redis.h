@@ -25,8 +25,9 @@ enum {
     REDIS_MOVES_MAX = 5,       /* MOVED and ASK that one command follows; then the caller gets the error */
     REDIS_RETRY_MS = 100,      /* before a command that the server could not serve now is sent again */
     REDIS_BACKOFF_MIN_MS = 50, /* before the first reconnect; doubled with each failure, half of it jitter */
-    REDIS_REFRESH_MS = 1000,   /* between two looks at a Cluster's slots, at least; sooner for who also connects sooner (backoff_max_ms) */
-    REDIS_NODES_MAX = 64,      /* masters of a Cluster, and those asked for the slots */
+    REDIS_REFRESH_MS =
+        1000, /* between two looks at a Cluster's slots, at least; sooner for who also connects sooner (backoff_max_ms) */
+    REDIS_NODES_MAX = 64, /* masters of a Cluster, and those asked for the slots */
 };
 
 struct redis_arg {

@@ -93,8 +93,8 @@ static void unlink_from_user(struct alloc *a)
         a->next_of_user->prev_of_user = a->prev_of_user;
 }
 
-int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
-              const struct auth_share *share, struct auth_bandwidth *bandwidth)
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who, uint64_t bps,
+              struct auth_bandwidth *bandwidth)
 {
     struct alloc *a = calloc(1, sizeof(*a));
     int err = a ? user_take(&a->user, s, who) : ERR_NOMEM;
@@ -111,7 +111,7 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->created_ms = s->now.ms;
     a->bandwidth = bandwidth;
     a->user_bps = who->limits.bps;
-    a->reserved_bps = share->bps;
+    a->reserved_bps = bps;
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;
     a->permissions_cap = a->channels_cap = ALLOC_INLINE;

@@ -75,9 +75,10 @@ bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len);
 /* What an allocation of this credential may carry, in bits a second and direction: what it sets aside of the capacity; 0: no limit. */
 uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who);
 /* A new allocation without a relayed address, in the table of 5-tuples. The caller has checked that the 5-tuple is free, and has taken
- * `share`, which alloc_free gives back. ERR_NOMEM; ERR_CONFIG: the credential's own peers can't be read. */
-int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who,
-              const struct auth_share *share, struct auth_bandwidth *bandwidth);
+ * its share of the quotas, with so many bits a second and the owner's bandwidth: alloc_free gives it back. ERR_NOMEM;
+ * ERR_CONFIG: the credential's own peers can't be read. */
+int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who, uint64_t bps,
+              struct auth_bandwidth *bandwidth);
 /* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
 void alloc_free(struct shard *s, struct alloc **a, const char *reason);
 /* What has expired is not found, and ends here. */

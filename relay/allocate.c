@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "relay/request.h"
 #include "relay/reserve.h"
+#include "relay/turn.h"
 
 /* C50: max(600, min(requested, max)), and never beyond the credential's own end. 0 when that is over. */
 static uint32_t lifetime(const struct request *r, uint32_t wanted)
@@ -170,7 +171,21 @@ static enum verdict take_token(struct request *r, const struct wish *w, struct c
     return VERDICT_DONE;
 }
 
-/* C48: what is the user's or his source's doing is 486, what is the server's 508. */
+/* This server takes nothing new now: where another one has room, the client goes there (RFC 8656 section 7.2, RFC 8489 section 10). */
+static void refuse_full(const struct request *r, enum counter reason, const char *detail)
+{
+    struct addr other;
+
+    count(r->s->counters, reason);
+    if (auth_elsewhere(r->s->auth, r->from->client.family, r->from->transport != TRANSPORT_UDP, &other)) {
+        count(r->s->counters, COUNT_REDIRECTED);
+        request_redirect(r, &other, detail);
+    } else {
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, detail);
+    }
+}
+
+/* C48: what is the user's or his source's doing is 486, what is the server's 508, or 300 to another one. */
 static void refuse_quota(const struct request *r, enum auth_quota_result q)
 {
     static const struct {
@@ -187,8 +202,38 @@ static void refuse_quota(const struct request *r, enum auth_quota_result q)
         [AUTH_QUOTA_NOMEM] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_NO_MEMORY, "no memory"},
     };
 
+    if (refusals[q].code == STUN_E_INSUFFICIENT_CAPACITY) {
+        refuse_full(r, refusals[q].counter, refusals[q].detail);
+        return;
+    }
     count(r->s->counters, refusals[q].counter);
     request_refuse(r, refusals[q].code, refusals[q].detail);
+}
+
+/* Its share of the quotas, counted here and, if its owner has a limit, asked for in the fleet. VERDICT_DONE: it has r->bandwidth, or has been refused. */
+static enum verdict take_share(struct request *r)
+{
+    struct auth_share share = {r->who->owner, &r->from->client, alloc_bps(r->s, r->who)};
+    struct auth_grant grant;
+    enum auth_quota_result q = r->quota;
+
+    if (!r->bandwidth) { /* else it has waited for the answer */
+        q = auth_quota_take(r->s->auth, &share, &r->who->limits, &grant);
+        if (q == AUTH_QUOTA_OK) {
+            r->bandwidth = grant.bandwidth;
+            r->bps = share.bps;
+            q = auth_quota_ask(r->s->auth, r->s->worker, &share, &grant, turn_on_quota, r->context, &r->asked);
+        }
+    }
+    if (q == AUTH_QUOTA_PENDING)
+        return VERDICT_WAIT_QUOTA;
+    if (q == AUTH_QUOTA_OK)
+        return VERDICT_DONE;
+    refuse_quota(r, q);
+    if (r->bandwidth)
+        auth_quota_give(r->s->auth, &share);
+    r->bandwidth = NULL;
+    return VERDICT_DONE;
 }
 
 /* Opens one family's relayed address; `have` may hold its port already (a redeemed one). 0, or the error code that tells why not. */
@@ -237,13 +282,16 @@ static int open_legs(struct request *r, const struct wish *w, struct alloc *a, s
     return 0;
 }
 
-/* F14: before what lives gets into want, nothing new begins. */
-static bool has_memory(const struct request *r)
+/* F20: a server that drains begins nothing new; but what is reserved here can't be had elsewhere. F14: nor does one whose memory is short, before
+ * what lives gets into want. */
+static bool is_open(const struct request *r, const struct wish *w)
 {
-    if (!memory_is_short(r->s->memory))
+    if (auth_draining(r->s->auth) && !w->token)
+        refuse_full(r, REFUSED_DRAINING, "the server drains");
+    else if (memory_is_short(r->s->memory))
+        refuse_full(r, REFUSED_MEMORY_SHORT, "the memory limit is near");
+    else
         return true;
-    count(r->s->counters, REFUSED_MEMORY_SHORT);
-    request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "the memory limit is near");
     return false;
 }
 
@@ -252,9 +300,6 @@ enum verdict allocate_on_allocate(struct request *r)
     struct shard *s = r->s;
     struct alloc *a = alloc_find(s, r->from);
     struct claimed port = {0};
-    struct auth_share share = {r->who->owner, &r->from->client, alloc_bps(s, r->who)};
-    struct auth_bandwidth *bandwidth;
-    enum auth_quota_result quota;
     struct wish w;
     int err, code;
 
@@ -265,28 +310,25 @@ enum verdict allocate_on_allocate(struct request *r)
             request_refuse(r, STUN_E_ALLOCATION_MISMATCH, "this 5-tuple has an allocation"); /* C40 */
         return VERDICT_DONE;
     }
-    if (!read_wish(r, &w) || !has_memory(r))
+    if (!read_wish(r, &w) || !is_open(r, &w))
         return VERDICT_DONE;
     w.lifetime_s = lifetime(r, w.lifetime_s);
     if (!w.lifetime_s) {
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }
-    quota = auth_quota_take(s->auth, &share, &r->who->limits, &bandwidth);
-    if (quota != AUTH_QUOTA_OK) {
-        refuse_quota(r, quota);
+    if (take_share(r) == VERDICT_WAIT_QUOTA)
+        return VERDICT_WAIT_QUOTA;
+    if (!r->bandwidth)
         return VERDICT_DONE;
-    }
     if (w.token && (take_token(r, &w, &port, &err) == VERDICT_WAIT_TOKEN || err)) {
-        auth_quota_give(s->auth, &share); /* a request that waits holds none */
         if (!err)
             return VERDICT_WAIT_TOKEN;
         request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "RESERVATION-TOKEN is unknown, expired or used");
         return VERDICT_DONE;
     }
-    err = alloc_new(&a, s, r->from, r->who, &share, bandwidth);
+    err = alloc_new(&a, s, r->from, r->who, r->bps, r->bandwidth);
     if (err) {
-        auth_quota_give(s->auth, &share);
         claim_close(s, &port);
         if (err == ERR_CONFIG)
             request_refuse(r, STUN_E_SERVER_ERROR, "the credential's peers can't be read");
@@ -294,6 +336,7 @@ enum verdict allocate_on_allocate(struct request *r)
             refuse_quota(r, AUTH_QUOTA_NOMEM);
         return VERDICT_DONE;
     }
+    r->bandwidth = NULL; /* the allocation gives it back */
     memcpy(a->txid, r->msg->txid, STUN_TXID_LEN);
     code = open_legs(r, &w, a, &port);
     if (code) {

@@ -34,6 +34,8 @@
     X(REFUSED_NO_ADDRESS, "refused_no_address")                                                                                    \
     X(REFUSED_NO_MEMORY, "refused_no_memory")                                                                                      \
     X(REFUSED_MEMORY_SHORT, "refused_memory_short")                                                                                \
+    X(REFUSED_DRAINING, "refused_draining")                                                                                        \
+    X(COUNT_REDIRECTED, "redirected")                                                                                              \
     X(DROP_NOT_STUN, "drop_not_stun")                                                                                              \
     X(DROP_MALFORMED, "drop_malformed")                                                                                            \
     X(DROP_METHOD, "drop_method")                                                                                                  \

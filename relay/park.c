@@ -104,6 +104,9 @@ void park_end(struct shard *s, struct parked **pp)
         free(q);
     }
     auth_cancel(&p->auth);
+    auth_quota_cancel(&p->quota);
+    if (p->bandwidth)
+        auth_quota_give(s->auth, &(struct auth_share){p->who->owner, &p->path.client, p->bps});
     wheel_remove(&p->timer.wheel);
     if (p->who) {
         explicit_bzero(p->who, sizeof(*p->who));

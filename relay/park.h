@@ -1,5 +1,5 @@
 /*
- * Purpose:  requests that wait for an answer from elsewhere (credentials, another worker), in order for each 5-tuple.
+ * Purpose:  requests that wait for an answer from elsewhere (credentials, the fleet, another worker), in order for each 5-tuple.
  * Owner:    the worker whose shard it is.
  * Lifetime: bounded in number, size and time (PARKED_* in relay/shard.h).
  * Callers:  relay/turn only.
@@ -10,19 +10,22 @@
 
 #include "relay/shard.h"
 
-/* One waiting request with its own copy of the datagram, which has room around it. The head of a queue waits for credentials (`auth`)
- * or for a mail (`ticket`); those behind wait for the head. */
+/* One waiting request with its own copy of the datagram, which has room around it. The head of a queue waits for credentials (`auth`),
+ * for what the fleet says of a quota (`quota`) or for a mail (`ticket`); those behind wait for the head. */
 struct parked {
     struct parked *next;
     struct timer timer;
     struct shard *shard;
     struct path path;
     struct auth_ticket *auth;
-    uint64_t pair;           /* struct request's */
-    uint64_t ticket;         /* 0: none */
-    struct auth_answer *who; /* with a ticket: the answer that it has been authenticated with, */
-    size_t key;              /* the key that fits, */
-    bool sign_sha256;        /* and how it is to be answered */
+    struct auth_quota_ticket *quota;
+    uint64_t pair;                    /* struct request's */
+    uint64_t ticket;                  /* 0: none */
+    struct auth_answer *who;          /* with one of the last two: the answer that it has been authenticated with, */
+    size_t key;                       /* the key that fits, */
+    bool sign_sha256;                 /* how it is to be answered, */
+    struct auth_bandwidth *bandwidth; /* and the share that is counted for it; NULL: none */
+    uint64_t bps;                     /* of that share */
     size_t len;
     uint8_t room[HEADROOM + REQUEST_MAX + TAILROOM];
 };
@@ -33,7 +36,7 @@ static inline uint8_t *park_datagram(struct parked *p)
 }
 static inline bool park_waits(const struct parked *p)
 {
-    return p->auth || p->ticket;
+    return p->auth || p->quota || p->ticket;
 }
 
 /* A spare object: the context for a question that may have to wait. Asking again gives the same one, until park_behind uses it. There
@@ -47,7 +50,7 @@ bool park_has(const struct shard *s, const struct path *from, const uint8_t *txi
 struct parked *park_head(const struct shard *s, const struct path *from);
 /* The one that waits for this mail, or NULL. */
 struct parked *park_by_ticket(const struct shard *s, uint64_t ticket);
-/* Ends one: out of its queue, its question cancelled, wiped and freed. */
+/* Ends one: out of its queue, its question cancelled, its share given back, wiped and freed. */
 void park_end(struct shard *s, struct parked **p);
 /* Ends all of a 5-tuple, whose stream is gone. */
 void park_forget(struct shard *s, const struct path *from);

@@ -56,6 +56,18 @@ void request_refuse(const struct request *r, int code, const char *detail)
     request_send(r, &o);
 }
 
+void request_redirect(const struct request *r, const struct addr *to, const char *detail)
+{
+    uint8_t buf[ANSWER_MAX];
+    struct stun_out o;
+
+    begin(r, &o, buf, STUN_ERROR);
+    stun_put_error(&o, STUN_E_TRY_ALTERNATE);
+    stun_put_addr(&o, STUN_ATTR_ALTERNATE_SERVER, to);
+    report(r, STUN_E_TRY_ALTERNATE, detail);
+    request_send(r, &o);
+}
+
 void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n)
 {
     uint8_t buf[ANSWER_MAX];

@@ -27,14 +27,20 @@ struct request {
     const struct auth_answer *who; /* NULL until authenticated; then answers are signed */
     size_t key;                    /* which of its keys fits */
     bool sign_sha256;              /* C29 */
+    struct parked *context;        /* where it waits, or would wait */
     enum redemption redemption;
-    struct claimed redeemed; /* with REDEEM_GRANTED; nulled by who takes it */
+    struct claimed redeemed;          /* with REDEEM_GRANTED; nulled by who takes it */
+    struct auth_bandwidth *bandwidth; /* its share of the quotas is counted; nulled by who takes it. NULL: it is not */
+    uint64_t bps;                     /* of that share */
+    enum auth_quota_result quota;     /* with a share: what the fleet has said about it */
+    struct auth_quota_ticket *asked;  /* with VERDICT_WAIT_QUOTA */
 };
 
 /* What is to become of it. */
 enum verdict {
     VERDICT_DONE,
     VERDICT_WAIT_TOKEN, /* `r` waits for another worker; r->s->next_ticket - 1 is its number */
+    VERDICT_WAIT_QUOTA, /* `r` waits for the fleet; r->asked is the ticket */
 };
 
 /* Building and sending answers. A success: begin, put attributes, send. */
@@ -42,6 +48,8 @@ void request_success(const struct request *r, struct stun_out *o, uint8_t buf[st
 void request_send(const struct request *r, struct stun_out *o);
 /* An error answer: signed when the request is authenticated. `detail` is for the log. */
 void request_refuse(const struct request *r, int code, const char *detail);
+/* 300: the client is to go to another server (C34: only after valid integrity). */
+void request_redirect(const struct request *r, const struct addr *to, const char *detail);
 /* 420 with these types. */
 void request_refuse_unknown(const struct request *r, const uint16_t *types, size_t n);
 /* 401 or 438 with REALM, NONCE and what belongs to them, unsigned. */

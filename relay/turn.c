@@ -94,10 +94,10 @@ static enum verdict handle(struct request *r)
 
 static void on_answer(void *ctx, const struct auth_answer *answer);
 
-/* Remembers an authenticated request that waits for another worker's mail. False: it can't wait. */
-static bool wait_for_mail(const struct request *r, struct parked *p)
+/* Remembers an authenticated request that waits. False: it can't wait. */
+static bool wait_for(struct request *r, enum verdict what, struct parked *p)
 {
-    struct auth_answer *who = malloc(sizeof(*who));
+    struct auth_answer *who = p && p->who ? p->who : malloc(sizeof(*who));
 
     if (!p && who)
         p = park_behind(r->s, r->from, r->msg->buf, r->msg->len);
@@ -105,22 +105,40 @@ static bool wait_for_mail(const struct request *r, struct parked *p)
         free(who);
         return false;
     }
-    *who = *r->who;
+    if (r->who != who)
+        *who = *r->who;
     p->who = who;
     p->key = r->key;
     p->sign_sha256 = r->sign_sha256;
-    p->ticket = r->s->next_ticket - 1;
+    p->ticket = what == VERDICT_WAIT_TOKEN ? r->s->next_ticket - 1 : 0;
+    p->quota = r->asked;
+    p->bandwidth = r->bandwidth;
+    p->bps = r->bps;
+    r->asked = NULL;
+    r->bandwidth = NULL;
     return true;
 }
 
-/* From the answer about its credentials on. `p` is where the request is parked already, or NULL. */
+/* An authenticated request, to its answer or until it waits. `p` is where it is parked already, or NULL. */
+static void conduct(struct request *r, struct parked *p)
+{
+    enum verdict v = handle(r);
+
+    if (v != VERDICT_DONE && !wait_for(r, v, p))
+        count(r->s->counters, DROP_PARKED_FULL);
+    auth_quota_cancel(&r->asked);
+    if (r->bandwidth)
+        auth_quota_give(r->s->auth, &(struct auth_share){r->who->owner, &r->from->client, r->bps});
+    claim_close(r->s, &r->redeemed);
+}
+
+/* From the answer about its credentials on. */
 static void proceed(struct request *r, const struct auth_answer *answer, struct parked *p)
 {
     if (!authenticate_answer(r, answer))
         return;
     source_trust(r->s, &r->from->client);
-    if (handle(r) == VERDICT_WAIT_TOKEN && !wait_for_mail(r, p))
-        count(r->s->counters, DROP_PARKED_FULL);
+    conduct(r, p);
 }
 
 static void serve(struct shard *s, const struct path *from, const struct stun_msg *msg, struct parked *p)
@@ -138,6 +156,7 @@ static void serve(struct shard *s, const struct path *from, const struct stun_ms
         count(s->counters, DROP_PARKED_FULL);
         return;
     }
+    r.context = context;
     if (auth_check(s->auth, &question, &answer, on_answer, context, &ticket) != AUTH_PENDING) {
         proceed(&r, &answer, p);
         explicit_bzero(answer.keys, sizeof(answer.keys));
@@ -170,24 +189,28 @@ static void next(struct parked *p)
     }
 }
 
-/* The head of a queue has what it waited for. */
-static void resume(struct parked *p, const struct auth_answer *answer, struct claimed *port, enum redemption redemption)
+/* The head of a queue has what it waited for: the answer about its credentials, or what `r` says. */
+static void resume(struct parked *p, struct request *r, const struct auth_answer *answer)
 {
     struct stun_msg msg;
-    struct request r = {.s = p->shard, .from = &p->path, .msg = &msg, .pair = p->pair, .redemption = redemption};
 
+    r->s = p->shard;
+    r->from = &p->path;
+    r->msg = &msg;
+    r->pair = p->pair;
+    r->context = p;
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
-        if (redemption == REDEEM_NOT_ASKED) {
-            proceed(&r, answer, p);
+        if (answer) {
+            proceed(r, answer, p);
         } else {
-            if (port)
-                r.redeemed = *port;
-            r.who = p->who;
-            r.key = p->key;
-            r.sign_sha256 = p->sign_sha256;
+            r->who = p->who;
+            r->key = p->key;
+            r->sign_sha256 = p->sign_sha256;
+            r->bandwidth = p->bandwidth;
+            r->bps = p->bps;
+            p->bandwidth = NULL;
             p->ticket = 0;
-            handle(&r);
-            claim_close(r.s, &r.redeemed);
+            conduct(r, p);
         }
     }
     if (!park_waits(p))
@@ -197,10 +220,21 @@ static void resume(struct parked *p, const struct auth_answer *answer, struct cl
 static void on_answer(void *ctx, const struct auth_answer *answer)
 {
     struct parked *p = ctx;
+    struct request r = {0};
 
     p->shard->net->clock(p->shard->net_ctx); /* this may be the first call of a pass */
     p->auth = NULL;
-    resume(p, answer, NULL, REDEEM_NOT_ASKED);
+    resume(p, &r, answer);
+}
+
+void turn_on_quota(void *ctx, enum auth_quota_result result)
+{
+    struct parked *p = ctx;
+    struct request r = {.quota = result};
+
+    p->shard->net->clock(p->shard->net_ctx);
+    p->quota = NULL;
+    resume(p, &r, NULL);
 }
 
 /* ---- In. ---- */
@@ -268,7 +302,7 @@ void turn_mail(struct shard *s, const struct mail *mail)
     }
     struct parked *p = park_by_ticket(s, mail->ticket);
     if (p)
-        resume(p, NULL, &port, port.socket ? REDEEM_GRANTED : REDEEM_REFUSED);
+        resume(p, &(struct request){.redeemed = port, .redemption = port.socket ? REDEEM_GRANTED : REDEEM_REFUSED}, NULL);
     else
         claim_close(s, &port);
 }

@@ -13,6 +13,8 @@
 /* One STUN message. ERR_NOT_STUN or ERR_MALFORMED when it isn't one: a stream that carries such has to be closed. `buf` has HEADROOM
  * before and TAILROOM behind. */
 int turn_input(struct shard *s, const struct path *from, uint8_t *buf, size_t len, uint8_t tos);
+/* For auth_quota_ask: what the fleet has said. `ctx` is the parked request. */
+void turn_on_quota(void *ctx, enum auth_quota_result result);
 /* A message from another worker. */
 void turn_mail(struct shard *s, const struct mail *mail);
 /* A client's stream has ended: its allocation and its waiting requests end with it. */

@@ -654,14 +654,16 @@ static void judge_counters(struct model *m)
     uint64_t answered = fake_count(f, COUNT_SUCCESSES) + fake_count(f, COUNT_ERRORS) + fake_count(f, COUNT_CHALLENGES);
     uint64_t sent = m->up + fake_count(f, COUNT_SPLICE_LOCAL) + fake_count(f, COUNT_SPLICE_OUT) + fake_count(f, DROP_RING_FULL) +
                     fake_count(f, DROP_PEER_SEND);
-    uint64_t parked = 0, records = 0, allocs = 0, all_waiting = 0;
+    uint64_t parked = 0, records = 0, allocs = 0, all_waiting = 0, counted = 0;
 
     for (unsigned k = 0; k < PARTIES; k++) {
         const struct client *c = &m->party[k].c;
         size_t waiting = 0;
 
-        for (struct parked *p = park_head(fake_shard(m->net, c->worker), &c->path); p; p = p->next)
+        for (struct parked *p = park_head(fake_shard(m->net, c->worker), &c->path); p; p = p->next) {
             waiting++;
+            counted += p->bandwidth != NULL;
+        }
         HOLDS(waiting <= PARKED_TUPLE_MAX);
         all_waiting += waiting;
     }
@@ -681,7 +683,7 @@ static void judge_counters(struct model *m)
     HOLDS(fake_count(f, COUNT_PACKETS_DOWN) == m->down && fake_count(f, COUNT_BYTES_DOWN) == m->down_bytes);
     HOLDS(fake_count(f, COUNT_SPLICE_OUT) == fake_count(f, COUNT_SPLICE_IN) + records);
     HOLDS(fake_count(f, COUNT_ALLOCATIONS_CREATED) - fake_count(f, COUNT_ALLOCATIONS_DELETED) == allocs);
-    HOLDS(auth_quota_total(f->auth) == allocs);
+    HOLDS(auth_quota_total(f->auth) == allocs + counted);
 }
 
 static const struct relay_socket *socket_at(const struct model *m, const struct addr *local)
@@ -697,8 +699,10 @@ static const struct relay_socket *socket_at(const struct model *m, const struct 
 static void judge_sockets(struct model *m)
 {
     size_t sockets = 0, live = 0, kept = 0;
-    uint64_t allocs = auth_quota_total(m->net->auth);
+    uint64_t allocs = 0;
 
+    for (unsigned i = 0; i < m->net->workers; i++)
+        allocs += m->net->worker[i].shard.allocs.count;
     for (unsigned i = 0; i < PARTIES; i++) {
         struct party *p = &m->party[i];
 

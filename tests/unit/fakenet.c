@@ -353,6 +353,86 @@ unsigned fake_questions(const struct fakenet *f)
     return n;
 }
 
+/* ---- The fleet. ---- */
+
+static enum auth_quota_result fleet_ask(void *self, unsigned worker, const struct auth_share *share, const struct auth_grant *grant,
+                                        struct auth_quota_ticket **ticket)
+{
+    struct fakenet *f = self;
+    struct fake_ask *q, **at = &f->asks;
+
+    assert(worker < f->workers);
+    f->asked++;
+    if (f->no_fleet)
+        return AUTH_QUOTA_OK;
+    q = room_for(sizeof(*q));
+    q->count = grant->count;
+    q->limit = grant->limit;
+    snprintf(q->owner, sizeof(q->owner), "%s", share->owner);
+    q->ticket.owner = q->owner;
+    while (*at)
+        at = &(*at)->next;
+    *at = q;
+    *ticket = &q->ticket;
+    return AUTH_QUOTA_PENDING;
+}
+
+static void fleet_cancel(void *self, struct auth_quota_ticket *ticket)
+{
+    struct fakenet *f = self;
+    struct fake_ask **at = &f->asks, *q;
+
+    while (*at && &(*at)->ticket != ticket)
+        at = &(*at)->next;
+    q = need(*at);
+    *at = q->next;
+    f->cancelled++;
+    free(q);
+}
+
+static void fleet_ended(void *self, const char *owner)
+{
+    struct fakenet *f = self;
+
+    (void)owner;
+    f->ended++;
+}
+
+static bool fleet_draining(void *self)
+{
+    const struct fakenet *f = self;
+
+    return f->draining;
+}
+
+static bool fleet_elsewhere(void *self, enum addr_family family, bool stream, struct addr *out)
+{
+    const struct fakenet *f = self;
+
+    *out = f->elsewhere[family == ADDR_V6][stream];
+    return out->family != ADDR_NONE;
+}
+
+bool fake_decide(struct fakenet *f, enum auth_quota_result result)
+{
+    struct fake_ask *q = f->asks;
+
+    if (!q)
+        return false;
+    f->asks = q->next;
+    auth_quota_answer(&q->ticket, result);
+    free(q);
+    return true;
+}
+
+unsigned fake_asks(const struct fakenet *f)
+{
+    unsigned n = 0;
+    for (const struct fake_ask *q = f->asks; q; q = q->next)
+        n++;
+    return n;
+}
+
 /* ---- Life. ---- */
 
 static void keep_clock(void *net)
@@ -440,6 +520,13 @@ static void up_auth(struct fakenet *f, const struct fake_options *o)
         ok(auth_add_user(f->auth, "old", "0x8493fbc53ba582fb4c044c456bdc40eb"), "old");
     for (int i = 0; i < 2 && o->secrets[i]; i++)
         ok(auth_add_secret(f->auth, o->secrets[i]), "secret");
+    if (o->fleet)
+        auth_set_fleet(f->auth, &(struct auth_fleet){.ask = fleet_ask,
+                                                     .cancel = fleet_cancel,
+                                                     .ended = fleet_ended,
+                                                     .draining = fleet_draining,
+                                                     .elsewhere = fleet_elsewhere,
+                                                     .self = f});
     if (o->async)
         ok(auth_add_source(f->auth, &(struct auth_source){.name = "fake",
                                                           .can_sha256 = true,
@@ -509,12 +596,14 @@ int fake_down(struct fakenet *f)
     for (unsigned i = 0; i < f->workers; i++)
         if (f->worker[i].up)
             shard_deinit(&f->worker[i].shard);
-    left = fake_in_use(f) + (int)fake_questions(f) + (int)f->violations;
+    left = fake_in_use(f) + (int)fake_questions(f) + (int)fake_asks(f) + (int)f->violations;
     if (left)
-        printf("# left behind: ports and sockets and quotas %d, questions %u, violations %u\n", fake_in_use(f), fake_questions(f),
-               f->violations);
+        printf("# left behind: ports and sockets and quotas %d, questions %u, violations %u\n", fake_in_use(f),
+               fake_questions(f) + fake_asks(f), f->violations);
     while (f->questions)
         async_cancel(f, &f->questions->ticket);
+    while (f->asks)
+        fleet_cancel(f, &f->asks->ticket);
     while (f->sockets)
         forget_socket(f, f->sockets);
     for (struct fake_sent *s = f->sent, *next; s; s = next) {

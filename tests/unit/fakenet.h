@@ -73,6 +73,14 @@ struct fake_question {
     char user[STUN_USERNAME_MAX + 1];
 };
 
+/* A question to the fleet that has not been answered. */
+struct fake_ask {
+    struct auth_quota_ticket ticket; /* first, as auth.h wants it */
+    struct fake_ask *next;
+    uint32_t count, limit;
+    char owner[STUN_USERNAME_MAX + 1];
+};
+
 struct fakenet;
 struct fake_worker {
     struct fakenet *net;
@@ -95,6 +103,7 @@ struct fake_options {
     bool async;             /* a source that is asked last and answers when fake_answer says so */
     bool usage;             /* somebody keeps it */
     bool no_dont_fragment;  /* the network can't */
+    bool fleet;             /* other nodes, which are asked about quotas and answer when fake_decide says so */
 };
 
 struct fakenet {
@@ -117,6 +126,12 @@ struct fakenet {
     struct fake_letter *letters;
     struct fake_record *records;
     struct fake_question *questions;
+
+    struct fake_ask *asks;
+    bool no_fleet;         /* nobody can be asked at the moment */
+    unsigned asked, ended; /* questions to the fleet; owners with a limit who hold less */
+    bool draining;
+    struct addr elsewhere[2][2]; /* [IPv6][stream]: another node; ADDR_NONE: none */
 
     unsigned lookups;              /* questions that the asynchronous source was asked */
     unsigned cancelled;            /* of those, taken back */
@@ -174,6 +189,9 @@ int fake_from_client(struct fakenet *f, unsigned worker, const struct path *path
 /* Answers the oldest question of the asynchronous source: with AUTH_OK for this password and expiry. False: there is none. */
 bool fake_answer(struct fakenet *f, enum auth_status status, const char *password, int64_t expires_at);
 unsigned fake_questions(const struct fakenet *f);
+/* Answers the oldest question to the fleet. False: there is none. */
+bool fake_decide(struct fakenet *f, enum auth_quota_result result);
+unsigned fake_asks(const struct fakenet *f);
 
 struct addr fake_addr(const char *text); /* "1.2.3.4:5", "[::1]:5", or an IP without port */
 

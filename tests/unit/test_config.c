@@ -524,11 +524,11 @@ static void auth_from_config(void)
     CHECK_INT(answer.nkeys, 2);
     struct addr source = {.family = ADDR_V4, .ip = {192, 0, 2, 1}};
     struct auth_share share = {"user", &source, 600000};
-    struct auth_bandwidth *bandwidth;
-    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_USER);
+    struct auth_grant grant;
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &grant), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &grant), AUTH_QUOTA_USER);
     share.owner = "other";
-    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &bandwidth), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(auth_quota_take(a, &share, &(struct auth_limits){0}, &grant), AUTH_QUOTA_CAPACITY);
     auth_free(&a);
     stun_mac_free(&mac);
 }

@@ -8,7 +8,7 @@
 #include "tests/unit/tap.h"
 
 static struct quota *q;
-static struct auth_bandwidth *bandwidth;
+static struct auth_grant grant;
 static const struct auth_limits none;
 
 static struct addr source(const char *text)
@@ -21,11 +21,11 @@ static struct addr source(const char *text)
 }
 
 #define UP(...)               CHECK_INT(quota_new(&q, &(struct quota_limits){__VA_ARGS__}), 0)
-#define TAKE(owner, from)     quota_take(q, &(struct auth_share){owner, from, 0}, &none, &bandwidth)
+#define TAKE(owner, from)     quota_take(q, &(struct auth_share){owner, from, 0}, &none, &grant)
 #define GIVE(owner, from)     quota_give(q, &(struct auth_share){owner, from, 0})
-#define TAKE_BPS(from, bps)   quota_take(q, &(struct auth_share){"a", from, bps}, &none, &bandwidth)
+#define TAKE_BPS(from, bps)   quota_take(q, &(struct auth_share){"a", from, bps}, &none, &grant)
 #define GIVE_BPS(from, bps)   quota_give(q, &(struct auth_share){"a", from, bps})
-#define TAKE_OWN(owner, x, n) quota_take(q, &(struct auth_share){owner, x, 0}, &(struct auth_limits){.allocations = n}, &bandwidth)
+#define TAKE_OWN(owner, x, n) quota_take(q, &(struct auth_share){owner, x, 0}, &(struct auth_limits){.allocations = n}, &grant)
 #define DOWN()                                                                                                                     \
     do {                                                                                                                           \
         CHECK_INT(quota_total(q), 0);                                                                                              \
@@ -164,12 +164,12 @@ static void one_bandwidth(void)
 
     UP(.user = 0);
     CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
-    first = bandwidth;
+    first = grant.bandwidth;
     CHECK(rate_shared_take(&first->up, 100, 100, 1000, 5000));
     CHECK_INT(TAKE("a", &y), AUTH_QUOTA_OK);
-    CHECK(bandwidth == first);
+    CHECK(grant.bandwidth == first);
     CHECK_INT(TAKE("b", &y), AUTH_QUOTA_OK);
-    CHECK(bandwidth != first);
+    CHECK(grant.bandwidth != first);
     GIVE("a", &x);
     CHECK(!rate_shared_take(&first->up, 1, 100, 1000, 5000)); /* still the one of the user's other allocation */
     GIVE("a", &y);
@@ -185,21 +185,86 @@ static void new_limits(void)
 
     CHECK_INT(auth_new(&a, &(struct auth_config){.realm = "r", .user_quota = 2}), 0);
     for (int i = 0; i < 2; i++)
-        CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 7}, &none, &bandwidth), AUTH_QUOTA_OK);
+        CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 7}, &none, &grant), AUTH_QUOTA_OK);
     CHECK_INT(
         auth_new(&fresh,
                  &(struct auth_config){.realm = "r", .user_quota = 1, .source_quota = 3, .total_quota = 4, .bps_capacity = 20}),
         0);
     auth_replace(a, &fresh);
     CHECK_INT(auth_quota_total(a), 2);
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 6}, &none, &bandwidth), AUTH_QUOTA_USER);
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 7}, &none, &bandwidth), AUTH_QUOTA_CAPACITY);
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 6}, &none, &bandwidth), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &bandwidth), AUTH_QUOTA_SOURCE);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"a", &x, 6}, &none, &grant), AUTH_QUOTA_USER);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 7}, &none, &grant), AUTH_QUOTA_CAPACITY);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"b", &x, 6}, &none, &grant), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &grant), AUTH_QUOTA_SOURCE);
     x = source("192.0.2.2");
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &bandwidth), AUTH_QUOTA_OK);
-    CHECK_INT(auth_quota_take(a, &(struct auth_share){"d", &x, 0}, &none, &bandwidth), AUTH_QUOTA_TOTAL);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"c", &x, 0}, &none, &grant), AUTH_QUOTA_OK);
+    CHECK_INT(auth_quota_take(a, &(struct auth_share){"d", &x, 0}, &none, &grant), AUTH_QUOTA_TOTAL);
     auth_free(&a);
+}
+
+static unsigned seen;
+
+static void see(void *ctx, const char *owner)
+{
+    seen += strcmp(owner, ctx) == 0;
+}
+
+static unsigned limited(const char *owner)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "%s", owner);
+    seen = 0;
+    for (unsigned i = 0; i < AUTH_QUOTA_PARTS; i++)
+        quota_each(q, i, see, name);
+    return seen;
+}
+
+/* What a fleet is told: what is settled, what is pending, and which of two words is the later one. */
+static void for_a_fleet(void)
+{
+    struct addr x = source("192.0.2.1");
+    struct auth_held held;
+    uint64_t number;
+
+    UP(.source = 4);
+    quota_ask(q);
+    CHECK_INT(TAKE("free", &x), AUTH_QUOTA_OK);
+    CHECK_INT(grant.limit, 0);
+    CHECK_INT(limited("free"), 0);
+    CHECK(!quota_give(q, &(struct auth_share){"free", &x, 0}));
+    CHECK_INT(TAKE_OWN("a", &x, 5), AUTH_QUOTA_OK);
+    CHECK_INT(grant.limit, 5);
+    CHECK_INT(grant.count, 1);
+    number = grant.number;
+    CHECK_INT(TAKE_OWN("a", &x, 5), AUTH_QUOTA_OK);
+    CHECK_INT(grant.count, 2);
+    CHECK(grant.number > number);
+    CHECK_INT(limited("a"), 1);
+    quota_held(q, "a", &held);
+    CHECK_INT(held.count, 0);
+    CHECK_INT(held.pending, 2);
+    quota_settle(q, "a");
+    quota_held(q, "a", &held);
+    CHECK_INT(held.count, 1);
+    CHECK_INT(held.pending, 1);
+    CHECK(held.number == grant.number);
+    CHECK_INT(TAKE_OWN("b", &x, 5), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("b", &x, 5), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE_OWN("b", &x, 5), AUTH_QUOTA_SOURCE); /* what was refused is not pending either */
+    quota_held(q, "b", &held);
+    CHECK_INT(held.pending, 2);
+    for (int i = 0; i < 2; i++) {
+        quota_settle(q, "b");
+        CHECK(quota_give(q, &(struct auth_share){"b", &x, 0}));
+    }
+    quota_settle(q, "a");
+    CHECK(quota_give(q, &(struct auth_share){"a", &x, 0}));
+    CHECK(quota_give(q, &(struct auth_share){"a", &x, 0}));
+    quota_held(q, "a", &held);
+    CHECK_INT(held.count + held.pending, 0);
+    CHECK(held.number > grant.number);
+    DOWN();
 }
 
 enum { THREADS = 4, ROUNDS = 5000 };
@@ -211,7 +276,7 @@ static void *churn(void *arg)
     char owner[16];
     struct addr x = {.family = ADDR_V4, .ip = {192, 0, 2, 0}};
     struct auth_share share = {owner, &x, 5};
-    struct auth_bandwidth *mine;
+    struct auth_grant mine;
 
     for (int i = 0; i < ROUNDS; i++) {
         snprintf(owner, sizeof(owner), "u%d", (i + id) % 7);
@@ -248,6 +313,7 @@ static const struct tap_test TESTS[] = {
     {"S21 bandwidth that all together may set aside", capacity},
     {"a refusal takes nothing", refusal_takes_nothing},
     {"S21 one bandwidth by user", one_bandwidth},
+    {"what a fleet is told of an owner's allocations", for_a_fleet},
     {"new limits are in force at once, and take nothing away", new_limits},
     {"quotas from several threads come back to zero", threads},
 };
