@@ -23,8 +23,9 @@ struct auth {
     struct fixed *fixed;
     struct secret *secret;
     struct quota *quota;
-    struct usage *usage;         /* NULL: nobody keeps it */
-    struct auth_source *sources; /* grows only before the workers start: tickets point into it */
+    struct quota_limits configured, of_realm; /* the smaller of each is in force; the control thread's */
+    struct usage *usage;                      /* NULL: nobody keeps it */
+    struct auth_source *sources;              /* grows only before the workers start: tickets point into it */
     size_t nsources;
     struct auth_fleet fleet;              /* all NULL: none */
     atomic_bool can_sha256, can_userhash; /* of all sources */
@@ -142,11 +143,10 @@ int auth_new(struct auth **out, const struct auth_config *config)
         err = add_users(a);
     if (!err)
         err = add_secrets(a);
+    a->configured = (struct quota_limits){
+        .user = config->user_quota, .source = config->source_quota, .total = config->total_quota, .bps = config->bps_capacity};
     if (!err)
-        err = quota_new(&a->quota, &(struct quota_limits){.user = config->user_quota,
-                                                          .source = config->source_quota,
-                                                          .total = config->total_quota,
-                                                          .bps = config->bps_capacity});
+        err = quota_new(&a->quota, &a->configured);
     if (err)
         auth_free(&a);
     *out = a;
@@ -291,6 +291,26 @@ static void swap_source(struct auth_source *a, struct auth_source *b)
     *b = t;
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+static void limit(struct auth *a)
+{
+    struct quota_limits limits = a->configured;
+
+    limits.user = smaller(limits.user, a->of_realm.user);
+    limits.total = smaller(limits.total, a->of_realm.total);
+    quota_limit(a->quota, &limits);
+}
+
+void auth_limit_realm(struct auth *a, uint32_t user_quota, uint32_t total_quota)
+{
+    a->of_realm = (struct quota_limits){.user = user_quota, .total = total_quota};
+    limit(a);
+}
+
 void auth_replace(struct auth *a, struct auth **fresh)
 {
     struct fixed *f = a->fixed;
@@ -304,7 +324,8 @@ void auth_replace(struct auth *a, struct auth **fresh)
     (*fresh)->fixed = f;
     (*fresh)->secret = s;
     note_features(a);
-    quota_limit(a->quota, (*fresh)->quota);
+    a->configured = (*fresh)->configured;
+    limit(a);
     pthread_rwlock_unlock(&a->lock);
     auth_free(fresh);
 }

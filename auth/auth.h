@@ -226,6 +226,9 @@ void auth_keep_usage(struct auth *a, struct usage *usage);
  * realm and other sources stay. Frees and nulls `fresh`. */
 void auth_replace(struct auth *a, struct auth **fresh);
 
+/* The realm's own quotas beside the configuration's, from the next Allocate on: the smaller of each is in force; 0: none. Control thread. */
+void auth_limit_realm(struct auth *a, uint32_t user_quota, uint32_t total_quota);
+
 /* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say
  * AUTH_UNKNOWN; one that can say AUTH_PENDING comes last. Fixed users and shared secrets are sources that auth_new brings along. */
 struct auth_source {

@@ -197,12 +197,12 @@ void quota_free(struct quota **q)
     *q = NULL;
 }
 
-void quota_limit(struct quota *q, const struct quota *other)
+void quota_limit(struct quota *q, const struct quota_limits *limits)
 {
-    q->users.limit = other->users.limit;
-    q->sources.limit = other->sources.limit;
-    q->total_limit = other->total_limit;
-    q->bps_limit = other->bps_limit;
+    q->users.limit = limits->user;
+    q->sources.limit = limits->source;
+    q->total_limit = limits->total;
+    q->bps_limit = limits->bps;
 }
 
 /* Adds `n` to what is counted, unless that would pass the limit (0: none). */

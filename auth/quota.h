@@ -25,8 +25,8 @@ struct quota_limits { /* 0: no limit */
 /* ERR_NOMEM. */
 int quota_new(struct quota **out, const struct quota_limits *limits);
 void quota_free(struct quota **q);
-/* The limits of `other`, from the next take on; who holds more keeps it. Any thread. */
-void quota_limit(struct quota *q, const struct quota *other);
+/* Other limits, from the next take on; who holds more keeps it. Any thread. */
+void quota_limit(struct quota *q, const struct quota_limits *limits);
 /* As auth_quota_take and auth_quota_give. Giving back tells whether the owner has a limit. */
 enum auth_quota_result quota_take(struct quota *q, const struct auth_share *share, const struct auth_limits *own,
                                   struct auth_grant *grant);

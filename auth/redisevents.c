@@ -19,8 +19,7 @@ struct redisevents {
     struct redis *redis;
     struct redis_call *call;
     struct event pause;
-    redisevents_cb *revoked;
-    redis_health_cb *health;
+    struct redisevents_ops ops;
     void *ctx;
     char stream[STREAM_MAX];
     char last[ID_MAX]; /* "": not known yet */
@@ -46,11 +45,11 @@ static bool take_id(struct redisevents *e, const redisReply *id)
     return true;
 }
 
-/* "revoke" with `name`, and `before` when the name is a user part. What is not known is for newer nodes. */
+/* "revoke" with `name`, and `before` when the name is a user part; or another kind. */
 static void take_event(struct redisevents *e, const redisReply *fields)
 {
     struct auth_revocation r = {0};
-    bool revoke = false;
+    const char *kind = "";
 
     for (size_t i = 0; i + 1 < fields->elements; i += 2) {
         const redisReply *name = fields->element[i], *value = fields->element[i + 1];
@@ -58,14 +57,16 @@ static void take_event(struct redisevents *e, const redisReply *fields)
         if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
             return;
         if (strcmp(name->str, "kind") == 0)
-            revoke = strcmp(value->str, "revoke") == 0;
+            kind = value->str;
         else if (strcmp(name->str, "name") == 0 && value->len < sizeof(r.name) && !memchr(value->str, '\0', value->len))
             memcpy(r.name, value->str, value->len + 1);
         else if (strcmp(name->str, "before") == 0)
             r.expires_before = strtoll(value->str, NULL, 10);
     }
-    if (revoke && (r.name[0] || r.expires_before > 0) && r.expires_before >= 0)
-        e->revoked(e->ctx, &r);
+    if (strcmp(kind, "revoke") != 0)
+        e->ops.told(e->ctx, kind);
+    else if ((r.name[0] || r.expires_before > 0) && r.expires_before >= 0)
+        e->ops.revoked(e->ctx, &r);
 }
 
 /* Entries are pairs of an id and a list of fields. False: no such thing. */
@@ -152,7 +153,7 @@ static void on_pause(evutil_socket_t fd, short what, void *ctx)
 }
 
 int redisevents_new(struct redisevents **out, struct event_base *base, const struct redis_target *target, const char *prefix,
-                    redisevents_cb *revoked, redis_health_cb *health, void *ctx)
+                    const struct redisevents_ops *ops, void *ctx)
 {
     struct redisevents *e = calloc(1, sizeof(*e));
     struct redis_target t = *target;
@@ -161,7 +162,7 @@ int redisevents_new(struct redisevents **out, struct event_base *base, const str
     *out = NULL;
     if (!e)
         return ERR_NOMEM;
-    e->revoked = revoked;
+    e->ops = *ops;
     e->ctx = ctx;
     t.silence_timeout_ms = REDISEVENTS_SILENCE_MS;
     t.connect_timeout_ms = REDISEVENTS_CONNECT_MS;
@@ -169,7 +170,7 @@ int redisevents_new(struct redisevents **out, struct event_base *base, const str
     if ((size_t)snprintf(e->stream, sizeof(e->stream), "%sevents", prefix) >= sizeof(e->stream))
         err = ERR_NOSPC;
     if (!err)
-        err = redis_new(&e->redis, base, &t, health, ctx);
+        err = redis_new(&e->redis, base, &t, ops->health, ctx);
     explicit_bzero(&t, sizeof(t));
     if (err) {
         free(e);

@@ -1,5 +1,5 @@
 /*
- * Purpose:  the fleet's event stream in Redis: revocations, read from the last one seen on, so that a lost connection loses none.
+ * Purpose:  the fleet's event stream in Redis: revocations and news, read from the last one seen on, so that a lost connection loses none.
  * Owner:    the control thread, on its event base.
  * Lifetime: redisevents_new to redisevents_free.
  * Callers:  programs/.
@@ -24,10 +24,15 @@ enum {
 
 struct redisevents;
 
-/* `revoked` is called for each revocation, on this thread. `health` as in redis_new; it may be NULL. ERR_NOMEM, ERR_NOSPC (the prefix is too long). */
-typedef void redisevents_cb(void *ctx, const struct auth_revocation *revocation);
+/* All on this thread. */
+struct redisevents_ops {
+    void (*revoked)(void *ctx, const struct auth_revocation *revocation);
+    void (*told)(void *ctx, const char *kind); /* something else has happened: "policy"; or what newer nodes tell each other */
+    redis_health_cb *health;                   /* as in redis_new */
+};
+/* ERR_NOMEM, ERR_NOSPC (the prefix is too long). */
 int redisevents_new(struct redisevents **out, struct event_base *base, const struct redis_target *target, const char *prefix,
-                    redisevents_cb *revoked, redis_health_cb *health, void *ctx);
+                    const struct redisevents_ops *ops, void *ctx);
 void redisevents_free(struct redisevents **e);
 
 #endif

@@ -8,6 +8,7 @@
 #include "auth/store.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "programs/realm.h"
 
 /* The user that is made when nobody has configured one. */
 static const char GENERATED_USER[] = "turnpike";
@@ -22,6 +23,9 @@ struct credentials {
     char *redis_prefix;
     struct redisevents *events;
     bool events_lost; /* since the connection was lost nobody has asked what was missed */
+    struct realm *realm;
+    int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
+    void *renew_ctx;
 };
 
 /* ---- Redis. ---- */
@@ -64,6 +68,14 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
     else
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
+}
+
+static void on_told(void *ctx, const char *kind)
+{
+    struct credentials *cr = ctx;
+
+    if (strcmp(kind, "policy") == 0)
+        realm_look(cr->realm);
 }
 
 /* What was told while nobody listened is read afterwards; but it may be gone: trimmed, or lost by a failover. */
@@ -142,15 +154,24 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
 
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay)
 {
+    int err;
+
     cr->relay = relay;
     if (!cr->has_redis)
         return 0;
-    return redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix, on_revoked, on_events_health, cr);
+    err = realm_start(
+        &cr->realm,
+        &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
+    if (err)
+        return err;
+    return redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
+                           &(struct redisevents_ops){.revoked = on_revoked, .told = on_told, .health = on_events_health}, cr);
 }
 
 void credentials_stop(struct credentials *cr)
 {
     redisevents_free(&cr->events);
+    realm_free(&cr->realm);
     cr->relay = NULL;
 }
 
@@ -165,6 +186,17 @@ void credentials_free(struct credentials **cr)
     explicit_bzero(&(*cr)->redis, sizeof((*cr)->redis));
     free(*cr);
     *cr = NULL;
+}
+
+void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]), void *ctx)
+{
+    cr->renew = renew;
+    cr->renew_ctx = ctx;
+}
+
+int credentials_narrow(struct credentials *cr, struct relay_config *rc)
+{
+    return realm_narrow(cr->realm, rc);
 }
 
 struct auth *credentials_auth(const struct credentials *cr)

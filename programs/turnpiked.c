@@ -240,6 +240,16 @@ static int keep_unchangeable(const struct config *old, struct config *new)
     return 0;
 }
 
+/* What stands beside the configuration has changed. */
+static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
+{
+    struct server *s = ctx;
+    struct relay_config rc = relay_config_of(s->config, credentials_auth(s->credentials));
+    int err = credentials_narrow(s->credentials, &rc);
+
+    return err ? err : relay_reload(s->relay, &rc, text);
+}
+
 /* All or nothing: what can't be read leaves the old settings in force (F17). */
 static void reload(struct server *s)
 {
@@ -263,7 +273,9 @@ static void reload(struct server *s)
     if (!err) {
         struct relay_config rc = relay_config_of(c, credentials_auth(s->credentials));
 
-        err = relay_reload(s->relay, &rc, text);
+        err = credentials_narrow(s->credentials, &rc);
+        if (!err)
+            err = relay_reload(s->relay, &rc, text);
         if (err)
             log_reconfigure(&old_lc);
     }
@@ -352,6 +364,7 @@ static int serve(struct server *s)
         return err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT;
     }
     err = relay_start(s->relay);
+    credentials_watch(s->credentials, renew, s);
     if (!err)
         err = credentials_start(s->credentials, s->base, s->relay);
     if (!err) {

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""What narrows a realm in Redis: a token's own peers."""
+"""What narrows a realm in Redis: a token's own peers; coturn's options of the realm, as turnadmin writes them, and its lists of peers."""
 import contextlib
 import os
+import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import client, daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
-from lib.tokens import Fleet  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import Fleet, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
-tap.need("redis-server")
+tap.need("redis-server", "turnadmin", "turnserver")
 net.need_namespaces()
 daemon.need_daemon()
 
@@ -77,6 +79,230 @@ def _(f):
     f.redis.call("HSET", f"tp:token:{{{token[0]}}}", "peers", "10.0.0.1 nonsense")
     equal(f.client(token).refuse_allocate(), 500, "the error")
     f.nodes[0].daemon.wait_log(f'event=request_refused method=Allocate code=500 reason="the credential\'s peers can\'t be read" user={token[0]}')
+
+
+STORE = ["-N", "ip=127.0.0.1 port=6379", "-r", daemon.REALM]
+REALM = f"turn/realm/{daemon.REALM}"
+COTURN_PORT = 3490
+PERIOD_S = 4.5  # a look follows the one before after five seconds
+
+
+class Realm:
+    """A node and coturn, which read the same database, filled by turnadmin. Entries of the realm are written as its own manual says."""
+
+    def __init__(self, stack, n, server):
+        self.net, self.redis = n, server
+        n.srv.run(["turnadmin", "-a", *STORE, "-u", "carol", "-p", "hush"])
+        n.srv.run(["turnadmin", "-a", *STORE, "-u", "dave", "-p", "quiet"])
+        n.srv.run(["turnadmin", "-s", "northstar", *STORE])
+        self.fleet = Fleet(stack, n, server, **{"user-quota": 5, "denied-peer-ip": S.PEER_2})
+        self.node = self.fleet.nodes[0]
+        self.nodes = [w.daemon for w in self.fleet.nodes]
+
+    def client(self, i=0, user="carol", password="hush", **kw):
+        return self.node.client(i, user=user, password=password, **kw)
+
+    def options(self, **fields):
+        """Wait until the nodes say that these hold."""
+        want = " ".join(f"{k}={v}" for k, v in fields.items())
+        for d in self.nodes:
+            d.wait_log(f"event=realm_options realm={daemon.REALM} {want}")
+
+    def change(self, *commands):
+        """Change the database, and tell the nodes."""
+        for c in commands:
+            self.redis.call(*c)
+        self.redis.call("XADD", "tp:events", "*", "kind", "policy")
+
+    def changed(self, *commands):
+        """The same, until the nodes have taken it."""
+        before = [len(d.events("realm_options")) for d in self.nodes]
+        self.change(*commands)
+        for d, n in zip(self.nodes, before):
+            tap.wait_until(lambda d=d, n=n: len(d.events("realm_options")) > n, "the nodes have read it")
+
+
+@contextlib.contextmanager
+def coturn(n, *options):
+    directory = daemon.Directory()
+    log_path = directory.file("log")
+    command = ["turnserver", "-n", "-L", S.SERVER, "-p", str(COTURN_PORT), "-E", S.RELAY, "-a", "-r", daemon.REALM, "-m", "1", "--no-cli"]
+    command += ["--no-tls", "--no-dtls", "--redis-userdb", "ip=127.0.0.1 port=6379", "--log-file", "stdout", "--simple-log"]
+    with open(log_path, "wb") as log:
+        p = n.srv.popen([*command, "--pidfile", directory.file("pid"), *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        tap.wait_until(lambda: f":{COTURN_PORT} " in n.srv.run(["ss", "-Huln"]), "coturn listens", process=p)
+        yield (S.SERVER, COTURN_PORT)
+    finally:
+        p.kill()
+        p.wait()
+        directory.__exit__()
+
+
+@tap.group
+def realm():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
+        yield Realm(stack, n, server)
+
+
+@realm.case("a database that turnadmin has filled: a user's key and a shared secret give what they give at coturn's")
+def _(r):
+    until = int(time.time()) + 3600
+    good = [("carol", "hush"), ("dave", "quiet")]
+    bad = [("carol", "quiet"), ("erin", "hush"), rest(f"{until}:erin", "south")]
+    with coturn(r.net) as where:
+        for i, (user, password) in enumerate([*good, *bad]):
+            ours = r.client(i, user, password)
+            theirs = client.Client(r.net.cli, r.net.client_ip(i), where, user=user, password=password)
+            if (user, password) in good:
+                ours.allocate()
+                theirs.allocate()
+                ours.refresh(0)
+            else:
+                equal((ours.refuse_allocate(), theirs.refuse_allocate()), (401, 401), f"the errors of {user}")
+            theirs.close()
+    user, password = rest(f"{until}:erin", "northstar")
+    with coturn(r.net, "--use-auth-secret") as where:
+        ours = r.client(6, user, password)
+        ours.allocate()
+        ours.refresh(0)
+        with client.Client(r.net.cli, r.net.client_ip(7), where, user=user, password=password) as theirs:
+            theirs.allocate()
+
+
+@realm.case("C48 the realm's quotas, as turnadmin sets them: the smaller of those and ours is in force, on a reload too, and they end again")
+def _(r):
+    r.net.srv.run(["turnadmin", "-g", *STORE, "--user-quota", "2", "--total-quota", "3", "--max-bps", "10000"])
+    r.options(max_bps=80000, user_quota=2, total_quota=3)
+    carol = [r.client(i) for i in range(3)]
+    for c in carol[:2]:
+        c.allocate()
+    equal(carol[2].refuse_allocate(), 486, "the error of the user's third")
+    reloads = len(r.node.daemon.events("reloaded"))
+    r.node.daemon.kill(1)
+    tap.wait_until(lambda: len(r.node.daemon.events("reloaded")) > reloads, "it has read its configuration again")
+    equal(carol[2].refuse_allocate(), 486, "the error after a reload")
+    dave = [r.client(i, "dave", "quiet") for i in range(3, 5)]
+    dave[0].allocate()
+    equal(dave[1].refuse_allocate(), 508, "the error of the realm's fourth")
+    r.net.srv.run(["turnadmin", "-g", *STORE, "--user-quota", "9", "--total-quota", "0", "--max-bps", "0"])
+    r.options(max_bps=0, user_quota=9, total_quota=0)
+    carol += [r.client(i) for i in range(5, 8)]
+    for c in carol[2:5]:
+        c.allocate()
+    equal(carol[5].refuse_allocate(), 486, "the error of the user's sixth, by the configuration")
+    for c in carol[:5] + dave[:1]:
+        c.refresh(0)
+
+
+@realm.case("C48 the realm's max-bps counts bytes, as coturn's does: bits here, and it holds for calls that go on")
+def _(r):
+    peer = r.node.peer()
+    c = r.client()
+    c.allocate()
+    c.bind(0x4000, peer.address)
+    r.changed(("SET", f"{REALM}/max-bps", 20000))
+    r.options(max_bps=160000)
+    for i in range(200):
+        c.send_channel(0x4000, b"%03d" % i + bytes(997))
+    c.exchange_binding()
+    r.changed(("DEL", f"{REALM}/max-bps"))
+    c.send_channel(0x4000, b"calm")
+    got = 0
+    while peer.receive().data != b"calm":
+        got += 1
+    tap.within(got, 60, 120, "packets of 200 that came up: a bucket of 65,535 bytes and what a moment brings")
+    c.refresh(0)
+
+
+@realm.case("S1 C57 the realm's peers and the configuration's make one list: the longest prefix decides, at equal length deny; calls that go on obey")
+def _(r):
+    peer, second, elsewhere = r.node.peer(), r.node.peer(), r.node.peer(S.PEER_2)
+    c = r.client()
+    c.allocate()
+    c.bind(0x4000, peer.address)
+    equal(c.denied(elsewhere.address), (403, 403), "what the configuration denies")
+    r.changed(("SADD", f"{REALM}/denied-peer-ip", f"{S.PEER}-{S.PEER}"))
+    c.send_channel(0x4000, b"never")
+    peer.send(b"never", c.relayed[0])
+    equal(c.denied(peer.address), (403, 403), "what the realm denies")
+    r.node.daemon.wait_log(f"event=peer_denied peer={peer.address[0]}:[0-9]+ entry=\"denied-peer-ip={S.PEER}/32\"")
+    r.changed(("SADD", f"{REALM}/allowed-peer-ip", S.PEER, f"{S.PEER_2}-{S.PEER_2}"))  # as long as what denies them
+    equal((c.denied(peer.address), c.denied(elsewhere.address)), ((403, 403), (403, 403)), "at equal length")
+    start = time.monotonic()
+    r.changed(("SREM", f"{REALM}/denied-peer-ip", f"{S.PEER}-{S.PEER}"), ("SADD", f"{REALM}/denied-peer-ip", f"{S.PEER}:{second.address[1]}", "203.0.113.0/24"))
+    check(time.monotonic() - start < PERIOD_S, "the event was not heeded: the change was seen by the next look")
+    c.send_channel(0x4000, b"again")
+    peer.expect(b"again", c.relayed[0])
+    peer.send(b"back", c.relayed[0])
+    c.expect_channel(0x4000, b"back")
+    equal(c.denied(second.address), (None, 403), "a port that the realm denies")
+    equal(c.denied(("10.0.0.1", 9)), (403, 403), "what nobody has opened")
+    r.changed(("SADD", f"{REALM}/allowed-peer-ip", "10.0.0.0/24"))
+    c.permit("10.0.0.1")
+    r.changed(("DEL", f"{REALM}/allowed-peer-ip", f"{REALM}/denied-peer-ip"))
+    equal(c.denied(("10.0.0.1", 9)), (403, 403), "what is closed again")
+    c.refresh(0)
+
+
+@realm.case("the realm's peers in coturn's own form are judged as coturn judges them")
+def _(r):
+    r.changed(("SADD", f"{REALM}/denied-peer-ip", "11.0.0.12-11.0.0.15"), ("SADD", f"{REALM}/allowed-peer-ip", "11.0.0.12"))
+    with coturn(r.net) as where:
+        ours, theirs = r.client(), client.Client(r.net.cli, r.net.client_ip(9), where, user="carol", password="hush")
+        ours.allocate()
+        theirs.allocate()
+        for ip in (S.PUBLIC, "11.0.0.12", "11.0.0.13", "11.0.0.15", "11.0.0.16"):
+            equal(ours.denied((ip, 9))[0], theirs.denied((ip, 9))[0], f"what ours says of {ip}, and coturn's")
+        theirs.close()
+    r.changed(("DEL", f"{REALM}/allowed-peer-ip", f"{REALM}/denied-peer-ip"))
+    ours.refresh(0)
+
+
+@realm.case("F17 what can't be read is told with its text, and what was there before stays; the rest holds")
+def _(r):
+    c = r.client()
+    c.allocate()
+    r.changed(("SADD", f"{REALM}/denied-peer-ip", S.PEER))
+    r.change(("SADD", f"{REALM}/denied-peer-ip", "10.0.0.0/33"), ("SREM", f"{REALM}/denied-peer-ip", S.PEER), ("SET", f"{REALM}/max-bps", 5000))
+    for d in r.nodes:
+        d.wait_log("event=realm_peers_refused reason=\"peer entry '10.0.0.0/33' can't be read")
+    r.options(max_bps=40000)
+    equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before")
+    r.changed(("SREM", f"{REALM}/denied-peer-ip", "10.0.0.0/33"))
+    c.permit(S.PEER)
+    for key, command, why in (
+        ("max-bps", ("SET", f"{REALM}/max-bps", "%s\n5"), "'%s\\\\n5' is no number, or too large"),
+        ("user-quota", ("SET", f"{REALM}/user-quota", "4294967296"), "'4294967296' is no number, or too large"),
+        ("total-quota", ("SADD", f"{REALM}/total-quota", "1"), "WRONGTYPE"),
+        ("allowed-peer-ip", ("SET", f"{REALM}/allowed-peer-ip", "10.0.0.1"), "WRONGTYPE"),
+        ("denied-peer-ip", ("SADD", f"{REALM}/denied-peer-ip", *[f"10.0.{i // 256}.{i % 256}" for i in range(1025)]), "more than 1024 entries"),
+    ):
+        r.changed(command)
+        for d in r.nodes:
+            d.wait_log(f'event=realm_option_refused reason="{REALM}/{key}: {why}')
+            equal(d.events("realm_options")[-1]["max_bps"], "40000" if key == "max-bps" else "0", f"max-bps with {key} unread")
+        r.changed(("DEL", f"{REALM}/{key}"))
+    r.change(("DEL", f"{REALM}/max-bps"))
+    c.permit(S.PEER)
+    c.refresh(0)
+
+
+@realm.case("F2 Redis away: the options of the realm that were known last stay; a change meanwhile is seen when it is back, without a word")
+def _(r):
+    r.changed(("SADD", f"{REALM}/denied-peer-ip", S.PEER))
+    c = r.client()
+    c.allocate()
+    before = [len(d.events("realm_options")) for d in r.nodes]
+    r.redis.kill()
+    tap.wait_until(lambda: len(r.node.daemon.events("revocations_unavailable")) > 0, "the node notices")
+    equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before")
+    r.redis.start()  # as empty as it was at first
+    for d, n in zip(r.nodes, before):
+        tap.wait_until(lambda d=d, n=n: len(d.events("realm_options")) > n, "the nodes have read it")
+    c.permit(S.PEER)
 
 
 tap.main()
