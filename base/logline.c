@@ -9,8 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-/* The end of a line always fits: a closing quote, ,"truncated":true}, the newline. */
-enum { TAIL_MAX = 32 };
+enum {
+    TAIL_MAX = 32,                     /* bytes: the end of a line always fits: a closing quote, ,"truncated":true}, the newline */
+    BODY_MAX = LOG_LINE_MAX - TAIL_MAX /* bytes of what may be cut */
+};
 
 struct line {
     char *p;
@@ -19,10 +21,16 @@ struct line {
     bool json;
 };
 
+/* A closing quote may have taken the first byte of the tail: `len` may be above BODY_MAX. */
+static bool fits(const struct line *l, size_t n)
+{
+    return l->len + n <= BODY_MAX;
+}
+
 /* All of it or nothing; after the first thing that did not fit, nothing. */
 static void put(struct line *l, const char *s, size_t n)
 {
-    if (l->cut || n > LOG_LINE_MAX - TAIL_MAX - l->len) {
+    if (l->cut || !fits(l, n)) {
         l->cut = true;
         return;
     }
@@ -114,7 +122,7 @@ static bool is_bare(const uint8_t *s, size_t n)
 /* A long bare text is quoted after all, because then it can be cut. */
 static void put_text(struct line *l, const void *s, size_t n)
 {
-    if (!l->json && n <= LOG_LINE_MAX - TAIL_MAX - l->len && is_bare(s, n))
+    if (!l->json && fits(l, n) && is_bare(s, n))
         put(l, s, n);
     else
         put_quoted(l, s, n);

@@ -121,6 +121,34 @@ static void test_long(void)
     }
 }
 
+/* A quoted text that ends where the line's tail begins, and more than the tail has room for behind it. */
+static void test_full_to_the_brim(void)
+{
+    char value[LOG_LINE_MAX], behind[600];
+    struct {
+        char line[LOG_LINE_MAX], fence[sizeof(behind)];
+    } room;
+
+    memset(value, 'a', sizeof(value));
+    value[0] = ' '; /* quoted in both formats */
+    memset(behind, 'b', sizeof(behind));
+    for (int f = LOG_LOGFMT; f <= LOG_JSON; f++) {
+        const char *end = f == LOG_JSON ? ",\"truncated\":true}\n" : " truncated=true\n";
+
+        for (size_t n = LOG_LINE_MAX - 200; n < LOG_LINE_MAX; n++) {
+            const struct log_field fields[] = {LOG_BYTES("user", value, n), LOG_BYTES("behind", behind, sizeof(behind))};
+            size_t len;
+
+            memset(room.fence, 0, sizeof(room.fence));
+            len = log_line(room.line, (enum log_format)f, 1795381200123, LOG_INFO, "allocation_created", fields, 2);
+            CHECK(len <= LOG_LINE_MAX);
+            CHECK(memcmp(room.line + len - strlen(end), end, strlen(end)) == 0);
+            for (size_t i = 0; i < sizeof(room.fence); i++)
+                CHECK_INT(room.fence[i], 0);
+        }
+    }
+}
+
 static void test_levels(void)
 {
     static const struct {
@@ -532,6 +560,7 @@ static const struct tap_test tests[] = {
     {"S7 a stranger's CR, LF, NUL, quotes and broken UTF-8 stay in their field", test_stranger},
     {"S7 no single byte breaks a line", test_every_byte},
     {"S7 a line that is cut is still a whole line", test_long},
+    {"S7 a text that ends where the line is full lets nothing be written behind it", test_full_to_the_brim},
     {"log: names of levels", test_levels},
     {"log: before log_start lines go to standard error", test_direct},
     {"log: a file", test_file},
