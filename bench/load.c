@@ -388,8 +388,41 @@ static int open_again(struct load *l, unsigned i)
     return err ? fail(l, err, "a client's socket") : 0;
 }
 
-/* What was under way when the time was over would hold the server's ports for ten minutes. */
-static void give_back(struct load *l)
+/* An answer ends what is measured of a request; an allocation is given back at once. */
+static void take_answer(struct load *l, unsigned i, uint64_t begun_ns)
+{
+    struct session *s = &l->sessions[i];
+    bool binding = l->config->mode == LOAD_BINDING;
+
+    if (s->state != (binding ? SESSION_READY : SESSION_ALLOCATED))
+        return;
+    l->result->meter.received++;
+    histogram_add(&l->result->meter.delay, l->now_ns - begun_ns);
+    if (binding)
+        s->state = SESSION_IDLE;
+    else
+        session_end(s, ms(l));
+}
+
+static int begin_request(struct load *l, unsigned i)
+{
+    struct session *s = &l->sessions[i];
+    int err = 0;
+
+    l->result->meter.sent++;
+    if (l->config->mode == LOAD_BINDING) {
+        session_binding(s, ms(l));
+        return 0;
+    }
+    if (s->state == SESSION_ENDED)
+        err = open_again(l, i);
+    if (!err)
+        session_allocate(s, ms(l));
+    return err;
+}
+
+/* What is under way when the time is over may still be answered; then it is lost. An allocation would hold its port for ten minutes. */
+static void drain(struct load *l, const uint64_t *begun)
 {
     uint64_t quiet = l->now_ns + DRAIN_MS * 1000000ULL;
     unsigned left = 1;
@@ -400,11 +433,11 @@ static void give_back(struct load *l)
             struct session *s = &l->sessions[i];
 
             session_tick(s, ms(l));
-            if (s->state == SESSION_ALLOCATED)
-                session_end(s, ms(l));
-            left += s->state == SESSION_ALLOCATING || s->state == SESSION_ENDING;
+            take_answer(l, i, begun[i]);
+            left += s->state == SESSION_ALLOCATING || s->state == SESSION_BINDING || s->state == SESSION_ENDING;
         }
-        receive(l, 10);
+        if (left)
+            receive(l, 10);
     }
 }
 
@@ -413,7 +446,6 @@ static int requests(struct load *l)
 {
     uint64_t start = clock_ns(), end = start + l->config->duration_s * 1000000000ULL, due = start;
     uint64_t interval = l->config->rate > 0 ? (uint64_t)(1e9 / l->config->rate) : 0;
-    struct meter *m = &l->result->meter;
     uint64_t *begun = calloc(l->n, sizeof(*begun));
     int err = begun ? 0 : ERR_NOMEM;
 
@@ -422,37 +454,21 @@ static int requests(struct load *l)
             struct session *s = &l->sessions[i];
 
             session_tick(s, ms(l));
-            if (s->state == SESSION_ALLOCATED) { /* the measured part is over; give the port back */
-                m->received++;
-                histogram_add(&m->delay, l->now_ns - begun[i]);
-                session_end(s, ms(l));
-            } else if (s->state == SESSION_READY && l->config->mode == LOAD_BINDING) {
-                m->received++;
-                histogram_add(&m->delay, l->now_ns - begun[i]);
-                s->state = SESSION_IDLE;
-            } else if (s->state == SESSION_FAILED) {
+            take_answer(l, i, begun[i]);
+            if (s->state == SESSION_FAILED)
                 err = session_error(l, s);
-            }
             if ((s->state == SESSION_IDLE || s->state == SESSION_ENDED) && due <= l->now_ns) {
                 due = interval ? due + interval : l->now_ns;
                 begun[i] = l->now_ns;
-                m->sent++;
-                if (l->config->mode == LOAD_BINDING) {
-                    session_binding(s, ms(l));
-                } else {
-                    err = s->state == SESSION_ENDED ? open_again(l, i) : 0;
-                    if (!err)
-                        session_allocate(s, ms(l));
-                }
+                err = begin_request(l, i);
             }
         }
         receive(l, due > l->now_ns + 1000000 ? 1 : 0);
         progress(l, start, end, "requests");
     }
     l->result->seconds = (double)(l->now_ns - start) / 1e9;
-    if (!err && l->config->mode == LOAD_ALLOCATE)
-        give_back(l);
-    m->sent = m->received; /* a request under way at the end is neither */
+    if (!err)
+        drain(l, begun);
     free(begun);
     return err;
 }

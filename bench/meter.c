@@ -57,6 +57,10 @@ enum flow_verdict flow_receive(struct flow *f, uint32_t sequence)
 
     if (late && f->highest - sequence > METER_WINDOW) /* too old to tell; a duplicate would be the worse mistake to hide */
         return FLOW_DUPLICATE;
+    if (sequence >= f->highest + METER_WINDOW) { /* none of the old ones is left in it */
+        memset(f->seen, 0, sizeof(f->seen));
+        f->highest = (uint64_t)sequence + 1;
+    }
     for (; f->highest <= sequence; f->highest++) /* numbers that come into the window have not been seen */
         f->seen[f->highest % METER_WINDOW / 64] &= ~(1ULL << (f->highest % 64));
     if (*word & bit)

@@ -32,7 +32,7 @@ uint64_t histogram_quantile(const struct histogram *h, unsigned per_mille);
 struct flow {
     uint32_t sent;
     uint32_t received; /* each number once */
-    uint32_t highest;  /* highest number seen, plus one */
+    uint64_t highest;  /* highest number seen, plus one */
     uint64_t seen[METER_WINDOW / 64];
 };
 enum flow_verdict { FLOW_NEW, FLOW_REORDERED, FLOW_DUPLICATE };

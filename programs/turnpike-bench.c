@@ -50,7 +50,7 @@ static const char HELP[] =
     "  --max-loss PERCENT     exit status 1 above this loss, and for any duplicate or cross-talk\n"
     "  --json                 the result as JSON\n"
     "  --help, --version\n\n"
-    "Exit status: 0 done; 1 the load failed or showed more loss than allowed; 2 usage.\n";
+    "Exit status: 0 done; 1 the load failed, nothing came back, or more was lost than allowed; 2 usage.\n";
 
 static int usage(const char *text, const char *value)
 {
@@ -248,6 +248,8 @@ static double loss_percent(const struct load_result *r)
 /* Why the cost is no figure; NULL: it is one. */
 static const char *why_void(const struct load_result *r)
 {
+    if (!r->meter.received)
+        return "nothing was received";
     return r->cpu_ns < CPU_VOID_NS ? "less than 20 ms of server CPU" : loss_percent(r) > LOSS_VOID ? "loss above 0.01 %" : NULL;
 }
 
@@ -319,6 +321,10 @@ int main(int argc, char **argv)
         print_json(&o, &result);
     else
         print_text(&o, &result);
+    if (!result.meter.received) {
+        fprintf(stderr, "turnpike-bench: nothing was received (is the server there, and not behind a firewall?)\n");
+        return STATUS_FAULT;
+    }
     if (o.max_loss >= 0 && (loss_percent(&result) > o.max_loss || result.meter.duplicates || result.meter.crosstalk))
         return STATUS_FAULT;
     return STATUS_OK;

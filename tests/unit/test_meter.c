@@ -87,6 +87,17 @@ static void too_old_is_no_arrival(void)
     CHECK_INT(f.received, 1);
 }
 
+static void the_last_number(void)
+{
+    struct flow f = {0};
+
+    CHECK_INT(flow_receive(&f, 0), FLOW_NEW);
+    CHECK_INT(flow_receive(&f, UINT32_MAX), FLOW_NEW);
+    CHECK_INT(flow_receive(&f, UINT32_MAX), FLOW_DUPLICATE);
+    CHECK_INT(flow_receive(&f, UINT32_MAX - METER_WINDOW + 1), FLOW_REORDERED); /* the same word as 0, which has left the window */
+    CHECK_INT(f.received, 3);
+}
+
 static void cpu(void)
 {
     uint64_t before, after = 0;
@@ -109,6 +120,7 @@ static const struct tap_test TESTS[] = {
     {"bench: a duplicate is told from a new number in the same slot", duplicates},
     {"bench: late arrivals count once", reordered_and_lost},
     {"bench: what is older than the window is no arrival", too_old_is_no_arrival},
+    {"bench: a stranger's highest number is a number like others", the_last_number},
     {"bench: CPU time of a process", cpu},
 };
 
