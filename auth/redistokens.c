@@ -9,11 +9,13 @@
 
 #include "auth/redis.h"
 #include "auth/redisevents.h"
+#include "auth/redisusage.h"
 #include "base/err.h"
 
 enum {
     PREFIX_MAX = 64,
     KEY_MAX = PREFIX_MAX + STUN_USERNAME_MAX + 32,
+    USAGE_KEY_MAX = PREFIX_MAX + 3 * STUN_USERNAME_MAX + TOKEN_TEXT_MAX + 32,
     ARGS_MAX = 2 + 2 * TOKEN_FIELDS_MAX,
 };
 
@@ -201,17 +203,17 @@ static int read_ids(struct command *c, const redisReply *reply)
     return 0;
 }
 
-/* What has expired a day ago is not in the list any more, nor is what has no record. */
-static int sweep(struct redistokens *r, const char *tokens, const char *id, int64_t now)
+/* What has expired a day ago is not in the list any more, nor is what has no record; nor an owner who has used nothing for a year. */
+static int sweep(struct redistokens *r, const char *list, const char *member, int64_t until)
 {
     struct command c = {0};
     char before[TOKEN_NUMBER_MAX + 2];
 
-    add_text(&c, id ? "ZREM" : "ZREMRANGEBYSCORE");
-    add_text(&c, tokens);
-    add_text(&c, id ? id : "-inf");
-    if (!id)
-        add_text(&c, number(before, now - TOKENSTORE_KEEP_S));
+    add_text(&c, member ? "ZREM" : "ZREMRANGEBYSCORE");
+    add_text(&c, list);
+    add_text(&c, member ? member : "-inf");
+    if (!member)
+        add_text(&c, number(before, until));
     return run(r, &c);
 }
 
@@ -229,7 +231,7 @@ static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(
     if (!ids.id)
         return fail(r, ERR_NOMEM, "no memory");
     list_key(r, tokens, "tokens");
-    err = sweep(r, tokens, NULL, now);
+    err = sweep(r, tokens, NULL, now - TOKENSTORE_KEEP_S);
     add_text(&c, "ZRANGEBYSCORE");
     add_text(&c, tokens);
     add_text(&c, "-inf");
@@ -244,7 +246,7 @@ static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(
         if (!err)
             more = visit(ctx, &token);
         else if (err == ERR_NOENT)
-            err = sweep(r, tokens, ids.id[i], now);
+            err = sweep(r, tokens, ids.id[i], 0);
         else if (err == ERR_MALFORMED)
             err = 0, ++*bad;
         token_wipe(&token);
@@ -342,6 +344,212 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
     return err ? err : tell(r, user, when);
 }
 
+/* ---- Usage. ---- */
+
+/* A line for each label of one hash of usage. */
+struct labels {
+    size_t n;
+    struct label {
+        const char *text; /* borrowed from the reply */
+        struct auth_used used;
+    } * label;
+};
+
+/* Of "bytes_up:desk" the counter, and what stands behind it; AUTH_USED_N: no counter. */
+static enum auth_usage counter_of(const char *field, const char **label)
+{
+    const char *colon = strchr(field, ':');
+    size_t len = colon ? (size_t)(colon - field) : strlen(field);
+
+    *label = colon ? colon + 1 : NULL;
+    for (unsigned i = 0; i < AUTH_USED_N; i++)
+        if (strlen(usage_name(i)) == len && memcmp(usage_name(i), field, len) == 0)
+            return i;
+    return AUTH_USED_N;
+}
+
+/* The fields of one label stand beside each other as a rule. */
+static struct label *label_of(struct labels *l, const char *text)
+{
+    for (size_t i = l->n; i > 0; i--)
+        if (strcmp(l->label[i - 1].text, text) == 0)
+            return &l->label[i - 1];
+    l->label[l->n] = (struct label){.text = text};
+    return &l->label[l->n++];
+}
+
+struct reading {
+    struct tokenstore_usage usage;
+    bool (*visit)(void *ctx, const struct tokenstore_usage *u);
+    void *ctx;
+    bool more;
+};
+
+static bool is_pairs(const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2)
+        return false;
+    for (size_t i = 0; i < reply->elements; i++)
+        if (reply->element[i]->type != REDIS_REPLY_STRING)
+            return false;
+    return true;
+}
+
+static int read_usage(struct command *c, const redisReply *reply)
+{
+    struct reading *reading = c->out;
+    struct labels l = {.label = calloc(reply->elements / 2 + 1, sizeof(*l.label))};
+    const char *label;
+
+    if (!l.label)
+        return fail(c->r, ERR_NOMEM, "no memory");
+    if (!is_pairs(reply)) {
+        free(l.label);
+        return fail(c->r, ERR_MALFORMED, "not a hash of usage");
+    }
+    for (size_t i = 0; i < reply->elements; i += 2) {
+        enum auth_usage which = counter_of(reply->element[i]->str, &label);
+
+        if (which != AUTH_USED_N && label)
+            label_of(&l, label)->used.n[which] = strtoull(reply->element[i + 1]->str, NULL, 10);
+    }
+    for (size_t i = 0; i < l.n && reading->more; i++) {
+        reading->usage.label = l.label[i].text;
+        reading->usage.used = l.label[i].used;
+        reading->more = reading->visit(reading->ctx, &reading->usage);
+    }
+    free(l.label);
+    return 0;
+}
+
+static int read_hash(struct redistokens *r, struct reading *reading, const char *suffix)
+{
+    struct command c = {.read = read_usage, .out = reading};
+    char key[USAGE_KEY_MAX];
+
+    if (!redisusage_key(key, sizeof(key), r->prefix, reading->usage.owner, suffix))
+        return 0; /* nobody could have used it */
+    add_text(&c, "HGETALL");
+    add_text(&c, key);
+    return run(r, &c);
+}
+
+static int read_owner(struct redistokens *r, struct reading *reading, const struct tokenstore_period *p)
+{
+    int64_t step = p->span == TOKENSTORE_HOUR ? TOKENSTORE_HOUR_S : TOKENSTORE_DAY_S;
+    char stamp[REDISUSAGE_STAMP_MAX];
+    int err = 0;
+
+    if (p->span == TOKENSTORE_ALL)
+        return read_hash(r, reading, NULL);
+    for (int64_t t = p->since - p->since % step; t < p->until && reading->more && !err; t += step) {
+        reading->usage.from = t;
+        redisusage_stamp(stamp, t, p->span == TOKENSTORE_HOUR);
+        err = read_hash(r, reading, stamp);
+    }
+    return err;
+}
+
+/* Some owners, and where the rest begins. */
+struct owners {
+    char cursor[TOKEN_NUMBER_MAX + 2]; /* "0": this was the end */
+    size_t n;
+    char (*name)[STUN_USERNAME_MAX + 1];
+};
+
+static int read_owners(struct command *c, const redisReply *reply)
+{
+    struct owners *owners = c->out;
+    const redisReply *list = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 ? reply->element[1] : NULL;
+
+    if (!list || !is_pairs(list) || reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[0]->len >= sizeof(owners->cursor))
+        return fail(c->r, ERR_MALFORMED, "the list of owners is no list");
+    memcpy(owners->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    owners->name = calloc(list->elements / 2 + 1, sizeof(*owners->name));
+    if (!owners->name)
+        return fail(c->r, ERR_NOMEM, "no memory");
+    for (size_t i = 0; i < list->elements; i += 2) {
+        const redisReply *name = list->element[i];
+
+        if (name->len <= STUN_USERNAME_MAX)
+            memcpy(owners->name[owners->n++], name->str, name->len + 1);
+    }
+    return 0;
+}
+
+/* By cursor, not by rank: an owner whose last use changes meanwhile neither is left out nor pushes another one out. */
+static int list_owners(struct redistokens *r, const char *key, struct owners *owners)
+{
+    struct command c = {.read = read_owners, .out = owners};
+    char cursor[sizeof(owners->cursor)], page[TOKEN_NUMBER_MAX + 2];
+
+    memcpy(cursor, owners->cursor, sizeof(cursor));
+    free(owners->name);
+    *owners = (struct owners){.cursor = "0"};
+    add_text(&c, "ZSCAN");
+    add_text(&c, key);
+    add_text(&c, cursor);
+    add_text(&c, "COUNT");
+    add_text(&c, number(page, TOKENSTORE_PAGE));
+    return run(r, &c);
+}
+
+static int usage(struct tokenstore *s, const struct tokenstore_period *period,
+                 bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
+{
+    struct redistokens *r = s->self;
+    struct reading reading = {.usage.owner = period->owner, .visit = visit, .ctx = ctx, .more = true};
+    struct owners owners = {.cursor = "0"};
+    char key[KEY_MAX];
+    int err;
+
+    if (period->owner)
+        return read_owner(r, &reading, period);
+    list_key(r, key, "owners");
+    err = sweep(r, key, NULL, period->until - TOKENSTORE_DAYS_S);
+    do {
+        if (!err)
+            err = list_owners(r, key, &owners);
+        for (size_t i = 0; i < owners.n && !err && reading.more; i++) {
+            reading.usage.owner = owners.name[i];
+            err = read_owner(r, &reading, period);
+        }
+    } while (!err && reading.more && strcmp(owners.cursor, "0") != 0);
+    free(owners.name);
+    return err;
+}
+
+static int read_used(struct command *c, const redisReply *reply)
+{
+    struct auth_used *used = c->out;
+    const char *label;
+
+    if (!is_pairs(reply))
+        return fail(c->r, ERR_MALFORMED, "not a hash of usage");
+    for (size_t i = 0; i < reply->elements; i += 2) {
+        enum auth_usage which = counter_of(reply->element[i]->str, &label);
+
+        if (which != AUTH_USED_N)
+            used->n[which] = strtoull(reply->element[i + 1]->str, NULL, 10);
+    }
+    return 0;
+}
+
+static int used_by(struct tokenstore *s, const struct token *t, struct auth_used *out)
+{
+    struct redistokens *r = s->self;
+    struct command c = {.read = read_used, .out = out};
+    char key[USAGE_KEY_MAX], suffix[TOKEN_TEXT_MAX + 16];
+
+    snprintf(suffix, sizeof(suffix), "token:%s", t->id);
+    if (!redisusage_key(key, sizeof(key), r->prefix, t->owner, suffix))
+        return 0;
+    add_text(&c, "HGETALL");
+    add_text(&c, key);
+    return run(r, &c);
+}
+
 /* ---- Life. ---- */
 
 static void end(struct tokenstore *s)
@@ -354,8 +562,14 @@ static void end(struct tokenstore *s)
     free(r);
 }
 
-static const struct tokenstore_ops OPS = {
-    .issue = issue, .get = get, .list = list, .revoke = revoke, .revoke_user = revoke_user, .close = end};
+static const struct tokenstore_ops OPS = {.issue = issue,
+                                          .get = get,
+                                          .list = list,
+                                          .revoke = revoke,
+                                          .revoke_user = revoke_user,
+                                          .usage = usage,
+                                          .used = used_by,
+                                          .close = end};
 
 int redistokens_open(struct tokenstore *out, const struct redis_target *target, const char *prefix)
 {

@@ -22,6 +22,15 @@ struct usage {
     size_t n;
 };
 
+static const char *const NAMES[AUTH_USED_N] = {
+    [AUTH_USED_BYTES_UP] = "bytes_up",         [AUTH_USED_BYTES_DOWN] = "bytes_down",   [AUTH_USED_PACKETS_UP] = "packets_up",
+    [AUTH_USED_PACKETS_DOWN] = "packets_down", [AUTH_USED_ALLOCATIONS] = "allocations", [AUTH_USED_MS] = "ms"};
+
+const char *usage_name(enum auth_usage which)
+{
+    return NAMES[which];
+}
+
 int usage_new(struct usage **out)
 {
     *out = calloc(1, sizeof(**out));

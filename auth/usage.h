@@ -22,6 +22,9 @@ int usage_open(struct auth_account **out, struct usage *u, const struct auth_ans
 void usage_add(struct auth_account *account, const struct auth_used *more);
 void usage_close(struct auth_account **account);
 
+/* "bytes_up"; never NULL. */
+const char *usage_name(enum auth_usage which);
+
 /* Whose it is. Borrowed for the call. */
 struct usage_who {
     const char *owner;

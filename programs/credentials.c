@@ -5,6 +5,7 @@
 
 #include "auth/redisevents.h"
 #include "auth/redissource.h"
+#include "auth/redisusage.h"
 #include "auth/store.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -22,6 +23,8 @@ struct credentials {
     struct redis_target redis;
     char *redis_prefix;
     struct redisevents *events;
+    struct usage *usage; /* auth's; NULL: nobody keeps it */
+    struct redisusage *kept_usage;
     bool events_lost; /* since the connection was lost nobody has asked what was missed */
     struct realm *realm;
     int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
@@ -92,6 +95,52 @@ static void on_events_health(void *ctx, const struct redis_health *h)
     }
 }
 
+/* ---- Usage. ---- */
+
+static void on_exhausted(void *ctx, const char *token, uint64_t used, uint64_t max_bytes)
+{
+    (void)ctx;
+    LOG(LOG_INFO, "credential_exhausted", LOG_STR("user", token), LOG_INT("bytes", used), LOG_INT("max_bytes", max_bytes));
+}
+
+static void on_usage_trouble(void *ctx, const char *reason)
+{
+    struct credentials *cr = ctx;
+
+    if (reason[0])
+        LOG(LOG_WARNING, "usage_unavailable", LOG_STR("reason", reason),
+            LOG_STR("effect", "usage is kept here until it can be told"));
+    else
+        LOG(LOG_INFO, "usage_ready", LOG_STR("prefix", cr->redis_prefix));
+}
+
+/* Before the workers start: from then on they tell what is used. */
+static int add_usage(struct credentials *cr)
+{
+    int err = cr->has_redis ? usage_new(&cr->usage) : 0;
+
+    if (cr->usage)
+        auth_keep_usage(cr->auth, cr->usage);
+    return err;
+}
+
+static int start_usage(struct credentials *cr, struct event_base *base)
+{
+    return redisusage_new(&cr->kept_usage, &(struct redisusage_config){.base = base,
+                                                                       .target = &cr->redis,
+                                                                       .prefix = cr->redis_prefix,
+                                                                       .usage = cr->usage,
+                                                                       .events = {on_exhausted, on_usage_trouble},
+                                                                       .ctx = cr});
+}
+
+static void stop_usage(struct credentials *cr)
+{
+    if (cr->kept_usage && !redisusage_finish(cr->kept_usage))
+        LOG(LOG_WARNING, "usage_lost", LOG_STR("reason", "the store could not be told before the end"));
+    redisusage_free(&cr->kept_usage);
+}
+
 /* ---- The configuration's own, and the store of what was generated. ---- */
 
 /* Where there are no credentials, or only a user name, the store's are used, which are generated when first needed. */
@@ -146,6 +195,8 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
     err = credentials_read(cr, c, &cr->auth, text);
     if (!err && (err = add_redis(cr, c)))
         snprintf(text, RELAY_TEXT_MAX, "redis: %s", err_str(err));
+    if (!err && (err = add_usage(cr)))
+        snprintf(text, RELAY_TEXT_MAX, "usage: %s", err_str(err));
     if (err)
         credentials_free(&cr);
     *out = cr;
@@ -162,16 +213,17 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     err = realm_start(
         &cr->realm,
         &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
-    if (err)
-        return err;
-    return redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
-                           &(struct redisevents_ops){.revoked = on_revoked, .told = on_told, .health = on_events_health}, cr);
+    if (!err)
+        err = redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
+                              &(struct redisevents_ops){.revoked = on_revoked, .told = on_told, .health = on_events_health}, cr);
+    return err ? err : start_usage(cr, base);
 }
 
 void credentials_stop(struct credentials *cr)
 {
     redisevents_free(&cr->events);
     realm_free(&cr->realm);
+    stop_usage(cr);
     cr->relay = NULL;
 }
 

@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+"""Usage: what credentials have relayed, kept in Redis to the byte, whatever breaks in between; and tokens that end when it is used up."""
+import collections
+import contextlib
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import client, daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import Fleet, rest  # noqa: E402 # pylint: disable=wrong-import-position
+
+tap.need("redis-server", "nft")
+net.need_namespaces()
+daemon.need_daemon()
+
+S = net.Standard
+SECRET = "northstar"
+DURABLE = ["appendonly yes", "appendfsync always"]
+OVERSHOOT_S = 2.5 if not tap.SANITIZER else 8.0  # from the last byte that was paid for to the end
+
+
+class Meter:
+    """A client that counts what it has relayed."""
+
+    def __init__(self, f, credentials, node=0, i=0, transport="udp"):
+        self.client, self.peer = f.client(credentials, node, i, transport), f.nodes[node].peer()
+        self.client.allocate()
+        self.used = collections.Counter(allocations=1)
+        self.random = random.Random(i)
+
+    def bind(self, address=None):
+        self.client.bind(0x4000, address or self.peer.address)
+        return self
+
+    def up(self, n=1, to=None):
+        for _ in range(n):
+            data = bytes(self.random.randrange(0, 1200))
+            self.client.send_channel(0x4000, data)
+            self.used.update(bytes_up=len(data), packets_up=1)
+            if to:
+                to.client.expect_channel(0x4000, data)
+                to.used.update(bytes_down=len(data), packets_down=1)
+            else:
+                self.peer.expect(data)
+
+    def down(self, n=1):
+        for _ in range(n):
+            data = bytes(self.random.randrange(0, 1200))
+            self.peer.send(data, self.client.relayed[0])
+            self.client.expect_channel(0x4000, data)
+            self.used.update(bytes_down=len(data), packets_down=1)
+
+    def end(self):
+        self.client.refresh(0)
+        return self
+
+
+def numbers(reply, label=None):
+    """The counters of one label of a hash; None: of a token's."""
+    fields = dict(zip(reply[::2], reply[1::2]))
+    suffix = b"" if label is None else b":" + label.encode()
+    return collections.Counter({k[: len(k) - len(suffix)].decode(): int(v) for k, v in fields.items() if k.endswith(suffix) and (suffix or b":" not in k)})
+
+
+class Books:
+    """What the store says of an owner."""
+
+    def __init__(self, f, owner, written=None):
+        self.f, self.key = f, f"tp:usage:{{{written or owner}}}"
+
+    def all(self, label=""):
+        return numbers(self.f.redis.call("HGETALL", self.key), label)
+
+    def token(self, token):
+        return numbers(self.f.redis.call("HGETALL", f"{self.key}:token:{token}"))
+
+    def spans(self, label, digits):
+        """The sums of the hours (10 digits) or days (8), and the TTLs of their keys."""
+        keys = [k for k in self.f.redis.call("KEYS", f"{self.key}:{'[0-9]' * digits}")]
+        total = collections.Counter()
+        for k in keys:
+            total.update(numbers(self.f.redis.call("HGETALL", k), label))
+        return total, [self.f.redis.call("TTL", k) for k in keys]
+
+
+def without_time(counter):
+    return {k: v for k, v in counter.items() if v and k != "ms"}
+
+
+def settle(read, want, what, seconds=None):
+    """Wait for what must come; it must not become more afterwards, which the next flush would show."""
+    tap.wait_until(lambda: without_time(read()) == without_time(want), lambda: f"{what}: {without_time(read())} instead of {without_time(want)}", seconds)
+
+
+@tap.group
+def fleet():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2", settings=DURABLE))
+        yield Fleet(stack, n, server, **{"static-auth-secret": SECRET})
+
+
+@fleet.case("usage: what two nodes relayed over UDP, TCP and a splice is kept to the byte, by label and token, hour and day")
+def _(f):
+    desk, lobby = f.token("--label", "desk"), f.token("--label", "lobby")
+    meters = [Meter(f, desk), Meter(f, desk, 1, 1, "tcp"), Meter(f, lobby, 0, 2, "tcp"), Meter(f, desk, 0, 3)]
+    for m in meters[:2]:
+        m.bind()
+        m.up(30)
+        m.down(20)
+    a, b = meters[2:]
+    a.bind(b.client.relayed[0])
+    b.bind(a.client.relayed[0])
+    a.up(25, b)
+    b.up(15, a)
+    wants = {desk: sum((m.used for m in (meters[0], meters[1], b)), collections.Counter()), lobby: a.used}
+    books = Books(f, "acme")
+    for (token, _), label in ((desk, "desk"), (lobby, "lobby")):
+        want = wants[desk if label == "desk" else lobby]
+        settle(lambda label=label: books.all(label), want, f"the usage of {label} while its calls go on")
+        equal(without_time(books.token(token)), without_time(want), f"the usage of the token of {label}")
+    for m in meters:
+        m.end()
+    start = time.monotonic()
+    b2 = Meter(f, desk, 1, 4).bind()
+    b2.up(1)
+    b2.end()
+    settle(lambda: books.all("desk"), wants[desk] + b2.used, "the usage of desk after the end")
+    print(f"# what has ended is in the store after {(time.monotonic() - start) * 1000:.0f} ms")
+    for digits, ttl in ((10, 35 * 86400), (8, 400 * 86400)):
+        total, ttls = books.spans("desk", digits)
+        equal(total, books.all("desk"), f"the sum of keys of {digits} digits")
+        check(ttls and all(ttl - 600 < t <= ttl for t in ttls), f"TTLs: {ttls}")
+    check(books.all("desk")["ms"] > 100 and books.all("lobby")["ms"] > 100, "no time was counted")
+    equal(f.redis.call("ZRANGE", "tp:owners", 0, -1), [b"acme"], "the owners")
+    for k in f.redis.call("KEYS", "tp:usage:*:seq:*"):
+        tap.within(f.redis.call("TTL", k), 80000, 86400, "the TTL of a sequence")
+
+
+@fleet.case("usage: redis-server is killed and started again and again in the middle, and nothing is lost or counted twice", seconds=120)
+def _(f):
+    books, token = Books(f, "durable"), f.token("--label", "x", owner="durable")
+    meters = [Meter(f, token, node, 5 + node).bind() for node in range(2)]
+    for i in range(6):
+        end = time.monotonic() + 0.4 + 0.35 * i  # the kill meets the flush, which comes once a second, at another moment each time
+        while time.monotonic() < end:
+            for m in meters:
+                m.up()
+                m.down()
+        f.redis.kill()
+        for m in meters:
+            m.up(3)
+        f.redis.start()
+    for m in meters:
+        m.end()
+    want = meters[0].used + meters[1].used
+    settle(lambda: books.all("x"), want, "the usage", 20)
+    settle(lambda: books.token(token[0]), want, "the token's usage", 20)
+    for w in f.nodes:
+        check(w.daemon.events("usage_unavailable"), "the node has not noticed")
+
+
+@contextlib.contextmanager
+def mute(f):
+    """What Redis answers the first node vanishes; what it is told arrives."""
+    f.net.srv.run(["nft", "-f", "-"],
+                  "table ip mute {\n chain c {\n  type filter hook input priority 0;\n  ip saddr 127.0.0.1 tcp sport 6379 drop\n }\n}\n")
+    try:
+        yield
+    finally:
+        f.net.srv.run(["nft", "delete", "table", "ip", "mute"])
+
+
+@fleet.case("usage: a flush whose answer is lost is sent again, and counted once", seconds=90)
+def _(f):
+    books, token = Books(f, "mute"), f.token("--label", "x", owner="mute")
+    m = Meter(f, token, 0, 7).bind()
+    m.up(5)
+    settle(lambda: books.all("x"), m.used, "the usage before")
+    troubles = len(f.nodes[0].daemon.events("usage_unavailable"))
+    with mute(f):
+        m.up(10)
+        tap.wait_until(lambda: books.all("x")["packets_up"] > 5, "a flush is counted whose answer vanishes")
+        m.up(7)  # goes into the next flush
+        tap.wait_until(lambda: len(f.nodes[0].daemon.events("usage_unavailable")) > troubles, "the node notices", 20)
+    settle(lambda: books.all("x"), m.used, "the usage afterwards", 20)
+    m.up(3)
+    settle(lambda: books.all("x"), m.used, "the usage at the end", 20)
+    settle(lambda: books.token(token[0]), m.used, "the token's usage", 20)
+
+
+@fleet.case("usage: SIGTERM flushes the rest; a process that starts anew begins its sequences anew, and is counted")
+def _(f):
+    books, token = Books(f, "twice"), f.token("--label", "x", owner="twice")
+    used = collections.Counter()
+    for _ in range(2):
+        with daemon.Daemon(f.net.srv, {**f.settings(0), "listening-port": 3490}) as d, contextlib.ExitStack() as stack:
+            node = f.nodes[0]
+            c = stack.enter_context(client.Client(f.net.cli, f.net.client_ip(8), (S.SERVER, d.port()), user=token[0], password=token[1]))
+            peer = node.peer()
+            c.allocate()
+            c.bind(0x4000, peer.address)
+            for _ in range(5):
+                c.send_channel(0x4000, b"12345")
+                peer.expect(b"12345")
+            used.update(bytes_up=25, packets_up=5, allocations=1)
+            d.stop()
+            equal(without_time(books.all("x")), without_time(used), "the usage when the process has ended")
+            check(not d.events("usage_lost"), "usage_lost was logged")
+
+
+class Flood:
+    """A client that sends until its allocation is gone."""
+
+    def __init__(self, f, token, node, i):
+        self.meter = Meter(f, token, node, i).bind()
+        self.daemon = f.nodes[node].daemon
+
+    def ended(self):
+        return f"event=allocation_deleted user={self.meter.client.user} " in self.daemon.log()
+
+
+@fleet.case("usage: max_bytes ends a token's calls on every node, and it is refused from then on; another's go on")
+def _(f):
+    most = 200000
+    token, other = f.token("--max-bytes", str(most), owner="small"), f.token(owner="small")
+    floods, calm = [Flood(f, token, node, 9 + node) for node in range(2)], Meter(f, other, 0, 11).bind()
+    sent, reached = 0, None
+    deadline = time.monotonic() + tap.PATIENCE_S
+    while not all(x.ended() for x in floods):
+        for x in floods:
+            x.meter.client.send_channel(0x4000, bytes(1000))
+            sent += 1000
+        if reached is None and sent >= most:
+            reached = time.monotonic()
+        calm.up()
+        check(time.monotonic() < deadline, "the token goes on")
+        time.sleep(0.005)
+    took = time.monotonic() - reached
+    total = sum(v for k, v in Books(f, "small").token(token[0]).items() if k.startswith("bytes"))
+    print(f"# the calls ended {took * 1000:.0f} ms after the last byte that was paid for, {total} bytes of {most} were kept by then")
+    check(took < OVERSHOOT_S, f"it took {took:.2f} s")
+    for node in range(2):
+        equal(f.client(token, node=node, i=12).refuse_allocate(), 401, f"the error on node {node}")
+    check(sum(len(w.daemon.events("credential_exhausted")) for w in f.nodes) >= 1, "no node has logged it")
+    calm.up(10)
+    f.client(other, i=13).allocate()
+    check(f.redis.call("HGET", f"tp:token:{{{token[0]}}}", "revoked_at"), "the token is not marked in its record")
+    check(f.redis.call("TTL", f"tp:revoked:{{{token[0]}}}") > 0, "there is no marker with a TTL")
+
+
+@fleet.case("S7 usage: owners with braces, percent signs and none at all have keys of their own, with one hash tag")
+def _(f):
+    soon = int(time.time()) + 3600
+    for i, (owner, written) in enumerate((("a}b{%", "a%7Db%7B%25"), ("}", "%7D"), ("", "%"), ("b c:d\u00fc", "b c:d\u00fc"))):
+        name = f"{soon}:{owner}" if owner else f"{soon}"
+        m = Meter(f, rest(name, SECRET), i % 2, 14 + i).bind()
+        m.up(2)
+        m.end()
+        books = Books(f, owner, written)
+        settle(books.all, m.used, f"the usage of {owner!r}")
+        check(f.redis.call("ZSCORE", "tp:owners", owner), f"{owner!r} is not listed")
+        equal(f.redis.call("KEYS", f"{books.key}:token:*"), [], "keys of time-limited names")
+
+
+@fleet.case("S23 usage: a key that is no hash counts nothing until it is gone, and then everything; labels without end end")
+def _(f):
+    token = f.token("--label", "x", owner="spoiled")
+    books = Books(f, "spoiled")
+    f.redis.call("SET", f"{books.key}:token:{token[0]}", "no hash")
+    m = Meter(f, token, 0, 18).bind()
+    m.up(5)
+    f.nodes[0].daemon.wait_log('event=usage_unavailable reason="WRONGTYPE')
+    equal(f.redis.call("EXISTS", books.key), 0, "sums of a flush that was refused")
+    other, others = f.token(owner="sound"), Books(f, "sound")
+    calm = Meter(f, other, 0, 19).bind()
+    calm.up(1)
+    settle(others.all, calm.used, "another owner's usage meanwhile")
+    f.redis.call("DEL", f"{books.key}:token:{token[0]}")
+    settle(lambda: books.all("x"), m.used, "the usage afterwards")
+    f.redis.call("HSET", others.key, *[x for i in range(6000) for x in (f"old{i}", "1")])
+    fresh = f.token("--label", "one too many", owner="sound")
+    n = Meter(f, fresh, 1, 0).bind()
+    n.up(2)
+    settle(others.all, calm.used + n.used, "the usage under no label")
+    settle(lambda: others.token(fresh[0]), n.used, "the token's usage")
+
+
+tap.main()
