@@ -28,6 +28,14 @@ void client_be_bob(struct client *c)
     c->password = "swordfish";
 }
 
+void client_pair(struct client *alice, struct client *bob, struct fakenet *f, const struct fake_options *o)
+{
+    fake_up(f, o);
+    client_init(alice, f, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    client_init(bob, f, 0, "11.2.2.2:4000", TRANSPORT_UDP);
+    client_be_bob(bob);
+}
+
 void client_be_rest(struct client *c, const char *name, const char *secret)
 {
     uint8_t digest[20];
@@ -276,6 +284,20 @@ int client_allocate(struct client *c)
         return ODD_ANSWER;
     client_begin_allocate(c);
     return client_finish_allocate(c);
+}
+
+int client_allocate_with(struct client *c, uint16_t type, uint32_t value)
+{
+    if (!c->nonce_len)
+        client_greet(c);
+    client_begin_allocate(c);
+    stun_put_u32(&c->o, type, value);
+    return client_finish_allocate(c);
+}
+
+int client_allocate_for(struct client *c, uint32_t lifetime)
+{
+    return client_allocate_with(c, STUN_ATTR_LIFETIME, lifetime);
 }
 
 int client_refresh(struct client *c, uint32_t lifetime)

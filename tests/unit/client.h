@@ -15,6 +15,8 @@
 enum {
     CLIENT_REQUEST_MAX = 66000,
     CLIENT_ANSWER_MAX = 2048,
+    CLIENT_V4 = 1U << 24, /* an attribute that names a family, as a number */
+    CLIENT_V6 = 2U << 24,
     NO_ANSWER = -1,  /* instead of an error code */
     ODD_ANSWER = -2, /* an answer that no server may send; counted as a violation */
 };
@@ -52,6 +54,8 @@ struct client {
 void client_init(struct client *c, struct fakenet *f, unsigned worker, const char *address, enum transport transport);
 /* As "bob". */
 void client_be_bob(struct client *c);
+/* A net with these options, and the two that most tests need, on its first worker. */
+void client_pair(struct client *alice, struct client *bob, struct fakenet *f, const struct fake_options *o);
 /* As a user of a shared secret: `name` is "expiry:user" or so; borrowed. */
 void client_be_rest(struct client *c, const char *name, const char *secret);
 
@@ -77,7 +81,9 @@ bool client_quiet(struct client *c);
 /* Whole transactions. */
 int client_greet(struct client *c); /* an Allocate without credentials: 401, and realm and nonce are remembered */
 void client_begin_allocate(struct client *c);
-int client_allocate(struct client *c);        /* greets first if there is no nonce */
+int client_allocate(struct client *c);                                     /* greets first if there is no nonce */
+int client_allocate_with(struct client *c, uint16_t type, uint32_t value); /* with one attribute of 32 bits more */
+int client_allocate_for(struct client *c, uint32_t lifetime);
 int client_finish_allocate(struct client *c); /* asks what client_begin_allocate began, and reads relayed addresses */
 int client_refresh(struct client *c, uint32_t lifetime);
 int client_permit(struct client *c, const char *peer);

@@ -193,6 +193,10 @@ unsigned fake_questions(const struct fakenet *f);
 bool fake_decide(struct fakenet *f, enum auth_quota_result result);
 unsigned fake_asks(const struct fakenet *f);
 
+/* What a test program with a `net` and its own up() begins and ends a case with: UP(.workers = 2), or UP(0). */
+#define UP(...) up(&(struct fake_options){__VA_ARGS__})
+#define DOWN()  CHECK_INT(fake_down(&net), 0)
+
 struct addr fake_addr(const char *text); /* "1.2.3.4:5", "[::1]:5", or an IP without port */
 
 #endif

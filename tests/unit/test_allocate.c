@@ -10,30 +10,7 @@ static struct client alice, bob;
 
 static void up(const struct fake_options *o)
 {
-    fake_up(&net, o);
-    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
-    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
-    client_be_bob(&bob);
-}
-
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
-enum { V4 = 1U << 24, V6 = 2U << 24 };
-
-/* An Allocate with one attribute of 32 bits more. */
-static int allocate_with(struct client *c, uint16_t type, uint32_t value)
-{
-    if (!c->nonce_len)
-        client_greet(c);
-    client_begin_allocate(c);
-    stun_put_u32(&c->o, type, value);
-    return client_finish_allocate(c);
-}
-
-static int allocate_for(struct client *c, uint32_t lifetime)
-{
-    return allocate_with(c, STUN_ATTR_LIFETIME, lifetime);
+    client_pair(&alice, &bob, &net, o);
 }
 
 static unsigned allocations(void)
@@ -84,7 +61,7 @@ static void c36_other_user(void)
 static void c38(void)
 {
     UP(.relays = {"9.9.9.9", "2a09::9"});
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     fake_clock(&net, 100000);
     client_again(&alice, STUN_REQUEST, STUN_ALLOCATE);
     stun_put_u32(&alice.o, STUN_ATTR_REQUESTED_TRANSPORT, 17U << 24);
@@ -108,7 +85,7 @@ static void c40(void)
     CHECK_INT(client_allocate(&alice), 0);
     client_begin(&alice, STUN_REQUEST, STUN_ALLOCATE); /* 437 comes before what is wrong besides */
     CHECK_INT(client_ask(&alice), 437);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, V6), 437);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, CLIENT_V6), 437);
     alice.path.transport = TRANSPORT_TCP; /* another 5-tuple, and another nonce */
     alice.nonce_len = 0;
     alice.user = "bob";
@@ -166,10 +143,10 @@ static void c44(void)
 {
     UP(.relays = {"9.9.9.9", "2a09::9"});
     CHECK_INT(client_greet(&alice), 401);
-    for (uint32_t family = V4; family <= V6; family += V4) {
+    for (uint32_t family = CLIENT_V4; family <= CLIENT_V6; family += CLIENT_V4) {
         client_begin_allocate(&alice);
         stun_put_u32(&alice.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, family);
-        stun_put_u32(&alice.o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6);
+        stun_put_u32(&alice.o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6);
         CHECK_INT(client_ask(&alice), 400);
     }
     DOWN();
@@ -179,7 +156,7 @@ static void c45(void)
 {
     UP(0);
     for (uint32_t family = 0; family < 256; family++) {
-        CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, family << 24), family == 1 ? 0 : 440);
+        CHECK_INT(client_allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, family << 24), family == 1 ? 0 : 440);
         if (family == 1)
             CHECK_INT(client_refresh(&alice, 0), 0);
     }
@@ -188,8 +165,8 @@ static void c45(void)
     CHECK_INT(client_ask(&alice), 400);
     UP(.relays = {"2a09::9"});
     CHECK_INT(client_allocate(&alice), 440);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, V4), 440);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, CLIENT_V4), 440);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK_INT(alice.relayed[0].family, ADDR_V6);
     UP(.relays = {"9.9.9.9", "2a09::9"});
     client_init(&alice, &net, 0, "[2a11::1]:4000", TRANSPORT_UDP);
@@ -206,7 +183,7 @@ static void c45_before_quota(void)
     CHECK_INT(client_allocate(&alice), 0);
     alice.path.client.port++;
     alice.nonce_len = 0;
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, V6), 440);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, CLIENT_V6), 440);
     CHECK_INT(client_allocate(&alice), 486);
     DOWN();
 }
@@ -216,33 +193,33 @@ static void c47(void)
     const struct stun_attr *a;
 
     UP(.relays = {"9.9.9.9", "2a09::9"});
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V4), 400);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 0), 400);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 3U << 24), 400);
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V4), 400);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 0), 400);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 3U << 24), 400);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK(alice.relayed[0].family == ADDR_V4 && alice.relayed[1].family == ADDR_V6);
     CHECK(!stun_find(&alice.answer, STUN_ATTR_ADDRESS_ERROR_CODE));
     CHECK_INT(ports_in_use(net.ports), 2);
     CHECK_INT(allocations(), 1);
     UP(0); /* no IPv6 here */
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK(alice.relayed[0].family == ADDR_V4 && alice.relayed[1].family == ADDR_NONE);
     a = stun_find(&alice.answer, STUN_ATTR_ADDRESS_ERROR_CODE);
     CHECK(a && a->len > 4 && a->value[0] == 2 && a->value[1] == 0 && a->value[2] == 4 && a->value[3] == 40);
     UP(.relays = {"2a09::9"}); /* nor IPv4 here */
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK(alice.relayed[0].family == ADDR_V6 && alice.relayed[1].family == ADDR_NONE);
     a = stun_find(&alice.answer, STUN_ATTR_ADDRESS_ERROR_CODE);
     CHECK(a && a->value[0] == 1 && a->value[2] == 4 && a->value[3] == 40);
     UP(.relays = {"9.9.9.9", "2a09::9"}); /* ports of the second family run out */
     net.fail_open = ERR_MFILE;
     net.fail_open_after = 1;
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     a = stun_find(&alice.answer, STUN_ATTR_ADDRESS_ERROR_CODE);
     CHECK(a && a->value[0] == 2 && a->value[2] == 5 && a->value[3] == 8);
     CHECK_INT(client_refresh(&alice, 0), 0);
     net.fail_open_after = 0; /* both */
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 508);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 508);
     CHECK_INT(fake_in_use(&net), 0);
     DOWN();
 }
@@ -324,7 +301,7 @@ static void c50(void)
     CHECK_INT(alice.lifetime, 600);
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         CHECK_INT(client_refresh(&alice, 0), 0);
-        CHECK_INT(allocate_for(&alice, CASES[i].wanted), 0);
+        CHECK_INT(client_allocate_for(&alice, CASES[i].wanted), 0);
         CHECK_INT(alice.lifetime, CASES[i].granted);
         if (!CASES[i].wanted)
             continue;
@@ -336,7 +313,7 @@ static void c50(void)
     stun_put(&alice.o, STUN_ATTR_LIFETIME, "\0\0\2", 3);
     CHECK_INT(client_ask(&alice), 400);
     UP(.settings = {.max_lifetime_s = 60}); /* never below 600 */
-    CHECK_INT(allocate_for(&alice, 3600), 0);
+    CHECK_INT(client_allocate_for(&alice, 3600), 0);
     CHECK_INT(alice.lifetime, 600);
     DOWN();
 }
@@ -354,7 +331,7 @@ static void c50_expiry(void)
     alice.password = "x";
     CHECK_INT(client_greet(&alice), 401);
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        CHECK_INT(allocate_for(&alice, CASES[i].wanted), NO_ANSWER);
+        CHECK_INT(client_allocate_for(&alice, CASES[i].wanted), NO_ANSWER);
         CHECK(fake_answer(&net, AUTH_OK, "x", FAKE_WALL + CASES[i].left));
         CHECK_INT(client_answer(&alice), 0);
         CHECK_INT(alice.lifetime, CASES[i].granted);
@@ -366,7 +343,7 @@ static void c50_expiry(void)
         CHECK(fake_answer(&net, AUTH_OK, "x", FAKE_WALL + CASES[i].left));
         CHECK_INT(client_answer(&alice), 0);
     }
-    CHECK_INT(allocate_for(&alice, 600), NO_ANSWER); /* over since it was looked up */
+    CHECK_INT(client_allocate_for(&alice, 600), NO_ANSWER); /* over since it was looked up */
     CHECK(fake_answer(&net, AUTH_OK, "x", FAKE_WALL));
     CHECK_INT(client_answer(&alice), 401);
     CHECK_INT(fake_in_use(&net), 0);

@@ -17,9 +17,6 @@ static void up(const struct fake_options *o)
     client_init(&mallory, &net, 0, "11.6.6.6:6666", TRANSPORT_UDP);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
 static const enum client_sign SIGNS[] = {SIGN_SHA1, SIGN_SHA256, SIGN_MD5};
 
 /* Is the last answer a challenge: unsigned, with REALM, NONCE and PASSWORD-ALGORITHMS? */

@@ -10,14 +10,8 @@ static struct client alice, bob;
 
 static void up(const struct fake_options *o)
 {
-    fake_up(&net, o);
-    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
-    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
-    client_be_bob(&bob);
+    client_pair(&alice, &bob, &net, o);
 }
-
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
 
 #define PEER "5.6.7.8:9"
 

@@ -11,27 +11,13 @@ static struct client alice, bob;
 
 static void up(const struct fake_options *o)
 {
-    fake_up(&net, o);
-    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
-    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
-    client_be_bob(&bob);
+    client_pair(&alice, &bob, &net, o);
 }
-
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
 
 #define PEER  "5.6.7.8:9"
 #define PEER6 "[2a05::8]:9"
 
 static uint8_t bytes[65536];
-
-static int allocate_two(struct client *c)
-{
-    client_greet(c);
-    client_begin_allocate(c);
-    stun_put_u32(&c->o, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, 2U << 24);
-    return client_finish_allocate(c);
-}
 
 /* A datagram may be so long that no Data indication can hold it: dropped and counted. */
 static void long_payloads(void)
@@ -42,7 +28,7 @@ static void long_payloads(void)
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)(i * 31);
     alice.path.transport = TRANSPORT_TCP;
-    CHECK_INT(allocate_two(&alice), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK_INT(client_permit(&alice, PEER), 0);
     CHECK_INT(client_permit(&alice, PEER6), 0);
     CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.9:9"), 0);
@@ -198,7 +184,7 @@ static void stream_closed(void)
 {
     UP(0);
     alice.path.transport = TRANSPORT_TCP;
-    CHECK_INT(allocate_two(&alice), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
     CHECK_INT(client_allocate(&bob), 0);
     turn_stream_closed(fake_shard(&net, 0), &alice.path);

@@ -22,9 +22,7 @@ static void up(const struct fake_options *o)
     client_greet(&carol);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-#define OK()    CHECK(fake_answer(&net, AUTH_OK, "x", 0))
+#define OK() CHECK(fake_answer(&net, AUTH_OK, "x", 0))
 
 /* The answer to an earlier request. */
 static int answer_to(struct client *c, const uint8_t txid[static STUN_TXID_LEN])

@@ -8,30 +8,7 @@ static struct client alice, bob;
 
 static void up(const struct fake_options *o)
 {
-    fake_up(&net, o);
-    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
-    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
-    client_be_bob(&bob);
-}
-
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
-enum { V4 = 1U << 24, V6 = 2U << 24 };
-
-/* An Allocate with one attribute of 32 bits more. */
-static int allocate_with(struct client *c, uint16_t type, uint32_t value)
-{
-    if (!c->nonce_len)
-        client_greet(c);
-    client_begin_allocate(c);
-    stun_put_u32(&c->o, type, value);
-    return client_finish_allocate(c);
-}
-
-static int allocate_for(struct client *c, uint32_t lifetime)
-{
-    return allocate_with(c, STUN_ATTR_LIFETIME, lifetime);
+    client_pair(&alice, &bob, &net, o);
 }
 
 static unsigned allocations(void)
@@ -105,20 +82,20 @@ static void c55(void)
 {
     UP(.relays = {"9.9.9.9", "2a09::9"});
     CHECK_INT(client_allocate(&alice), 0);
-    CHECK_INT(refresh_family(&alice, 600, V6), 443);
-    CHECK_INT(refresh_family(&alice, 0, V6), 443);
+    CHECK_INT(refresh_family(&alice, 600, CLIENT_V6), 443);
+    CHECK_INT(refresh_family(&alice, 0, CLIENT_V6), 443);
     CHECK_INT(refresh_family(&alice, 600, 0), 443);
     client_begin(&alice, STUN_REQUEST, STUN_REFRESH);
     stun_put(&alice.o, STUN_ATTR_REQUESTED_ADDRESS_FAMILY, "\1\0", 2);
     CHECK_INT(client_ask(&alice), 400);
-    CHECK_INT(refresh_family(&alice, 600, V4), 0);
-    CHECK_INT(refresh_family(&alice, 0, V4), 0);
+    CHECK_INT(refresh_family(&alice, 600, CLIENT_V4), 0);
+    CHECK_INT(refresh_family(&alice, 0, CLIENT_V4), 0);
     CHECK_INT(fake_in_use(&net), 0);
 
-    for (uint32_t gone = V4; gone <= V6; gone += V4) { /* one family of two goes */
-        bool v6 = gone == V6;
+    for (uint32_t gone = CLIENT_V4; gone <= CLIENT_V6; gone += CLIENT_V4) { /* one family of two goes */
+        bool v6 = gone == CLIENT_V6;
 
-        CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0);
+        CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
         CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
         CHECK_INT(client_bind(&alice, 0x4001, "[2a05::8]:9"), 0);
         CHECK_INT(refresh_family(&alice, 0, gone), 0);
@@ -134,8 +111,8 @@ static void c55(void)
         CHECK_INT(client_refresh(&alice, 0), 0);
         CHECK_INT(fake_in_use(&net), 0);
     }
-    CHECK_INT(allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, V6), 0); /* each has an end of its own */
-    CHECK_INT(refresh_family(&alice, 1800, V6), 0);
+    CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0); /* each has an end of its own */
+    CHECK_INT(refresh_family(&alice, 1800, CLIENT_V6), 0);
     fake_pass(&net, 600000);
     CHECK_INT(ports_in_use(net.ports), 1);
     CHECK(fake_from_peer(&net, &alice.relayed[1], "[2a05::8]:9", "x", 1, 0));
@@ -150,7 +127,7 @@ static void lifetime(void)
     UP(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, "5.6.7.8:9"), 0);
-    CHECK_INT(allocate_for(&bob, 700), 0);
+    CHECK_INT(client_allocate_for(&bob, 700), 0);
     fake_clock(&net, 599999);
     client_again(&alice, STUN_REQUEST, STUN_ALLOCATE);
     CHECK_INT(client_refresh(&alice, 600), 0);
@@ -176,7 +153,7 @@ static void lifetime(void)
 static void shortened(void)
 {
     UP(0);
-    CHECK_INT(allocate_for(&alice, 3600), 0);
+    CHECK_INT(client_allocate_for(&alice, 3600), 0);
     fake_pass(&net, 1000);
     CHECK_INT(client_refresh(&alice, 600), 0);
     fake_pass(&net, 599999);
@@ -238,9 +215,9 @@ static void clock_set(void)
     client_be_rest(&eve, "1800001800:eve", "s"); /* in half an hour */
     client_init(&late, &net, 0, "11.4.4.4:4000", TRANSPORT_UDP);
     client_be_rest(&late, "1799998200:late", "s"); /* half an hour ago */
-    CHECK_INT(allocate_for(&alice, 600), 0);
+    CHECK_INT(client_allocate_for(&alice, 600), 0);
     CHECK_INT(client_permit(&alice, "5.6.7.8"), 0);
-    CHECK_INT(allocate_for(&eve, HOUR), 0);
+    CHECK_INT(client_allocate_for(&eve, HOUR), 0);
     CHECK_INT(eve.lifetime, HOUR / 2); /* up to the end of the credential, by the clock as it was */
     CHECK_INT(client_allocate(&late), 401);
     for (int hours = -1; hours <= 1; hours += 2) {
@@ -272,7 +249,7 @@ static void suspend(void)
     for (uint16_t i = 0; i < 1000; i++) {
         alice.path.client.port = (uint16_t)(4000 + i);
         alice.nonce_len = 0;
-        CHECK_INT(allocate_for(&alice, 600 + i), 0);
+        CHECK_INT(client_allocate_for(&alice, 600 + i), 0);
     }
     CHECK_INT(allocations(), 1000);
     fake_pass(&net, 3600000);

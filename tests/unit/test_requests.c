@@ -16,9 +16,6 @@ static void up(const struct fake_options *o)
     client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
 /* A Binding request by hand, with a body of zeros. */
 static size_t binding(uint8_t *out, size_t body)
 {

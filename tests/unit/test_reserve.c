@@ -12,15 +12,9 @@ static struct client alice, again, bob; /* `again` is alice from elsewhere */
 
 static void up(const struct fake_options *o)
 {
-    fake_up(&net, o);
-    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    client_pair(&alice, &bob, &net, o);
     client_init(&again, &net, o->workers > 1 ? 1 : 0, "11.1.1.2:4000", TRANSPORT_TCP);
-    client_init(&bob, &net, 0, "11.2.2.2:4000", TRANSPORT_UDP);
-    client_be_bob(&bob);
 }
-
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
 
 static uint8_t token[STUN_RESERVATION_TOKEN_LEN];
 

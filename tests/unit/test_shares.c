@@ -21,9 +21,6 @@ static void up(const struct fake_options *o)
     client_greet(&again);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
 static void allowed(void)
 {
     static const enum client_sign SIGNS[] = {SIGN_SHA1, SIGN_SHA256};

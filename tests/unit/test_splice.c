@@ -33,8 +33,7 @@ static bool up(const struct fake_options *o, enum transport at, enum transport b
     return true;
 }
 
-#define UP(...) CHECK(up(&(struct fake_options){__VA_ARGS__}, TRANSPORT_UDP, TRANSPORT_UDP))
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
+#define UP_UDP(...) CHECK(up(&(struct fake_options){__VA_ARGS__}, TRANSPORT_UDP, TRANSPORT_UDP))
 
 /* What alice sends to bob arrives, and nothing of it at anybody else's. */
 static bool crosses(struct client *from, uint16_t out, const char *to, struct client *at, uint16_t in, const char *as,
@@ -109,7 +108,7 @@ static void two_workers(void)
 
 static void took_part(void)
 {
-    UP(.workers = 2);
+    UP_UDP(.workers = 2);
     CHECK(permit_both(to_bob, to_alice));
     CHECK_INT(ports_owner(net.ports, 0, alice.relayed[0].port), 0);
     CHECK_INT(ports_owner(net.ports, 0, bob.relayed[0].port), 1);
@@ -153,7 +152,7 @@ static void names(void)
     for (unsigned workers = 1; workers <= 2; workers++) {
         for (int a = 0; a < 2; a++) {
             for (int b = 0; b < 2; b++) {
-                UP(.workers = workers, .relays = {"10.0.0.9=9.9.9.9"});
+                UP_UDP(.workers = workers, .relays = {"10.0.0.9=9.9.9.9"});
                 CHECK_INT(alice.relayed[0].ip[0], 9);
                 text_of(to_bob, IPS[a], &bob.relayed[0]);
                 text_of(to_alice, IPS[b], &alice.relayed[0]);
@@ -170,7 +169,7 @@ static void mirror(void)
 {
     char local[64], advertised[64];
 
-    UP(.workers = 2, .relays = {"10.0.0.9=9.9.9.9"});
+    UP_UDP(.workers = 2, .relays = {"10.0.0.9=9.9.9.9"});
     CHECK(permit_both("9.9.9.9", "9.9.9.9"));
     CHECK(permit_both("10.0.0.9", "10.0.0.9"));
     text_of(local, "10.0.0.9", &bob.relayed[0]);
@@ -190,7 +189,7 @@ static void mirror(void)
 static void both_permissions(void)
 {
     for (unsigned workers = 1; workers <= 2; workers++) {
-        UP(.workers = workers);
+        UP_UDP(.workers = workers);
         client_say(&alice, to_bob, "x", 1); /* nobody's */
         fake_run(&net);
         CHECK_INT(fake_untaken(&net), 0);
@@ -220,7 +219,7 @@ static void both_permissions(void)
 static void both_count(void)
 {
     for (unsigned workers = 1; workers <= 2; workers++) {
-        UP(.workers = workers);
+        UP_UDP(.workers = workers);
         CHECK(permit_both(to_bob, to_alice));
         for (int i = 0; i < 5; i++)
             CHECK(crosses(&alice, 0, to_bob, &bob, 0, to_alice, "seven b"));
@@ -242,7 +241,7 @@ static void both_limits(void)
     static uint8_t kilo[1000];
     int n = 0;
 
-    UP(.workers = 2, .settings = {.max_bps = 800000});
+    UP_UDP(.workers = 2, .settings = {.max_bps = 800000});
     CHECK(permit_both(to_bob, to_alice));
     for (int i = 0; i < 120; i++)
         client_say(&alice, to_bob, kilo, sizeof(kilo));
@@ -263,7 +262,7 @@ static void both_limits(void)
 static void dead_port(void)
 {
     for (unsigned workers = 1; workers <= 2; workers++) {
-        UP(.workers = workers);
+        UP_UDP(.workers = workers);
         CHECK(permit_both(to_bob, to_alice));
         CHECK_INT(client_bind(&alice, 0x4000, to_bob), 0);
         CHECK(crosses(&alice, 0x4000, NULL, &bob, 0, to_alice, "x"));
@@ -285,7 +284,7 @@ static void dead_port(void)
 /* The port lives again, with somebody who has given alice no permission. */
 static void reborn_port(void)
 {
-    UP(.workers = 2, .port_min = 50000, .port_max = 50001);
+    UP_UDP(.workers = 2, .port_min = 50000, .port_max = 50001);
     CHECK(permit_both(to_bob, to_alice));
     CHECK_INT(client_bind(&alice, 0x4000, to_bob), 0);
     CHECK_INT(client_refresh(&bob, 0), 0);
@@ -301,7 +300,7 @@ static void reborn_port(void)
 
 static void ring_full(void)
 {
-    UP(.workers = 2);
+    UP_UDP(.workers = 2);
     CHECK(permit_both(to_bob, to_alice));
     net.ring_full = true;
     for (int i = 0; i < 3; i++)
@@ -317,7 +316,7 @@ static void ring_full(void)
 /* To one's own relayed address. */
 static void to_oneself(void)
 {
-    UP(0);
+    UP_UDP(0);
     CHECK_INT(client_permit(&alice, to_alice), 0);
     CHECK(crosses(&alice, 0, to_alice, &alice, 0, to_alice, "x"));
     CHECK_INT(client_bind(&alice, 0x4000, to_alice), 0);
@@ -331,7 +330,7 @@ static void tos(void)
     for (unsigned workers = 1; workers <= 2; workers++) {
         struct fake_sent *s;
 
-        UP(.workers = workers);
+        UP_UDP(.workers = workers);
         CHECK(permit_both(to_bob, to_alice));
         CHECK_INT(client_bind(&alice, 0x4000, to_bob), 0);
         client_channel(&alice, 0x4000, "x", 1, 0xb9);
@@ -366,7 +365,7 @@ static void longest(void)
 /* Two relay addresses: the one that the peer's name is counts, not the sender's. */
 static void two_addresses(void)
 {
-    UP(.workers = 2, .relays = {"9.9.9.9", "9.9.9.10"}, .port_min = 50000, .port_max = 50001);
+    UP_UDP(.workers = 2, .relays = {"9.9.9.9", "9.9.9.10"}, .port_min = 50000, .port_max = 50001);
     bob.path.server = fake_addr("9.9.9.10:3478");
     bob.nonce_len = 0;
     CHECK_INT(client_allocate(&bob), 0);
@@ -384,7 +383,7 @@ static void own_peers(void)
     char to_carol[64], peers[64], ip[ADDR_TEXT_MAX];
 
     for (unsigned workers = 1; workers <= 2; workers++) {
-        UP(.workers = workers, .async = true);
+        UP_UDP(.workers = workers, .async = true);
         snprintf(peers, sizeof(peers), "%.32s/udp", to_alice);
         net.async_status = AUTH_OK;
         net.async_peers = peers;

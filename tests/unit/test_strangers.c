@@ -14,9 +14,6 @@ static void up(const struct fake_options *o)
     client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
 /* S18: no answer carries a SOFTWARE, or a digit of our version, unless it is configured. */
 static void s18(void)
 {

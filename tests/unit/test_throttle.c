@@ -17,9 +17,6 @@ static void up(const struct fake_options *o)
     CHECK_INT(client_greet(&alice), 401);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
-
 static int try(struct client *c, const char *password)
 {
     c->password = password;

@@ -21,8 +21,7 @@ static void up(const struct fake_options *o)
     client_be_bob(&bob);
 }
 
-#define UP(...) up(&(struct fake_options){__VA_ARGS__, .usage = true})
-#define DOWN()  CHECK_INT(fake_down(&net), 0)
+#define UP_USAGE(...) UP(__VA_ARGS__, .usage = true)
 
 #define PEER "5.6.7.8:9"
 
@@ -74,7 +73,7 @@ static void by_tick(void)
 {
     struct got g;
 
-    UP(0);
+    UP_USAGE(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_allocate(&again), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
@@ -103,7 +102,7 @@ static void by_end(void)
 {
     struct got g;
 
-    UP(0);
+    UP_USAGE(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
     client_channel(&alice, 0x4000, "hello", 5, 0);
@@ -125,7 +124,7 @@ static void by_end(void)
 /* What was refused has used nothing. */
 static void refused(void)
 {
-    UP(0);
+    UP_USAGE(0);
     net.fail_start = ERR_NOMEM;
     CHECK_INT(client_allocate(&alice), 508);
     CHECK_INT(collect("alice").visits, 0);
@@ -137,7 +136,7 @@ static void of_a_token(void)
 {
     struct got g;
 
-    UP(.async = true);
+    UP_USAGE(.async = true);
     alice.user = "t1";
     alice.password = "x";
     net.async_label = "reception";
@@ -163,7 +162,7 @@ static void comes_again(void)
     struct got refusing = {.refuse = ERR_NOMEM}, g;
     char to_alice[64], to_bob[64];
 
-    UP(.workers = 2);
+    UP_USAGE(.workers = 2);
     client_init(&bob, &net, 1, "11.2.2.2:4000", TRANSPORT_TCP);
     client_be_bob(&bob);
     CHECK_INT(client_allocate(&alice), 0);
@@ -196,7 +195,7 @@ static void both_sides(void)
     struct got g;
     char to_alice[64], to_bob[64];
 
-    UP(0);
+    UP_USAGE(0);
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_allocate(&bob), 0);
     snprintf(to_alice, sizeof(to_alice), "9.9.9.9:%u", alice.relayed[0].port);
@@ -219,7 +218,7 @@ static void many(void)
     uint64_t told;
     struct got g;
 
-    UP(0);
+    UP_USAGE(0);
     for (int i = 0; i < MANY; i++) {
         alice.path.client.port = (uint16_t)(1024 + i);
         alice.nonce_len = 0;
