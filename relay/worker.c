@@ -211,6 +211,8 @@ static void on_event(void *net, const struct relay_event_info *e)
 {
     struct worker *w = net;
 
+    if (!log_enabled(e->event == EVENT_THROTTLED ? LOG_WARNING : LOG_INFO))
+        return; /* what nobody reads takes no other event's place */
     if (!rate_take(&w->log_rate, 1, w->shard.now.ms)) {
         w->log_suppressed++;
         return;

@@ -415,6 +415,53 @@ def _(n):
                 check(re.fullmatch(r'[\w.-]+=("(?:[^"\\]|\\.)*"|\S*)( [\w.-]+=("(?:[^"\\]|\\.)*"|\S*))*', line) and " event=" in f" {line}", line)
 
 
+@hosts.case("events that log-level hides are not told as suppressed, and take no warning's place")
+def _(n):
+    with serving(n, {"log-level": "warning"}) as d:
+        for _ in range(200):
+            with talk(n, d) as c:
+                c.allocate()
+                c.refresh(0)
+        with talk(n, d, password="wrong") as c:
+            for _ in range(10):
+                equal(c.refuse_allocate(), 401, "the error")
+        d.wait_log("event=credentials_throttled")
+        check("events_suppressed" not in d.log(), d.tail())
+
+
+def text_of(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
+@hosts.case("SIGHUP: log-file names another file from then on; one that cannot be opened refuses the reload, and nothing changes")
+def _(n):
+    first, second = n.directory.file("first.log"), n.directory.file("second.log")
+    with serving(n, {"log-file": first}) as d:
+
+        def reload(log_file):
+            new = {**d.settings, "log-file": log_file, "user": "carol:new"}
+            d.directory.file("turnpiked.conf", daemon.config_text(new))
+            d.kill(signal.SIGHUP)
+
+        reload(n.directory.file("no/such/folder/log"))
+        tap.wait_until(lambda: "event=reload_refused" in text_of(first), "the reload is refused")
+        check("log-file" in text_of(first), text_of(first))
+        with talk(n, d) as c:
+            c.allocate()
+        tap.wait_until(lambda: "event=allocation_created user=alice" in text_of(first), "the old file goes on")
+        reload(second)
+        tap.wait_until(lambda: "event=reloaded" in text_of(second), "the new file begins")
+        with talk(n, d) as c:
+            equal(c.refuse_allocate(), 401, "the error of a user who has gone")
+        with talk(n, d, user="carol", password="new") as c:
+            c.allocate()
+        tap.wait_until(lambda: "event=allocation_created user=carol" in text_of(second), "the new file goes on")
+        check("carol" not in text_of(first), text_of(first))
+
+
 @hosts.case("SIGHUP: users, secrets and peer rules change at once, allocations and their data go on")
 def _(n):
     settings = {"user": ["alice:one"], "allowed-peer-ip": "203.0.113.10"}
@@ -476,15 +523,28 @@ def _(n):
             late.allocate()
 
 
-@hosts.case("what a reload cannot change is told, and stays")
+@hosts.case("what a reload cannot change is told, and stays: external-ip, realm, ports, workers, addresses")
 def _(n):
-    with serving(n) as d:
-        d.directory.file("turnpiked.conf", daemon.config_text({**d.settings, "listening-port": 33333, "workers": 2}))
-        d.kill(signal.SIGHUP)
-        d.wait_log("event=reloaded")
-        equal(len(d.events("reload_needs_restart")) > 0, True, "a line that says so")
-        with talk(n, d) as c:
-            c.allocate()
+    new = {
+        "external-ip": "192.0.2.99",
+        "realm": "other.example",
+        "listening-port": 33333,
+        "listening-ip": S.SERVER_2,
+        "relay-ip": S.SERVER,
+        "min-port": 60000,
+        "max-port": 60001,
+        "workers": 2,
+    }
+    with serving(n, {"external-ip": "192.0.2.55", "max-port": 50000, "user": [f"{daemon.USER}:{daemon.PASSWORD}"]}) as d:
+        d.reload({**new, "user": [f"{daemon.USER}:{daemon.PASSWORD}", "carol:new"]})
+        equal({e["key"] for e in d.events("reload_needs_restart")}, set(new), "the keys that are told")
+        for user, password in ((daemon.USER, daemon.PASSWORD), ("carol", "new")):
+            with talk(n, d, user=user, password=password) as c:
+                ((ip, port),) = c.allocate().addresses
+                equal(ip, "192.0.2.55", "the relayed address")
+                check(port <= 50000, f"its port is {port}")
+                equal(c.realm, daemon.REALM, "the realm")
+        d.settings["workers"] = 1
 
 
 tap.main()
