@@ -16,9 +16,20 @@ enum {
     SOURCE_SECRET,
 };
 
+enum {
+    LOCKS = 16,        /* as quota.c has; two workers that share one only wait for each other, and seldom */
+    LINES_BYTES = 128, /* between two locks: no cache line holds parts of both */
+};
+
+/* A question holds its worker's own lock, which no other question touches; a reload holds all. The data path holds none. */
+union lock {
+    pthread_mutex_t mutex;
+    uint8_t apart[LINES_BYTES];
+};
+
 struct auth {
-    char separator;        /* rest-api-separator */
-    pthread_rwlock_t lock; /* a question reads, a reload writes; the data path does neither */
+    union lock locks[LOCKS];
+    char separator; /* rest-api-separator */
     char realm[STUN_REALM_MAX + 1];
     struct fixed *fixed;
     struct secret *secret;
@@ -134,7 +145,8 @@ int auth_new(struct auth **out, const struct auth_config *config)
     *out = NULL;
     if (!a)
         return ERR_NOMEM;
-    pthread_rwlock_init(&a->lock, NULL);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_init(&a->locks[i].mutex, NULL); /* cannot fail with default attributes */
     a->separator = config->separator ? config->separator : ':';
     err = auth_opaque_string(a->realm, sizeof(a->realm), config->realm, strlen(config->realm));
     if (err == ERR_NOSPC)
@@ -163,7 +175,8 @@ void auth_free(struct auth **a)
     free((*a)->sources);
     quota_free(&(*a)->quota);
     usage_free(&(*a)->usage);
-    pthread_rwlock_destroy(&(*a)->lock);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_destroy(&(*a)->locks[i].mutex);
     free(*a);
     *a = NULL;
 }
@@ -206,6 +219,7 @@ int auth_add_secret(struct auth *a, const char *secret)
 enum auth_status auth_check(struct auth *a, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
                             struct auth_ticket **ticket)
 {
+    pthread_mutex_t *lock = &a->locks[request->worker % LOCKS].mutex;
     enum auth_status status = AUTH_UNKNOWN;
 
     *ticket = NULL;
@@ -213,7 +227,7 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     answer->peers[0] = '\0';
     answer->label[0] = '\0';
     answer->is_token = false;
-    pthread_rwlock_rdlock(&a->lock);
+    pthread_mutex_lock(lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {
         const struct auth_source *s = &a->sources[i];
         status = s->check(s->self, request, answer, cb, ctx, ticket);
@@ -222,7 +236,7 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
         if (i == SOURCE_FIXED && status == AUTH_OK)
             secret_spend(a->secret, request);
     }
-    pthread_rwlock_unlock(&a->lock);
+    pthread_mutex_unlock(lock);
     if (status != AUTH_OK)
         answer->nkeys = 0;
     answer->status = status;
@@ -316,7 +330,8 @@ void auth_replace(struct auth *a, struct auth **fresh)
     struct fixed *f = a->fixed;
     struct secret *s = a->secret;
 
-    pthread_rwlock_wrlock(&a->lock);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_lock(&a->locks[i].mutex);
     swap_source(&a->sources[SOURCE_FIXED], &(*fresh)->sources[SOURCE_FIXED]);
     swap_source(&a->sources[SOURCE_SECRET], &(*fresh)->sources[SOURCE_SECRET]);
     a->fixed = (*fresh)->fixed;
@@ -326,7 +341,8 @@ void auth_replace(struct auth *a, struct auth **fresh)
     note_features(a);
     a->configured = (*fresh)->configured;
     limit(a);
-    pthread_rwlock_unlock(&a->lock);
+    for (size_t i = 0; i < LOCKS; i++)
+        pthread_mutex_unlock(&a->locks[i].mutex);
     auth_free(fresh);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Purpose:  the one question that the relay asks: "which key has this user, and what may he do?"
- * Owner:    a `struct auth` is shared by the workers, which ask it under its lock; a reload replaces its sources. Tickets belong to the asking worker.
+ * Owner:    a `struct auth` is shared by the workers, which ask it under their locks; a reload replaces its sources. Tickets belong to the asking worker.
  * Lifetime: auth_new to auth_free, around the life of the workers.
  * Callers:  relay/turn asks, programs/ builds; auth.h is all that relay/ sees of auth/.
  * RFC:      8489 section 9.2, 8656 section 5; shared secrets: draft-uberti-behave-turn-rest-00.

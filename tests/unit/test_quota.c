@@ -1,10 +1,12 @@
 /* Quotas: what a user, a source and all together may hold, and what is left when it is given back (C48, S21). */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "auth/auth.h"
 #include "auth/quota.h"
 #include "base/addr.h"
+#include "stun/integrity.h"
 #include "tests/unit/tap.h"
 
 static struct quota *q;
@@ -305,6 +307,71 @@ static void threads(void)
     DOWN();
 }
 
+/* ---- Questions of several workers while a reload replaces whom they ask for. ---- */
+
+enum { RELOADS = 500 };
+static atomic_bool reloaded;
+
+struct asker {
+    struct auth *auth;
+    unsigned worker;
+    uint64_t asked, unknown; /* what was answered with a user's keys, and what was not */
+};
+
+static void *ask_on(void *arg)
+{
+    struct asker *me = arg;
+    struct stun_mac *mac = NULL;
+    struct auth_answer answer;
+    struct auth_ticket *ticket;
+
+    if (stun_mac_new(&mac))
+        return NULL;
+    do {
+        struct auth_request question = {.user = "alice", .wall = 1800000000, .mac = mac, .worker = me->worker};
+
+        me->asked++;
+        me->unknown += auth_check(me->auth, &question, &answer, NULL, NULL, &ticket) != AUTH_OK || answer.nkeys != 1;
+    } while (!atomic_load(&reloaded));
+    stun_mac_free(&mac);
+    return NULL;
+}
+
+static void questions_and_reloads(void)
+{
+    static const struct auth_config CONFIG = {.realm = "r"};
+    struct asker askers[THREADS];
+    pthread_t thread[THREADS];
+    struct auth *a = NULL, *fresh = NULL;
+    uint64_t asked = 0, unknown = 0;
+    int err = 0;
+
+    CHECK_INT(auth_new(&a, &CONFIG), 0);
+    CHECK_INT(auth_add_user(a, "alice", "old"), 0);
+    atomic_store(&reloaded, false);
+    for (unsigned i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){.auth = a, .worker = i};
+        CHECK_INT(pthread_create(&thread[i], NULL, ask_on, &askers[i]), 0);
+    }
+    for (int i = 0; i < RELOADS && !err; i++) {
+        err = auth_new(&fresh, &CONFIG);
+        if (!err)
+            err = auth_add_user(fresh, "alice", "new");
+        if (!err)
+            auth_replace(a, &fresh);
+    }
+    atomic_store(&reloaded, true);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], NULL);
+        asked += askers[i].asked;
+        unknown += askers[i].unknown;
+    }
+    CHECK_INT(err, 0);
+    CHECK(asked > 0);
+    CHECK_INT(unknown, 0);
+    auth_free(&a);
+}
+
 static const struct tap_test TESTS[] = {
     {"C48 quota by user", by_user},
     {"C48 a credential's own limit narrows the quota", own_limit},
@@ -315,6 +382,7 @@ static const struct tap_test TESTS[] = {
     {"S21 one bandwidth by user", one_bandwidth},
     {"what a fleet is told of an owner's allocations", for_a_fleet},
     {"new limits are in force at once, and take nothing away", new_limits},
+    {"F18 workers ask while reloads replace the users: no question misses them", questions_and_reloads},
     {"quotas from several threads come back to zero", threads},
 };
 
