@@ -46,9 +46,9 @@ def streams():
 
 def strangers_come(w, call):
     """As many as may, and one more, beside clients that are known."""
-    before = descriptors(w.daemon.pid)
     c, other = w.client(0, "tcp"), w.client(1, "tcp")
-    c.allocate()
+    c.allocate()  # and is none of them any more
+    before = descriptors(w.daemon.pid)
     strangers = [connect(w) for _ in range(STRANGERS_MAX)]
     tap.wait_until(lambda: descriptors(w.daemon.pid) >= before + STRANGERS_MAX, "they are accepted")
     one_more = connect(w)

@@ -282,6 +282,7 @@ static void fill_answer(const struct fakenet *f, struct auth_answer *a, const ch
     snprintf(a->label, sizeof(a->label), "%s", f->async_label ? f->async_label : "");
     a->is_token = f->async_label != NULL;
     a->limits.bytes = f->async_bytes;
+    a->limits.bps = f->async_bps;
     snprintf(a->peers, sizeof(a->peers), "%s", f->async_peers ? f->async_peers : "");
     if (algorithm == STUN_ALG_SHA256) {
         a->key_len = STUN_SHA256_KEY_LEN;

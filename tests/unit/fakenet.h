@@ -139,6 +139,7 @@ struct fakenet {
     const char *async_peers;       /* with AUTH_OK, then or later: the credential's own; NULL: none */
     const char *async_label;       /* whoever it says yes to is a token of this label, whose owner is "acme"; NULL: a user */
     uint64_t async_bytes;          /* and may relay so many */
+    uint64_t async_bps;            /* bits a second of it */
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
     int last_code;

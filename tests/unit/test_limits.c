@@ -95,6 +95,34 @@ static void user_bandwidth(void)
     DOWN();
 }
 
+/* A credential's own limit, where it is the lower one: of its packets, and of what it sets aside. */
+static void own_bandwidth(void)
+{
+    struct client second;
+    unsigned in;
+
+    UP(.async = true, .settings = {.max_bps = 1600000, .user_max_bps = 1600000}, .auth = {.bps_capacity = 2000000});
+    net.async_status = AUTH_OK;
+    net.async_bps = 800000;
+    client_init(&second, &net, 0, "11.1.1.1:4001", TRANSPORT_UDP);
+    alice.user = second.user = "carol";
+    alice.password = second.password = "x";
+    CHECK_INT(client_allocate(&alice), 0);
+    CHECK_INT(client_allocate(&bob), 508);
+    CHECK_INT(client_allocate(&second), 0);
+    CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+    fake_clock(&net, 2000);
+    CHECK_INT(drain_up(&alice), 100);
+    for (in = 0; in < 1000; in++) {
+        fake_from_peer(&net, &alice.relayed[0], PEER, bytes, 1000, 0);
+        if (!client_got(&alice, PEER, 0x4000, bytes, 1000))
+            break;
+    }
+    CHECK_INT(in, 100);
+    CHECK_INT(fake_count(&net, DROP_BANDWIDTH_USER), 2);
+    DOWN();
+}
+
 /* What is set aside comes back; who lives keeps his share. */
 static void capacity(void)
 {
@@ -147,6 +175,8 @@ static void bandwidth(void)
     CHECK(client_sent(&alice, PEER, bytes, 1000));
     client_say(&alice, PEER, bytes, 1000);
     CHECK(!fake_take_peer(&net));
+    fake_shard(&net, 0)->settings.max_bps = 1600000; /* a reload */
+    CHECK_INT(drain_up(&alice), 200);
     UP(.settings = {.max_bps = 8000}); /* a low limit is no limit to the size of a packet */
     CHECK_INT(client_allocate(&alice), 0);
     CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
@@ -234,6 +264,7 @@ static void s10(void)
 static const struct tap_test TESTS[] = {
     {"a payload that no Data indication can hold is dropped", long_payloads},
     {"S21 max-bps of an allocation, each direction for itself", bandwidth},
+    {"S21 a credential's own bandwidth, where it is the lower one", own_bandwidth},
     {"S21 user-max-bps: one bandwidth for all allocations of a user, on all workers", user_bandwidth},
     {"S21 bps-capacity: 508 when nothing is left to set aside", capacity},
     {"F11 a send that fails is counted, and nobody is disconnected", sends_fail},
