@@ -200,7 +200,9 @@ static void resume(struct parked *p, struct request *r, const struct auth_answer
     r->pair = p->pair;
     r->context = p;
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
-        if (answer) {
+        if (answer && throttle_silent(r->s->throttle, r->pair, r->s->now.ms)) {
+            count(r->s->counters, DROP_THROTTLED); /* S15: others of its pair, which waited beside it, have failed */
+        } else if (answer) {
             proceed(r, answer, p);
         } else {
             r->who = p->who;

@@ -163,6 +163,33 @@ static void flood(void)
     throttle_free(&t);
 }
 
+/* One guess from each of many ports, all of them before the first is looked up; the last one is right. */
+static void guesses_that_wait(void)
+{
+    enum { PORTS = 3 * THROTTLE_FAILURES };
+    static struct client c[PORTS];
+    int answered = 0;
+
+    UP(.async = true);
+    for (uint16_t i = 0; i < PORTS; i++) {
+        client_init(&c[i], &net, 0, "11.3.3.3:5000", TRANSPORT_UDP);
+        c[i].path.client.port = (uint16_t)(5000 + i);
+        CHECK_INT(client_greet(&c[i]), 401);
+        c[i].user = "carol";
+        CHECK_INT(try(&c[i], i < PORTS - 1 ? "wrong" : "x"), NO_ANSWER);
+    }
+    CHECK_INT(fake_questions(&net), PORTS);
+    while (fake_answer(&net, AUTH_OK, "x", 0))
+        ;
+    for (int i = 0; i < PORTS; i++)
+        answered += client_answer(&c[i]) == 401;
+    CHECK_INT(answered, THROTTLE_FAILURES);
+    CHECK_INT(fake_count(&net, DROP_THROTTLED), PORTS - THROTTLE_FAILURES);
+    CHECK_INT(fake_in_use(&net), 0); /* not even the right one is served */
+    CHECK_INT(fake_shard(&net, 0)->nparked, 0);
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"S15 after ten failures a user and a source are not answered for a minute; others are", silence},
     {"S15 failures count within a minute", slow},
@@ -170,6 +197,7 @@ static const struct tap_test TESTS[] = {
     {"S15 another expiry is the same user", expiry_names},
     {"S15 an IPv6 /64 is one source", ipv6},
     {"S15 a forged nonce costs no look-up and no memory", forged_nonce},
+    {"S15 guesses that wait for a look-up side by side are counted, too", guesses_that_wait},
     {"S15 a flood of pairs does not free a silenced one", flood},
 };
 
