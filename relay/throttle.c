@@ -20,6 +20,7 @@ struct throttle {
 enum {
     USER_MAX = 512,          /* bytes; STUN_USERNAME_MAX and STUN_USERHASH_LEN are less */
     SECONDS_MASK = 0xFFFFFF, /* half a year; a pair that stays untouched for so long and meets its own second is no harm */
+    SKEW_MAX_S = 60,         /* a worker's clock stands still for a pass, and another's may be ahead of it by so much */
 };
 
 static uint64_t word(uint64_t pair, uint64_t second, unsigned failures)
@@ -32,9 +33,12 @@ static unsigned failures_of(uint64_t w)
     return (unsigned)(w & 0xFF);
 }
 
+/* One that another worker has made a moment later than this pass began is new, not half a year old. */
 static uint64_t age_of(uint64_t w, uint64_t second)
 {
-    return (second - (w >> 8)) & SECONDS_MASK;
+    uint64_t age = (second - (w >> 8)) & SECONDS_MASK;
+
+    return age > SECONDS_MASK - SKEW_MAX_S ? 0 : age;
 }
 
 static bool over(uint64_t w, uint64_t second)

@@ -140,6 +140,26 @@ static void forged_nonce(void)
     DOWN();
 }
 
+/* Workers read the clock once a pass: one whose pass began before the second in which another silenced the pair. */
+static void skew(void)
+{
+    struct throttle *t;
+    struct addr a;
+    uint64_t pair;
+
+    CHECK_INT(throttle_new(&t), 0);
+    CHECK_INT(addr_parse_ip(&a, "11.1.1.1"), 0);
+    pair = throttle_pair(t, "alice", 5, &a);
+    for (int i = 0; i < THROTTLE_FAILURES - 1; i++)
+        CHECK(!throttle_failure(t, pair, i % 2 ? 5999 : 6000)); /* they count together, */
+    CHECK(throttle_failure(t, pair, 5999));
+    CHECK(throttle_silent(t, pair, 4999)); /* and neither a look */
+    CHECK(!throttle_failure(t, pair, 4999));
+    CHECK(throttle_silent(t, pair, 6000)); /* nor a failure lifts the silence */
+    CHECK(!throttle_silent(t, pair, (5 + THROTTLE_SILENCE_S) * (uint64_t)SECOND));
+    throttle_free(&t);
+}
+
 /* The table is as large as it is: a flood of made-up pairs neither grows it nor frees who is silenced. */
 static void flood(void)
 {
@@ -198,6 +218,7 @@ static const struct tap_test TESTS[] = {
     {"S15 an IPv6 /64 is one source", ipv6},
     {"S15 a forged nonce costs no look-up and no memory", forged_nonce},
     {"S15 guesses that wait for a look-up side by side are counted, too", guesses_that_wait},
+    {"S15 a worker whose clock is a second behind does not lift the silence", skew},
     {"S15 a flood of pairs does not free a silenced one", flood},
 };
 
