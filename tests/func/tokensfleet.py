@@ -2,7 +2,6 @@
 """Two nodes and turnpikectl behind sentinels, on a Cluster and over TLS: tokens are issued, used and revoked before, while and after the
 servers of Redis change (F4)."""
 import contextlib
-import json
 import os
 import sys
 import time
@@ -47,20 +46,6 @@ class Doomed:
             equal(self.fleet.client(self.credentials, node, i=9).refuse_allocate(), 401, f"the error on node {node}")
 
 
-def issued(f):
-    """A new token, or None if no server takes it."""
-    status, out, _ = f.run_ctl("token", "issue", "--json", "--owner", "acme")
-    made = json.loads(out) if status == 0 else None
-    return made and (made["id"], made["password"])
-
-
-def used(f, credentials, i):
-    """It may allocate on both nodes, if not at once."""
-    for node in range(2):
-        tap.wait_until(lambda n=node: f.client(credentials, n, i).request(stun.ALLOCATE, (stun.REQUESTED_TRANSPORT, stun.UDP)).cls == stun.SUCCESS,
-                       f"a token serves on node {node}", CHANGE_S)
-
-
 def through(f, change, over):
     """A change of servers, and what must hold around it: `change` begins it, `over` waits for its end."""
     known, later = f.token(), f.token()
@@ -73,7 +58,7 @@ def through(f, change, over):
         talk.go_on()
         calm.refresh()
         doomed[1].revoke("while")
-        used(f, tap.wait_until(lambda: issued(f), "turnpikectl has issued a token", CHANGE_S), 6)
+        f.serves(CHANGE_S, (0, 1))
         over()
         talk.go_on()
         calm.refresh()

@@ -177,6 +177,69 @@ class Fake:
             c.close()
 
 
+class Proxy:
+    """Stands before a Server, at 127.0.0.3:6379; what the server says passes `delay` seconds later."""
+
+    def __init__(self, ns, server):
+        self.server, self.delay, self.ending = server, 0.0, threading.Event()
+        self.listener = ns.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.3", 6379))
+        self.listener.listen()
+        self._start(self._accept)
+
+    @staticmethod
+    def _start(target, *args):
+        threading.Thread(target=target, args=args, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                late = queue.Queue()
+                try:
+                    server.connect(self.server.socket)
+                except OSError:
+                    client.close()
+                    continue
+                self._start(self._read, client, lambda data, s=server: s.sendall(data) if data else s.shutdown(socket.SHUT_WR))
+                self._start(self._read, server, lambda data, q=late: q.put((time.monotonic() + self.delay, data)))
+                self._start(self._write_late, late, client, server)
+
+    @staticmethod
+    def _read(source, take):
+        data = b"x"
+        while data:
+            try:
+                data = source.recv(65536)
+            except OSError:
+                data = b""
+            with contextlib.suppress(OSError):
+                take(data)
+
+    def _write_late(self, late, client, server):
+        with contextlib.suppress(OSError):
+            while True:
+                due, data = late.get()
+                self.ending.wait(max(0.0, due - time.monotonic()))
+                if not data or self.ending.is_set():
+                    break
+                client.sendall(data)
+        for s in (client, server):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
 def _openssl(directory, *words):
     subprocess.run(["openssl", *words], cwd=directory, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 

@@ -64,6 +64,24 @@ class Fleet:
         made = json.loads(self.ctl("token", "issue", "--json", "--owner", owner, *options))
         return made["id"], made["password"]
 
+    def serves(self, seconds, nodes=(0,)):
+        """Wait until turnpikectl issues tokens and the nodes serve them. Each try is another one: a node forgets a name that it did not find only
+        after a while, and does not listen to a name that has failed often."""
+
+        def served(node):
+            status, out, _ = self.run_ctl("token", "issue", "--json", "--owner", "acme")
+            if status:
+                return False
+            made = json.loads(out)
+            with self.client((made["id"], made["password"]), node) as c:
+                if c.request(stun.ALLOCATE, (stun.REQUESTED_TRANSPORT, stun.UDP)).cls != stun.SUCCESS:
+                    return False
+                c.refresh(0)
+                return True
+
+        for node in nodes:
+            tap.wait_until(lambda n=node: served(n), f"a new token serves on node {node}", seconds)
+
     def client(self, credentials, node=0, i=0, transport="udp"):
         return self.nodes[node].client(i, transport, user=credentials[0], password=credentials[1])
 
