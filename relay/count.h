@@ -57,6 +57,7 @@
     X(DROP_CLIENT_SEND, "drop_client_send")                                                                                        \
     X(DROP_STREAMS, "drop_streams")                                                                                                \
     X(DROP_STREAMS_SOURCE, "drop_streams_source")                                                                                  \
+    X(DROP_STREAM_STRANGER, "drop_stream_stranger")                                                                                \
     X(DROP_STREAM_SLOW, "drop_stream_slow")                                                                                        \
     X(DROP_STREAM_FULL, "drop_stream_full")                                                                                        \
     X(DROP_TRUNCATED, "drop_truncated")                                                                                            \

@@ -21,9 +21,10 @@ struct stream {
     struct streams *streams;
     struct bufferevent *bev;
     struct path path;
-    uint64_t partial_ms; /* when the frame began that is not whole yet; 0: none */
-    bool heard;          /* has sent a whole frame */
-    bool stranger;       /* counted in `strangers`: has had no allocation so far */
+    uint64_t partial_ms;  /* when the frame began that is not whole yet; 0: none */
+    bool heard;           /* has sent a whole frame */
+    bool stranger;        /* counted in `strangers`: has no allocation, */
+    uint64_t stranger_ms; /* and since when */
 };
 
 struct acceptor {
@@ -53,6 +54,15 @@ struct streams {
 
 #define NONE UINT32_MAX
 
+static void stranger(struct stream *st)
+{
+    const struct shard *s = &st->streams->worker->shard;
+
+    st->streams->strangers[source_bucket(s, &st->path.client)]++;
+    st->stranger = true;
+    st->stranger_ms = s->now.ms;
+}
+
 static void no_stranger(struct stream *st)
 {
     if (st->stranger)
@@ -77,8 +87,24 @@ static void stream_end(struct stream *st)
 
 /* ---- Receiving. ---- */
 
-/* After a whole frame. */
-static void on_frame(struct stream *st)
+/* An allocation comes and goes by requests; or by itself, which the next one shows. False: it has been without one for too long. */
+static bool after_message(struct stream *st)
+{
+    struct worker *w = st->streams->worker;
+
+    if (alloc_find(&w->shard, &st->path))
+        no_stranger(st);
+    else if (!st->stranger)
+        stranger(st);
+    else if (w->shard.now.ms - st->stranger_ms > STREAM_STRANGER_S * 1000ULL) {
+        count(&w->counters, DROP_STREAM_STRANGER);
+        return false;
+    }
+    return true;
+}
+
+/* After a whole frame that began with this byte. False: close the stream. */
+static bool on_frame(struct stream *st, uint8_t first)
 {
     static const struct timeval IDLE = {.tv_sec = STREAM_IDLE_S};
 
@@ -86,8 +112,7 @@ static void on_frame(struct stream *st)
     if (!st->heard)
         bufferevent_set_timeouts(st->bev, &IDLE, NULL);
     st->heard = true;
-    if (st->stranger && alloc_find(&st->streams->worker->shard, &st->path))
-        no_stranger(st);
+    return stun_classify(first) != STUN_KIND_MESSAGE || after_message(st);
 }
 
 /* What is left is a part of a frame. False: it has been so for too long. */
@@ -128,11 +153,10 @@ static void on_read(struct bufferevent *bev, void *ctx)
             return;
         }
         evbuffer_remove(in, frame, (size_t)len);
-        if (input_frame(&w->shard, &st->path, frame, (size_t)len, 0) < 0) {
+        if (input_frame(&w->shard, &st->path, frame, (size_t)len, 0) < 0 || !on_frame(st, head[0])) {
             stream_end(st);
             return;
         }
-        on_frame(st);
     }
 }
 
@@ -199,7 +223,7 @@ static void stream_new(struct streams *s, int fd, const struct path *path)
     struct stream *st = NULL;
     uint32_t slot;
 
-    if (s->strangers[bucket] == STREAMS_STRANGERS_MAX) {
+    if (s->strangers[bucket] >= STREAMS_STRANGERS_MAX) {
         why = DROP_STREAMS_SOURCE;
         goto fail;
     }
@@ -221,8 +245,7 @@ static void stream_new(struct streams *s, int fd, const struct path *path)
     st->path = *path;
     st->path.io = slot;
     st->path.generation = s->slots[slot].generation;
-    st->stranger = true;
-    s->strangers[bucket]++;
+    stranger(st);
     s->slots[slot].stream = st;
     set_options(fd);
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);

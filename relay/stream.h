@@ -17,6 +17,7 @@ enum {
     STREAM_FIRST_S = 10,          /* until the first whole frame: whoever connects has something to say */
     STREAM_FRAME_S = 30,        /* that one frame may take: 64 KB at the pace of a modem; who sends a byte now and then is closed */
     STREAM_IDLE_S = 60,         /* a stream without an allocation that says nothing is closed */
+    STREAM_STRANGER_S = 120,    /* without an allocation, whatever it says: a stranger must not hold a place for ever */
     STREAM_UNHEARD_S = 20,      /* what we sent and nobody acknowledged: the client has vanished (F24) */
     STREAM_KEEPALIVE_S = 60,    /* of silence, before the kernel asks whether the client still lives, */
     STREAM_KEEPALIVE_TRIES = 3, /* so often, */

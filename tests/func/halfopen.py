@@ -57,7 +57,13 @@ def strangers_come(w, call):
     other.allocate()
     c.refresh()
     call.go_on()
-    for s in (*strangers, one_more):
+    c.refresh(0)  # which makes it a stranger again
+    now = descriptors(w.daemon.pid)
+    strangers.pop().close()
+    tap.wait_until(lambda: descriptors(w.daemon.pid) < now, "one is gone")
+    instead = connect(w)
+    tap.wait_until(lambda: ended(instead), "nobody takes its place: who has ended an allocation counts")
+    for s in (*strangers, one_more, instead):
         s.close()
     tap.wait_until(lambda: descriptors(w.daemon.pid) < before + 20, "the descriptors are back")
     again = w.client(0, "tcp")

@@ -23,6 +23,7 @@ EVERY = 3  # so manieth send fails
 HOUR = 3600
 STREAMS = 20
 SUSPENDED_S = 600
+STRANGER_S = 120  # of a stream without an allocation
 DYING = 300  # more than a worker logs at once
 SPIN = 0.5  # of a core
 
@@ -224,6 +225,28 @@ def _(w):
         for c in (fixed, soon, late):
             c.refresh(0)
     equal({e["reason"] for e in deleted(w)}, {'"refreshed with 0"'}, "the reasons of the ends of allocations")
+
+
+@clocks.case("S20 a stream without an allocation is closed after two minutes, however much it says; from the end of an allocation they count anew")
+def _(w):
+    with given_back(w), Call(w):
+        talks, calls = w.client(0, "tcp"), w.client(1, "tcp")
+        calls.allocate()
+        talks.exchange_binding()
+        for seconds in range(0, STRANGER_S, 30):
+            w.control.boot_ahead_s = seconds
+            talks.exchange_binding()
+            calls.refresh()
+        w.control.boot_ahead_s = begun = STRANGER_S + 1
+        talks.send_raw(stun.encode(stun.BINDING, stun.REQUEST))
+        talks.closed()
+        calls.refresh(0)
+        calls.exchange_binding()
+        w.control.boot_ahead_s = begun + STRANGER_S - 30
+        calls.exchange_binding()
+        w.control.boot_ahead_s = begun + STRANGER_S + 1
+        calls.send_raw(stun.encode(stun.BINDING, stun.REQUEST))
+        calls.closed()
 
 
 @tap.group
