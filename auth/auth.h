@@ -288,6 +288,7 @@ void auth_quota_each(struct auth *a, unsigned part, void (*visit)(void *ctx, con
 struct auth_load {
     uint64_t total, total_limit;
     uint64_t bps, bps_limit;
+    uint64_t bps_share; /* what one allocation was to set aside, the last time */
 };
 void auth_quota_load(const struct auth *a, struct auth_load *out);
 

@@ -43,7 +43,8 @@ struct quota {
     _Atomic uint32_t total_limit;
     _Atomic uint64_t bps_limit;
     _Atomic uint64_t total, bps;
-    _Atomic uint64_t number; /* of changes of users */
+    _Atomic uint64_t bps_share; /* as it was wanted last */
+    _Atomic uint64_t number;    /* of changes of users */
     bool asks;
     struct table users;
     struct table sources;
@@ -270,6 +271,7 @@ enum auth_quota_result quota_take(struct quota *q, const struct auth_share *shar
     if (!add(&q->total, 1, q->total_limit))
         goto undo_source;
     result = AUTH_QUOTA_CAPACITY;
+    atomic_store_explicit(&q->bps_share, share->bps, memory_order_relaxed);
     if (!add(&q->bps, share->bps, q->bps_limit))
         goto undo_total;
     return AUTH_QUOTA_OK;
@@ -357,7 +359,8 @@ void quota_load(const struct quota *q, struct auth_load *out)
     *out = (struct auth_load){.total = quota_total(q),
                               .total_limit = q->total_limit,
                               .bps = atomic_load_explicit(&q->bps, memory_order_relaxed),
-                              .bps_limit = q->bps_limit};
+                              .bps_limit = q->bps_limit,
+                              .bps_share = atomic_load_explicit(&q->bps_share, memory_order_relaxed)};
 }
 
 uint64_t quota_total(const struct quota *q)

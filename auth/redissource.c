@@ -8,6 +8,7 @@
 
 #include "auth/cache.h"
 #include "auth/redismarks.h"
+#include "auth/redisshares.h"
 #include "auth/secret.h"
 #include "auth/token.h"
 #include "base/clock.h"
@@ -48,6 +49,7 @@ struct redissource {
     char separator;
     redis_health_cb *health;
     unsigned workers;
+    struct redisshares *shares;
     struct seat *seats;
 };
 
@@ -515,6 +517,8 @@ static int attach(void *self, unsigned worker, struct event_base *base, const st
         err = redis_new(&seat->redis, base, &s->target, on_health, seat);
     if (!err)
         err = redismarks_new(&seat->marks, seat->redis, s->prefix, s->separator, live);
+    if (!err && s->shares)
+        redisshares_attach(s->shares, worker, seat->redis);
     return err;
 }
 
@@ -538,6 +542,8 @@ static void detach(void *self, unsigned worker)
         map_deinit(&seat->lookups);
     }
     redismarks_free(&seat->marks);
+    if (s->shares)
+        redisshares_detach(s->shares, worker);
     redis_free(&seat->redis);
     cache_free(&seat->cache);
     secret_free(&seat->secrets);
@@ -568,6 +574,7 @@ int redissource_add(struct auth *a, const struct redissource_config *config)
     s->separator = config->separator;
     s->workers = config->workers;
     s->health = config->health;
+    s->shares = config->shares;
     s->realm = strdup(auth_realm(a));
     s->seats = calloc(s->workers, sizeof(*s->seats));
     if ((size_t)snprintf(s->prefix, sizeof(s->prefix), "%s", config->prefix) >= sizeof(s->prefix))

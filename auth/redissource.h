@@ -19,12 +19,14 @@ enum {
     REDISSOURCE_PREFIX_MAX = 64,    /* bytes before our own keys */
 };
 
+struct redisshares;
 struct redissource_config {
     const struct redis_target *target; /* copied */
     const char *prefix;                /* of our own keys: "tp:"; copied */
     char separator;
     unsigned workers;
-    redis_health_cb *health; /* on the worker's thread; `ctx` is its number, as a pointer-sized integer */
+    struct redisshares *shares; /* may ask over the workers' connections; borrowed, NULL: none */
+    redis_health_cb *health;    /* on the worker's thread; `ctx` is its number, as a pointer-sized integer */
 };
 
 /* ERR_NOMEM, ERR_NOSPC (the prefix is too long). */

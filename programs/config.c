@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/fleet.h"
 #include "auth/redissource.h"
 #include "base/err.h"
 #include "programs/keys.h"
@@ -339,6 +340,23 @@ static int default_realm(struct config *c)
     return c->realm ? 0 : ERR_NOMEM;
 }
 
+/* Of several on one host, the port tells which; with a free port, the process. */
+static int default_node_id(struct config *c)
+{
+    char name[256] = "", text[300], id[FLEET_ID_MAX + 1];
+
+    if (c->node_id)
+        return 0;
+    gethostname(name, sizeof(name) - 1);
+    if (strlen(name) > FLEET_ID_MAX / 2) /* its port must not be cut off */
+        name[FLEET_ID_MAX / 2] = '\0';
+    snprintf(text, sizeof(text), "%s-%s%d", *name ? name : "turnpike", c->listening_port ? "" : "p",
+             c->listening_port ? c->listening_port : (int)getpid());
+    fleet_id_make(id, text);
+    c->node_id = strdup(id);
+    return c->node_id ? 0 : ERR_NOMEM;
+}
+
 static int copy_warnings(struct config *c, const struct conf *conf)
 {
     const char *text;
@@ -383,6 +401,8 @@ int config_load(struct config **out, int argc, char *const argv[], char *const e
         err = container_generate(c, conf, envp);
     if (!err)
         err = default_realm(c);
+    if (!err)
+        err = default_node_id(c);
     if (!err)
         err = config_check(c, conf, e);
     if (!err)

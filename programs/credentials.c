@@ -9,6 +9,7 @@
 #include "auth/store.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "programs/node.h"
 #include "programs/realm.h"
 
 /* The user that is made when nobody has configured one. */
@@ -22,6 +23,7 @@ struct credentials {
     bool has_redis;
     struct redis_target redis;
     char *redis_prefix;
+    struct node *node; /* NULL: no Redis, and so no fleet */
     struct redisevents *events;
     struct usage *usage; /* auth's; NULL: nobody keeps it */
     struct redisusage *kept_usage;
@@ -55,10 +57,14 @@ static int add_redis(struct credentials *cr, const struct config *c)
     if (err)
         return err;
     cr->has_redis = true;
+    err = node_new(&cr->node, cr->auth, c, &cr->redis);
+    if (err)
+        return err;
     return redissource_add(cr->auth, &(struct redissource_config){.target = &cr->redis,
                                                                   .prefix = cr->redis_prefix,
                                                                   .separator = c->rest_api_separator,
                                                                   .workers = PORTS_WORKERS_MAX,
+                                                                  .shares = node_shares(cr->node),
                                                                   .health = on_redis_health});
 }
 
@@ -79,6 +85,8 @@ static void on_told(void *ctx, const char *kind)
 
     if (strcmp(kind, "policy") == 0)
         realm_look(cr->realm);
+    else if (strcmp(kind, "drain") == 0)
+        node_look(cr->node);
 }
 
 /* What was told while nobody listened is read afterwards; but it may be gone: trimmed, or lost by a failover. */
@@ -210,6 +218,9 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     cr->relay = relay;
     if (!cr->has_redis)
         return 0;
+    err = node_start(cr->node, base, relay);
+    if (err)
+        return err;
     err = realm_start(
         &cr->realm,
         &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
@@ -221,6 +232,7 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
 
 void credentials_stop(struct credentials *cr)
 {
+    node_stop(cr->node);
     redisevents_free(&cr->events);
     realm_free(&cr->realm);
     stop_usage(cr);
@@ -233,6 +245,7 @@ void credentials_free(struct credentials **cr)
         return;
     credentials_stop(*cr);
     auth_free(&(*cr)->auth);
+    node_free(&(*cr)->node);
     store_free(&(*cr)->store);
     free((*cr)->redis_prefix);
     explicit_bzero(&(*cr)->redis, sizeof((*cr)->redis));

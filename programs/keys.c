@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/fleet.h"
 #include "base/err.h"
 #include "programs/config.h"
 #include "relay/policy.h"
@@ -179,6 +180,11 @@ static int check_peer(const char *value, char *expected, size_t cap)
     return err;
 }
 
+static int check_node_id(const char *value, char *expected, size_t cap)
+{
+    return fleet_id_ok(value) ? 0 : refuse(expected, cap, "letters, digits, '.', '_' and '-', at most 64 of them");
+}
+
 /* A scheme and a host, as browsers send it. */
 static int check_origin(const char *value, char *expected, size_t cap)
 {
@@ -277,6 +283,11 @@ static const struct conf_key KEYS[] = {
      FIELD(redis_prefix),
      .preset = "tp:",
      .help = "what our own keys in Redis begin with"},
+    {.name = "node-id",
+     .type = CONF_STRING,
+     FIELD(node_id),
+     .check = check_node_id,
+     .help = "name of this node in a fleet that shares a Redis; without it, the host's name and the port"},
     {.name = "redis-statsdb",
      .type = CONF_STRING,
      FIELD(redis_statsdb),

@@ -418,6 +418,11 @@ void relay_look(struct relay *r)
         LOG(LOG_INFO, "memory_recovered", LOG_INT("bytes", m.limit), LOG_INT("used", m.used));
 }
 
+bool relay_memory_short(const struct relay *r)
+{
+    return memory_is_short(r->memory);
+}
+
 int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
 {
     struct policy *policy = NULL;

@@ -66,6 +66,9 @@ int relay_recheck(struct relay *r);
 /* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
 void relay_look(struct relay *r);
 
+/* As the last look has found it. */
+bool relay_memory_short(const struct relay *r);
+
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 

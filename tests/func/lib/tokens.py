@@ -24,12 +24,12 @@ def rest(name, secret):
 
 
 class Fleet:
-    """Redis and two nodes beside each other on the middle host; the second reaches Redis by an address of its own.
-    `redis_url` names another Redis for both, `more` are settings of both."""
+    """Redis and some nodes beside each other on the middle host; each reaches Redis by an address of its own.
+    `redis_url` names another Redis for all, `more` are settings of all."""
 
-    def __init__(self, stack, n, server, redis_url=None, **more):
+    def __init__(self, stack, n, server, redis_url=None, count=2, **more):
         self.net, self.redis, self.nodes, self.url = n, server, [], redis_url
-        for i in range(2):
+        for i in range(count):
             d = stack.enter_context(daemon.Daemon(n.srv, {**self.settings(i), **more}))
             w = world.World(n, d)
             stack.callback(w.close)
