@@ -9,6 +9,7 @@ from .tap import check, equal
 FIRST_PORT = 50000
 MEMORY = 1 << 20 if not tap.SANITIZER else 1 << 30  # bytes that may be more resident; a sanitizer keeps books of its own
 BUSY_PACE_S = 0.1  # of a call on a machine that does much else
+CPU_S = 0.001 if not tap.SANITIZER else 0.004  # of the daemon for each packet of a call, up and down: ten times what it takes
 PACE_S = 0.005  # between two packets of a call: a load that notices a stall, and leaves the machine to the fault
 
 
@@ -87,6 +88,13 @@ class Call:
         seconds = tap.PATIENCE_S + packets * BUSY_PACE_S
         tap.wait_until(lambda: self.failure or self.count >= until, "the call goes on", seconds)
         check(not self.failure, f"the call lost packet {self.count}: {self.failure}")
+
+    def go_on_calmly(self, pid, packets=200):
+        """And the daemon does nothing beside it. What each packet costs tells one that spins, however busy the machine is."""
+        cpu, count = cpu_s(pid), self.count
+        self.go_on(packets)
+        cpu, count = cpu_s(pid) - cpu, self.count - count
+        check(cpu < CPU_S * count, f"{cpu:.2f} s of CPU for {count} packets: it spins")
 
     def __enter__(self):
         self.thread.start()
