@@ -192,7 +192,7 @@ def _(w):
     with given_back(w), Call(w) as call:
         work(w, 200)
         (waiting,) = struct.unpack("i", fcntl.ioctl(w.reader, termios.FIONREAD, bytes(4)))
-        check(waiting > PIPE_BYTES - 512, f"only {waiting} bytes wait in the pipe")
+        check(waiting > PIPE_BYTES // 2, f"only {waiting} bytes wait in the pipe")  # what fits is written by several lines at a time, or not
         call.go_on()
     w.daemon.stop()  # nor does the end wait for a reader
 
