@@ -1,5 +1,9 @@
 #include "auth/tokenstore.h"
 
+#include <stdio.h>
+
+#include "base/err.h"
+
 int tokenstore_issue(struct tokenstore *s, const struct token *t)
 {
     return s->ops->issue(s, t);
@@ -30,13 +34,17 @@ int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t befor
 int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
                      bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
 {
+    if (!s->ops->usage) {
+        snprintf(s->why, sizeof(s->why), "this store keeps no usage");
+        return ERR_INVAL;
+    }
     return s->ops->usage(s, period, visit, ctx);
 }
 
 int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out)
 {
     *out = (struct auth_used){0};
-    return s->ops->used(s, t, out);
+    return s->ops->used ? s->ops->used(s, t, out) : 0;
 }
 
 void tokenstore_close(struct tokenstore *s)

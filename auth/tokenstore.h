@@ -56,6 +56,7 @@ struct tokenstore_ops {
                 size_t *bad);
     int (*revoke)(struct tokenstore *s, const char *id, int64_t now);
     int (*revoke_user)(struct tokenstore *s, const char *user, int64_t before, int64_t now);
+    /* These two NULL: it keeps no usage. */
     int (*usage)(struct tokenstore *s, const struct tokenstore_period *period,
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
     int (*used)(struct tokenstore *s, const struct token *t, struct auth_used *out);

@@ -15,6 +15,7 @@
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
+#include "programs/showusage.h"
 #include "relay/policy.h"
 
 enum {
@@ -27,9 +28,10 @@ enum {
 static const char USAGE[] =
     "Usage: turnpikectl [--config FILE] token issue --owner NAME [OPTION...]   make a token; its password is shown once\n"
     "       turnpikectl [--config FILE] token list [--owner NAME]              those who live, by expiry\n"
-    "       turnpikectl [--config FILE] token show ID\n"
+    "       turnpikectl [--config FILE] token show ID                          with what it has used\n"
     "       turnpikectl [--config FILE] token revoke ID                        refuse it, and end its calls everywhere\n"
     "       turnpikectl [--config FILE] user revoke NAME [--before TIME]       the same for time-limited names of a user\n"
+    "       turnpikectl [--config FILE] usage [--owner NAME] [--label TEXT] [--by hour|day] [--since TIME]\n"
     "       turnpikectl --help | --version\n"
     "\n"
     "  --config FILE          turnpiked's configuration: it names the store and the realm\n"
@@ -48,11 +50,12 @@ static const char USAGE[] =
     "  --max-bytes N          bytes in all; k, M, G\n"
     "  --allow-peer ENTRY     a peer that it may reach, as allowed-peer-ip; may repeat (all that the server allows)\n"
     "\n"
-    "TIME is 90s, 30m, 8h or 7d from now, or @ and seconds since 1970.\n";
+    "TIME is 90s, 30m, 8h or 7d from now (--since: ago), or @ and seconds since 1970.\n";
 
 struct options {
     char *config_file;
-    const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before;
+    const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
+        *since;
     char peers[TOKEN_PEERS_MAX + 1];
     bool json;
 };
@@ -339,17 +342,25 @@ static int issue(struct command *c)
 
 static int show(struct command *c)
 {
-    struct token t;
-    int err = tokenstore_get(c->store, c->argument, &t);
+    struct auth_used used;
+    struct token t = {0};
+    int status = STATUS_OK, err = tokenstore_get(c->store, c->argument, &t);
 
-    if (err)
-        return store_failed(c->store, err, c->argument);
-    if (c->options->json)
-        print_json(token_json(&t));
-    else
+    if (!err)
+        err = tokenstore_used(c->store, &t, &used);
+    if (err) {
+        status = store_failed(c->store, err, c->argument);
+    } else if (c->options->json) {
+        json_t *root = token_json(&t);
+
+        showusage_add(root, &used);
+        print_json(root);
+    } else {
         print_token(&t, c->now);
+        showusage_lines(&used);
+    }
     token_wipe(&t);
-    return STATUS_OK;
+    return status;
 }
 
 struct listing {
@@ -437,19 +448,36 @@ static int revoke_user(struct command *c)
     return STATUS_OK;
 }
 
+static int usage(struct command *c)
+{
+    const struct options *o = c->options;
+    struct showusage_query query = {.label = o->label, .json = o->json};
+    int64_t since = 0;
+    int err;
+
+    if (o->since && (!o->by || read_time(&since, o->since, c->now)))
+        return complain(STATUS_USAGE, "--since=%s: 8h or 7d (ago), or @ and seconds since 1970 is expected, and --by", o->since);
+    if (o->since && o->since[0] != '@')
+        since = 2 * c->now - since;
+    if (showusage_period(&query.period, o->owner, o->by, since, c->now))
+        return complain(STATUS_USAGE, "--by=%s: hour or day is expected", o->by);
+    err = showusage(c->store, &query);
+    return err ? store_failed(c->store, err, "usage") : STATUS_OK;
+}
+
 static const struct verb {
-    const char *noun, *verb;
-    const char *argument; /* what has to be named; NULL: nothing */
+    const char *noun, *verb; /* verb NULL: the noun says all */
+    const char *argument;    /* what has to be named; NULL: nothing */
     int (*run)(struct command *c);
 } VERBS[] = {
     {"token", "issue", NULL, issue},         {"token", "list", NULL, list},           {"token", "show", "ID", show},
-    {"token", "revoke", "ID", revoke_token}, {"user", "revoke", "NAME", revoke_user},
+    {"token", "revoke", "ID", revoke_token}, {"user", "revoke", "NAME", revoke_user}, {"usage", NULL, NULL, usage},
 };
 
 static const struct verb *find_verb(const char *noun, const char *verb)
 {
     for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++)
-        if (strcmp(VERBS[i].noun, noun) == 0 && strcmp(VERBS[i].verb, verb) == 0)
+        if (strcmp(VERBS[i].noun, noun) == 0 && (!VERBS[i].verb || (verb && strcmp(VERBS[i].verb, verb) == 0)))
             return &VERBS[i];
     return NULL;
 }
@@ -510,10 +538,11 @@ static int add_peer(struct options *o, const char *entry)
     return 0;
 }
 
-/* What stands before and behind the options: noun, verb and argument. */
+/* What stands before and behind the options: noun, verb if it has one, and argument. */
 static int dispatch(const struct options *o, int n, char *const words[])
 {
-    const struct verb *v = n >= 2 ? find_verb(words[0], words[1]) : NULL;
+    const struct verb *v = n >= 1 ? find_verb(words[0], n >= 2 ? words[1] : NULL) : NULL;
+    int own = v && !v->verb ? 1 : 2, wanted = own + (v && v->argument);
 
     if (n == 0) {
         fputs(USAGE, stderr);
@@ -522,20 +551,20 @@ static int dispatch(const struct options *o, int n, char *const words[])
     if (!v)
         return complain(STATUS_USAGE, "%s%s%s: there is no such command; see --help", words[0], n > 1 ? " " : "",
                         n > 1 ? words[1] : "");
-    if (n - 2 < (v->argument != NULL))
+    if (n < wanted)
         return complain(STATUS_USAGE, "%s %s: %s is missing", v->noun, v->verb, v->argument);
-    if (n - 2 > (v->argument != NULL))
-        return complain(STATUS_USAGE, "%s %s: %s is one word too many", v->noun, v->verb, words[2 + (v->argument != NULL)]);
-    return run(v, o, v->argument ? words[2] : NULL);
+    if (n > wanted)
+        return complain(STATUS_USAGE, "%s: %s is one word too many", v->noun, words[wanted]);
+    return run(v, o, v->argument ? words[own] : NULL);
 }
 
 int main(int argc, char **argv)
 {
     struct options o = {0};
-    const char **const texts[] = {&o.owner,      &o.label,           &o.tenant,  &o.scope,     &o.realm, &o.expires,
-                                  &o.not_before, &o.max_allocations, &o.max_bps, &o.max_bytes, &o.before};
-    static const char *const NAMES[] = {"owner",      "label",           "tenant",  "scope",     "realm", "expires",
-                                        "not-before", "max-allocations", "max-bps", "max-bytes", "before"};
+    const char **const texts[] = {&o.owner,           &o.label,   &o.tenant,    &o.scope,  &o.realm, &o.expires, &o.not_before,
+                                  &o.max_allocations, &o.max_bps, &o.max_bytes, &o.before, &o.by,    &o.since};
+    static const char *const NAMES[] = {"owner",           "label",   "tenant",    "scope",  "realm", "expires", "not-before",
+                                        "max-allocations", "max-bps", "max-bytes", "before", "by",    "since"};
     enum { TEXTS_N = sizeof(NAMES) / sizeof(NAMES[0]) };
     struct option options[TEXTS_N + 6] = {{0}};
     int option, status = 0;

@@ -2,22 +2,26 @@
 """Usage: what credentials have relayed, kept in Redis to the byte, whatever breaks in between; and tokens that end when it is used up."""
 import collections
 import contextlib
+import json
 import os
 import random
+import re
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import client, daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.redissets import Cluster  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import Fleet, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
-tap.need("redis-server", "nft")
+tap.need("redis-server", "redis-cli", "nft")
 net.need_namespaces()
 daemon.need_daemon()
 
 S = net.Standard
 SECRET = "northstar"
+CLUSTER_URL = "redis+cluster://127.0.0.1:7000,127.0.0.1:7001"
 DURABLE = ["appendonly yes", "appendfsync always"]
 OVERSHOOT_S = 2.5 if not tap.SANITIZER else 8.0  # from the last byte that was paid for to the end
 
@@ -138,6 +142,43 @@ def _(f):
     equal(f.redis.call("ZRANGE", "tp:owners", 0, -1), [b"acme"], "the owners")
     for k in f.redis.call("KEYS", "tp:usage:*:seq:*"):
         tap.within(f.redis.call("TTL", k), 80000, 86400, "the TTL of a sequence")
+
+
+@fleet.case("usage: turnpikectl shows it by owner, label, hour and day, and beside a token")
+def _(f):
+    token = f.token("--label", "a b", owner="shown")
+    quiet = f.token(owner="quiet")
+    m = Meter(f, token, 0, 4).bind()
+    m.up(3)
+    m.down(2)
+    m.end()
+    other = Meter(f, f.token(owner="else"), 1, 3)
+    settle(lambda: Books(f, "shown").all("a b"), m.used, "the usage")
+    settle(Books(f, "else").all, other.used, "another owner's usage")
+
+    def asked(*options):
+        return json.loads(f.ctl("usage", "--json", *options))
+
+    def total(entries):
+        return without_time(sum((collections.Counter({k: v for k, v in e.items() if isinstance(v, int) and k != "from"}) for e in entries), collections.Counter()))
+
+    everything = asked()
+    check({("shown", "a b"), ("else", "")} <= {(e["owner"], e["label"]) for e in everything}, f"usage: {everything}")
+    check("quiet" not in {e["owner"] for e in everything}, "who has used nothing is shown")
+    for options in ((), ("--label", "a b"), ("--by", "hour"), ("--by", "day"), ("--by", "hour", "--since", "2h"), ("--by", "day", "--since", f"@{int(time.time())}")):
+        entries = asked("--owner", "shown", *options)
+        equal(total(entries), without_time(m.used), f"usage {options}")
+        step = {"hour": 3600, "day": 86400}.get(options[1] if options and options[0] == "--by" else None)
+        check(all(e["from"] % step == 0 and 0 <= time.time() - e["from"] < 2 * step if step else "from" not in e for e in entries), f"times: {entries}")
+    equal(asked("--owner", "shown", "--label", "a"), [], "usage of a label that nobody has")
+    check(re.search(rf"^shown +a b +1 +\d+ +3 +2 +{m.used['bytes_up']} +{m.used['bytes_down']}$", f.ctl("usage", "--owner", "shown"), re.M), "the line")
+    check("Nothing has been used." in f.ctl("usage", "--owner", "quiet"), "the usage of who has used nothing")
+    shown = json.loads(f.ctl("token", "show", token[0], "--json"))
+    equal({k: shown[k] for k in m.used}, dict(m.used), "what the token has used")
+    check(re.search(rf"^bytes up +{m.used['bytes_up']}$", f.ctl("token", "show", token[0]), re.M), "the token's line")
+    check("bytes up" not in f.ctl("token", "show", quiet[0]), "a token that has used nothing")
+    for options, text in ((("--by", "week"), "hour or day"), (("--since", "7d"), "--by"), (("--by", "day", "--since", "x"), "--since=x"), (("show",), "one word too many")):
+        check(text in f.ctl("usage", *options, status=2), f"{options} is refused with the reason")
 
 
 @fleet.case("usage: redis-server is killed and started again and again in the middle, and nothing is lost or counted twice", seconds=120)
@@ -287,6 +328,33 @@ def _(f):
     n.up(2)
     settle(others.all, calm.used + n.used, "the usage under no label")
     settle(lambda: others.token(fresh[0]), n.used, "the token's usage")
+
+
+@tap.group
+def cluster():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        yield Fleet(stack, n, Cluster(n.srv, stack), CLUSTER_URL, **{"static-auth-secret": SECRET})
+
+
+@cluster.case("usage: on a Cluster each owner's keys lie together, and a token's max_bytes ends it there, too", seconds=90)
+def _(f):
+    small = f.token("--max-bytes", "5000", "--label", "x", owner="small")
+    m = Meter(f, small, 1, 0).bind()
+    names = [rest(f"{int(time.time()) + 3600}:{owner}" if owner else f"{int(time.time()) + 3600}", SECRET) for owner in ("", "}{", "c", "d", "e")]
+    others = [Meter(f, name, i % 2, 1 + i).bind() for i, name in enumerate(names)]
+    for o in others:
+        o.up(3)
+        o.end()
+    while m.used["bytes_up"] < 5000:
+        m.up()
+    f.nodes[1].daemon.wait_log(f'event=allocation_deleted user={small[0]} .*reason="credential revoked"')
+    wants = {("small", "x"): m.used, **{(owner, ""): o.used for owner, o in zip(("", "}{", "c", "d", "e"), others)}}
+
+    def shown():
+        return {(e.pop("owner"), e.pop("label")): without_time(e) for e in json.loads(f.ctl("usage", "--json"))}
+
+    tap.wait_until(lambda: shown() == {k: without_time(v) for k, v in wants.items()}, lambda: f"usage: {shown()} instead of {wants}")
 
 
 tap.main()
