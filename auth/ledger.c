@@ -32,6 +32,8 @@ struct owner {
     char name[];
 };
 
+TAILQ_HEAD(owners, owner);
+
 struct flush {
     struct ledger_flush flush;
     struct owner *owner;
@@ -42,7 +44,7 @@ struct flush {
 
 struct ledger {
     struct map owners, lines;
-    TAILQ_HEAD(, owner) due;
+    struct owners due;
     uint64_t sequence, lost;
 };
 
