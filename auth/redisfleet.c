@@ -320,8 +320,7 @@ static void publish(struct redisfleet *f)
     free(nodes);
 }
 
-/* 0, or ERR_MALFORMED: no record of a node, or none any more. */
-static int read_node(struct fleet_node *out, const char *id, const redisReply *r)
+int redisfleet_read(struct fleet_node *out, const char *id, const redisReply *r)
 {
     struct fleet_field fields[FLEET_FIELDS_MAX];
     size_t n = 0;
@@ -346,7 +345,7 @@ static void on_node(void *ctx, int err, const redisReply *reply)
     bool alive;
 
     if (!err) {
-        alive = read_node(&node, p->id, reply) == 0;
+        alive = redisfleet_read(&node, p->id, reply) == 0;
         if (alive)
             p->node = node;
         if (alive != p->alive)

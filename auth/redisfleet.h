@@ -62,4 +62,8 @@ void redisfleet_free(struct redisfleet **f);
 /* A beat at once: somebody has said something about this node. */
 void redisfleet_beat(struct redisfleet *f);
 
+/* A node's record. ERR_MALFORMED: it is none, or there is none any more. */
+struct redisReply;
+int redisfleet_read(struct fleet_node *out, const char *id, const struct redisReply *r);
+
 #endif

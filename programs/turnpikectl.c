@@ -15,6 +15,7 @@
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
+#include "programs/fleetctl.h"
 #include "programs/showusage.h"
 #include "relay/policy.h"
 
@@ -32,6 +33,9 @@ static const char USAGE[] =
     "       turnpikectl [--config FILE] token revoke ID                        refuse it, and end its calls everywhere\n"
     "       turnpikectl [--config FILE] user revoke NAME [--before TIME]       the same for time-limited names of a user\n"
     "       turnpikectl [--config FILE] usage [--owner NAME] [--label TEXT] [--by hour|day] [--since TIME]\n"
+    "       turnpikectl [--config FILE] nodes                                  of the fleet: state, load, addresses\n"
+    "       turnpikectl [--config FILE] drain [--node ID] [--off]              a node takes no new allocations, or does again\n"
+    "       turnpikectl [--config FILE] ice-servers [--ttl TIME] [--owner NAME]   a token and the least loaded nodes\n"
     "       turnpikectl --help | --version\n"
     "\n"
     "  --config FILE          turnpiked's configuration: it names the store and the realm\n"
@@ -55,9 +59,9 @@ static const char USAGE[] =
 struct options {
     char *config_file;
     const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
-        *since;
+        *since, *node, *ttl;
     char peers[TOKEN_PEERS_MAX + 1];
-    bool json;
+    bool json, off;
 };
 
 /* How the program ends with a fault: cause, and what to do about it. */
@@ -307,6 +311,7 @@ struct command {
     const struct options *options;
     const char *argument; /* ID or NAME; NULL: none */
     const char *realm;
+    const struct config *config;
     struct tokenstore *store;
     int64_t now;
 };
@@ -465,13 +470,52 @@ static int usage(struct command *c)
     return err ? store_failed(c->store, err, "usage") : STATUS_OK;
 }
 
+static int fleet(struct command *c, int (*run)(struct fleetctl *f))
+{
+    const struct options *o = c->options;
+    struct fleetctl f = {.config = c->config,
+                         .store = c->store,
+                         .node = o->node,
+                         .owner = o->owner,
+                         .expires_at = c->now + FLEETCTL_TTL_S,
+                         .now = c->now,
+                         .off = o->off,
+                         .json = o->json};
+
+    if (o->ttl && (read_time(&f.expires_at, o->ttl, c->now) || f.expires_at <= c->now))
+        return complain(STATUS_USAGE, "--ttl=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future", o->ttl);
+    return run(&f) ? complain(STATUS_FAULT, "%s", f.why) : STATUS_OK;
+}
+
+static int nodes(struct command *c)
+{
+    return fleet(c, fleetctl_nodes);
+}
+
+static int drain(struct command *c)
+{
+    return fleet(c, fleetctl_drain);
+}
+
+static int ice_servers(struct command *c)
+{
+    return fleet(c, fleetctl_ice_servers);
+}
+
 static const struct verb {
     const char *noun, *verb; /* verb NULL: the noun says all */
     const char *argument;    /* what has to be named; NULL: nothing */
     int (*run)(struct command *c);
 } VERBS[] = {
-    {"token", "issue", NULL, issue},         {"token", "list", NULL, list},           {"token", "show", "ID", show},
-    {"token", "revoke", "ID", revoke_token}, {"user", "revoke", "NAME", revoke_user}, {"usage", NULL, NULL, usage},
+    {"token", "issue", NULL, issue},
+    {"token", "list", NULL, list},
+    {"token", "show", "ID", show},
+    {"token", "revoke", "ID", revoke_token},
+    {"user", "revoke", "NAME", revoke_user},
+    {"usage", NULL, NULL, usage},
+    {"nodes", NULL, NULL, nodes},
+    {"drain", NULL, NULL, drain},
+    {"ice-servers", NULL, NULL, ice_servers},
 };
 
 static const struct verb *find_verb(const char *noun, const char *verb)
@@ -515,6 +559,7 @@ static int run(const struct verb *v, const struct options *o, const char *argume
     status = open_store(&store, config);
     if (!status) {
         c.realm = config->realm;
+        c.config = config;
         c.store = &store;
         status = v->run(&c);
     }
@@ -526,7 +571,7 @@ static int run(const struct verb *v, const struct options *o, const char *argume
 
 /* ---- Options. ---- */
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_TEXTS };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_OFF, OPTION_TEXTS };
 
 /* One peer more, with a blank between. */
 static int add_peer(struct options *o, const char *entry)
@@ -561,12 +606,14 @@ static int dispatch(const struct options *o, int n, char *const words[])
 int main(int argc, char **argv)
 {
     struct options o = {0};
-    const char **const texts[] = {&o.owner,           &o.label,   &o.tenant,    &o.scope,  &o.realm, &o.expires, &o.not_before,
-                                  &o.max_allocations, &o.max_bps, &o.max_bytes, &o.before, &o.by,    &o.since};
-    static const char *const NAMES[] = {"owner",           "label",   "tenant",    "scope",  "realm", "expires", "not-before",
-                                        "max-allocations", "max-bps", "max-bytes", "before", "by",    "since"};
+    const char **const texts[] = {&o.owner,   &o.label,      &o.tenant,          &o.scope,   &o.realm,
+                                  &o.expires, &o.not_before, &o.max_allocations, &o.max_bps, &o.max_bytes,
+                                  &o.before,  &o.by,         &o.since,           &o.node,    &o.ttl};
+    static const char *const NAMES[] = {"owner",   "label",      "tenant",          "scope",   "realm",
+                                        "expires", "not-before", "max-allocations", "max-bps", "max-bytes",
+                                        "before",  "by",         "since",           "node",    "ttl"};
     enum { TEXTS_N = sizeof(NAMES) / sizeof(NAMES[0]) };
-    struct option options[TEXTS_N + 6] = {{0}};
+    struct option options[TEXTS_N + 7] = {{0}};
     int option, status = 0;
 
     for (int i = 0; i < TEXTS_N; i++)
@@ -576,6 +623,7 @@ int main(int argc, char **argv)
     options[TEXTS_N + 2] = (struct option){"json", no_argument, NULL, OPTION_JSON};
     options[TEXTS_N + 3] = (struct option){"allow-peer", required_argument, NULL, OPTION_PEER};
     options[TEXTS_N + 4] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
+    options[TEXTS_N + 5] = (struct option){"off", no_argument, NULL, OPTION_OFF};
     while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == OPTION_HELP) {
             fputs(USAGE, stdout);
@@ -587,6 +635,8 @@ int main(int argc, char **argv)
         }
         if (option == OPTION_JSON)
             o.json = true;
+        else if (option == OPTION_OFF)
+            o.off = true;
         else if (option == OPTION_PEER)
             status = add_peer(&o, optarg);
         else if (option == OPTION_CONFIG)

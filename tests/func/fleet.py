@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import sys
 import time
 
@@ -19,6 +20,8 @@ NODES = 3
 UDP = (stun.REQUESTED_TRANSPORT, stun.UDP)
 SHARE_S = 10  # a dead node's share lives for so long,
 DEAD_S = 5  # and its record
+SLACK_S = 2 if not tap.SANITIZER else 10
+DRAIN_S = 1.0 if not tap.SANITIZER else 5.0
 
 
 class Fleet(tokens.Fleet):
@@ -28,7 +31,7 @@ class Fleet(tokens.Fleet):
             self.wait_nodes(i)
 
     def settings(self, i):
-        return {**super().settings(i), "node-id": f"n{i}", "workers": 2}
+        return {**super().settings(i), "node-id": f"n{i}"}
 
     def wait_nodes(self, i):
         """Node i knows the others."""
@@ -41,6 +44,37 @@ class Fleet(tokens.Fleet):
         """What a node holds of an owner, as Redis has it."""
         value = self.redis.call("GET", f"tp:quota:{{{owner}}}:n{node}")
         return int(value.split()[0]) if value else 0
+
+    def ice(self, *options):
+        """The hosts and ports that a list of ICE servers names, and its credentials."""
+        servers = json.loads(self.ctl("ice-servers", *options))["iceServers"]
+        turn = servers[1]
+        return {int(u.split("?")[0].rsplit(":", 1)[1]) for s in servers for u in s["urls"]}, (turn["username"], turn["credential"])
+
+    @contextlib.contextmanager
+    def draining(self, i):
+        d = self.nodes[i].daemon
+        before = len(d.events("draining")), len(d.events("drain_ended"))
+        start = time.monotonic()
+        self.ctl("drain", "--node", f"n{i}")
+        tap.wait_until(lambda: len(d.events("draining")) > before[0], "the node drains")
+        took = time.monotonic() - start
+        print(f"# from the command to the node that drains: {took * 1000:.0f} ms")
+        check(took < DRAIN_S, f"it took {took:.2f} s")
+        yield
+        self.ctl("drain", "--node", f"n{i}", "--off")
+        tap.wait_until(lambda: len(d.events("drain_ended")) > before[1], "the node drains no more")
+
+    def wait_beat(self, i):
+        """The others know what node i has said by now: two beats of them have passed."""
+        for _ in range(2):
+            before = self.beats()
+            tap.wait_until(lambda b=before: self.beats() >= b + NODES, f"the beats after n{i}'s word")
+
+    def beats(self):
+        """Of all nodes, since Redis began."""
+        stats = self.redis.call("INFO", "commandstats").decode()
+        return sum(int(line.split("calls=")[1].split(",")[0]) for line in stats.splitlines() if line.startswith("cmdstat_zadd:"))
 
     def allocated(self, clients):
         """Allocates of all at the same moment: those who got one; the others were refused with 486."""
@@ -101,6 +135,120 @@ def _(f):
         t = f.token("--max-allocations", "1", owner=owner)
         f.client(t).allocate()
         equal(f.client(t, node=1).refuse_allocate(), 486, f"the error of the second of {owner!r}")
+
+
+def alternate(answer):
+    """Port of ALTERNATE-SERVER, whose address is the server's."""
+    value = answer.get(stun.ALTERNATE_SERVER)
+    equal((value[:2], socket.inet_ntoa(value[4:])), (b"\0\1", S.SERVER), "family and address of ALTERNATE-SERVER")
+    return int.from_bytes(value[2:4], "big")
+
+
+@fleet.case("F20 C34 a node that drains sends new clients to another one that does not, goes on with what it has, and takes new ones again")
+def _(f):
+    t = f.token(owner="drained")
+    old, late = f.client(t), f.client(t, i=1, transport="tcp")
+    old.allocate()
+    with f.draining(0):
+        equal({i: n["draining"] for i, n in f.listed().items()}, {"n0": True, "n1": False, "n2": False}, "who drains")
+        a = late.request(stun.ALLOCATE, UDP)
+        equal(a.error, 300, "the error of a new one")
+        check(a.signed(), "C34: it is not signed")
+        port = alternate(a)
+        check(port in (3479, 3480), f"the other server is on port {port}")
+        f.client(t, node=port - 3478, i=2).allocate()
+        old.refresh()
+        old.permit(S.PEER)
+        f.wait_beat(0)
+        check(3478 not in f.ice()[0], "a list of ICE servers names the node that drains")
+        with f.draining(1), f.draining(2):
+            f.wait_beat(1)
+            equal(late.refuse_allocate(), 508, "the error when all drain")
+            check("no node" in f.ctl("ice-servers", status=1), "a list of ICE servers without a node")
+    late.allocate()
+
+
+@fleet.case("a list of ICE servers: nodes and a token that serves there until it ends")
+def _(f):
+    ports, credentials = f.ice("--ttl", "1h", "--owner", "page")
+    check(len(ports) == 2 and ports < {3478, 3479, 3480}, f"the list names {ports}")
+    for port in ports:
+        check(0 < f.client(credentials, node=port - 3478).allocate().lifetime <= 3600, "the lifetime")
+    shown = json.loads(f.ctl("token", "show", credentials[0], "--json"))
+    equal((shown["owner"], shown["scope"]), ("page", "turn"), "owner and scope of its token")
+    check(shown["expires_at"] - shown["issued_at"] == 3600, "its end")
+
+
+@fleet.case("a node that is stopped takes its record and shares with it; one that is killed leaves them for their TTL")
+def _(f):
+    t = f.token("--max-allocations", "2", owner="mortal")
+    f.client(t, node=1).allocate()
+    f.client(t, node=2).allocate()
+    equal(f.client(t).refuse_allocate(), 486, "the error of the third")
+    f.nodes[1].daemon.stop()
+    equal(f.redis.call("EXISTS", "tp:node:{n1}", "tp:quota:{mortal}:n1"), 0, "what is left of a node that was stopped")
+    survivor = f.client(t)
+    survivor.allocate()
+    equal(f.client(t, i=1).refuse_allocate(), 486, "the error of the third")
+    f.nodes[2].daemon.process.kill()
+    f.nodes[2].daemon.stopped = True
+    start = time.monotonic()
+    last = f.client(t, i=2)
+    tap.wait_until(lambda: "n2" not in f.listed(), "the dead node is not listed any more", DEAD_S + SLACK_S)
+    equal(f.ice()[0], {3478}, "the ports of a list of ICE servers")
+    tap.wait_until(lambda: last.request(stun.ALLOCATE, UDP).cls == stun.SUCCESS, "the dead node's share is free", SHARE_S + SLACK_S)
+    took = time.monotonic() - start
+    print(f"# from the kill to the first Allocate in its place: {took:.1f} s")
+    survivor.refresh()
+    equal(f.client(t, i=3).refuse_allocate(), 486, "the error of the third")
+    f.nodes[0].daemon.wait_log("event=node_down node=n2")
+
+
+@tap.group
+def lonely():
+    """Nodes whose Redis the cases stop; they may hold two allocations each."""
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2 127.0.0.3"))
+        yield Fleet(stack, n, server, **{"total-quota": 2, "workers": 1})  # who is known is so by worker
+
+
+@lonely.case("C34 a node that is full names one that has room; when none has, it is 508")
+def _(f):
+    t = f.token()
+    clients = [f.client(t, i=i) for i in range(3)]
+    for c in clients[:2]:
+        c.allocate()
+    port = alternate(clients[2].request(stun.ALLOCATE, UDP))
+    check(port in (3479, 3480), f"the other server is on port {port}")
+    others = [f.client(t, node=1 + i % 2, i=i) for i in range(4)]
+    for c in others:
+        c.allocate()
+    tap.wait_until(lambda: all(n["full"] for n in f.listed().values()), "all are full")
+    f.wait_beat(0)
+    equal(clients[2].refuse_allocate(), 508, "the error when all are full")
+    others[0].refresh(0)
+    tap.wait_until(lambda: clients[2].request(stun.ALLOCATE, UDP).error == 300, "the one that has room again is named")
+    for c in clients[:2] + others[1:]:
+        c.refresh(0)
+
+
+@lonely.case("F2 without Redis each node goes on with its own limit, for users that it knows; when it is back, the fleet's is in force again")
+def _(f):
+    t = f.token("--max-allocations", "1", owner="cut")
+    known = [f.client(t, node=i, i=5) for i in range(2)]
+    known[0].allocate()
+    equal(known[1].refuse_allocate(), 486, "the error of the second")
+    lost = len(f.nodes[1].daemon.events("fleet_unavailable"))
+    f.redis.kill()
+    tap.wait_until(lambda: len(f.nodes[1].daemon.events("fleet_unavailable")) > lost, "the node notices")
+    known[0].refresh()
+    known[1].allocate()
+    equal(f.client(t, node=1, i=6).refuse_allocate(), 486, "the error of the second of one node")
+    f.redis.start()
+    tap.wait_until(lambda: f.share("cut", 0) + f.share("cut", 1) == 2, "what lives is told again")
+    known[1].refresh(0)
+    tap.wait_until(lambda: f.share("cut", 1) == 0, "its end is told")
 
 
 tap.main()
