@@ -38,6 +38,7 @@ struct load {
     struct session *sessions;
     struct flow *flows; /* [session]: what its payloads go through */
     unsigned n;
+    size_t opened; /* clients, each with the next credential */
     int peers[PEER_SOCKETS];
     struct addr peer_addr[PEER_SOCKETS];
     unsigned npeers;
@@ -236,13 +237,25 @@ static int open_peers(struct load *l)
     return 0;
 }
 
+static int open_session(struct load *l, unsigned i)
+{
+    const struct load_config *c = l->config;
+
+    if (c->ncredentials) {
+        l->session_config.user = c->credentials[l->opened % c->ncredentials].user;
+        l->session_config.password = c->credentials[l->opened % c->ncredentials].password;
+    }
+    return session_open(&l->sessions[i], &l->session_config);
+}
+
 static int open_sessions(struct load *l)
 {
     for (unsigned i = 0; i < l->n; i++)
         l->sessions[i].fd = -1;
     for (unsigned i = 0; i < l->n; i++) {
-        int err = session_open(&l->sessions[i], &l->session_config);
+        int err = open_session(l, i);
 
+        l->opened += !err;
         if (!err)
             err = watch(l, l->sessions[i].fd, i);
         if (err)
@@ -381,8 +394,9 @@ static int open_again(struct load *l, unsigned i)
         local->family = l->config->server.family;
     for (int tries = 0; err == ERR_ADDRINUSE && tries < PORT_TRIES; tries++) {
         local->port = local->port < CLIENT_PORT_MIN || local->port >= CLIENT_PORT_MAX ? CLIENT_PORT_MIN : local->port + 1;
-        err = session_open(&l->sessions[i], &l->session_config);
+        err = open_session(l, i);
     }
+    l->opened += !err;
     if (!err)
         err = watch(l, l->sessions[i].fd, i);
     return err ? fail(l, err, "a client's socket") : 0;
@@ -442,14 +456,22 @@ static void drain(struct load *l, const uint64_t *begun)
 }
 
 /* Requests, each session one at a time; the next when the last is answered and the rate allows it. */
+/* May another client come? Not when each credential has had its turn. */
+static bool has_credential(const struct load *l)
+{
+    return l->config->ncredentials < 2 || l->opened < l->config->ncredentials;
+}
+
 static int requests(struct load *l)
 {
     uint64_t start = clock_ns(), end = start + l->config->duration_s * 1000000000ULL, due = start;
     uint64_t interval = l->config->rate > 0 ? (uint64_t)(1e9 / l->config->rate) : 0;
     uint64_t *begun = calloc(l->n, sizeof(*begun));
+    unsigned over = 0; /* sessions that have no more to do */
     int err = begun ? 0 : ERR_NOMEM;
 
-    for (l->now_ns = start; l->now_ns < end && !err;) {
+    for (l->now_ns = start; l->now_ns < end && over < l->n && !err;) {
+        over = 0;
         for (unsigned i = 0; i < l->n && !err; i++) {
             struct session *s = &l->sessions[i];
 
@@ -457,7 +479,9 @@ static int requests(struct load *l)
             take_answer(l, i, begun[i]);
             if (s->state == SESSION_FAILED)
                 err = session_error(l, s);
-            if ((s->state == SESSION_IDLE || s->state == SESSION_ENDED) && due <= l->now_ns) {
+            if (s->state == SESSION_ENDED && !has_credential(l)) {
+                over++;
+            } else if ((s->state == SESSION_IDLE || s->state == SESSION_ENDED) && due <= l->now_ns) {
                 due = interval ? due + interval : l->now_ns;
                 begun[i] = l->now_ns;
                 err = begin_request(l, i);
@@ -531,8 +555,6 @@ int load_run(const struct load_config *config, struct load_result *out, char tex
                                                 .send_method = config->send_method,
                                                 .no_allocation = config->mode == LOAD_BINDING,
                                                 .family = config->mode <= LOAD_DOWN ? config->peer_ip.family : ADDR_NONE,
-                                                .user = config->user,
-                                                .password = config->password,
                                                 .mac = mac};
     err = open_sessions(l);
     if (!err)

@@ -25,13 +25,19 @@ enum {
 
 enum load_mode { LOAD_UP, LOAD_DOWN, LOAD_RELAY_RELAY, LOAD_ALLOCATE, LOAD_BINDING };
 
+struct load_credential {
+    const char *user;
+    const char *password;
+};
+
 struct load_config {
     enum load_mode mode;
     struct addr server;
     struct addr client_ip; /* ADDR_NONE: what the route says */
     struct addr peer_ip;   /* for up and down */
-    const char *user;
-    const char *password;
+    const struct load_credential
+        *credentials;    /* each new client takes the next; LOAD_ALLOCATE ends when all are used, if there is more than one */
+    size_t ncredentials; /* 0: with LOAD_BINDING only */
     bool tcp;
     bool send_method;
     unsigned sessions;

@@ -23,7 +23,11 @@ struct options {
     struct load_config load;
     double max_loss; /* per cent; negative: any */
     bool json;
+    struct load_credential one; /* of --user */
     char password[256];
+    struct load_credential *many; /* of --credentials, in `text`; NULL: not given */
+    size_t nmany;
+    char *text;
 };
 
 static const char HELP[] =
@@ -37,6 +41,8 @@ static const char HELP[] =
     "  --user NAME            and the password in TURNPIKE_BENCH_PASSWORD, or\n"
     "  --password-file FILE   in the first line of a file, or\n"
     "  --password PASSWORD    here, where every user of this machine can read it\n"
+    "  --credentials FILE     instead: a name, a blank and a password in each line; each new client takes the next,\n"
+    "                         and allocate ends when each has had its turn\n"
     "  --sessions N           clients (default 100)\n"
     "  --rate R               packets a second of each (default 50)\n"
     "  --total-rate R         packets (or requests) a second of all together; requests default to as many as are answered\n"
@@ -89,6 +95,42 @@ static bool read_password_file(const char *path, char *out, size_t cap)
     return ok && out[0];
 }
 
+static void free_credentials(struct options *o)
+{
+    free(o->many);
+    free(o->text);
+    o->many = NULL;
+    o->text = NULL;
+    o->nmany = 0;
+}
+
+/* A name, a blank and a password in each line. */
+static bool read_credentials(struct options *o, const char *path)
+{
+    FILE *f = fopen(path, "re");
+    size_t cap = 0;
+    ssize_t len;
+    char *rest;
+
+    free_credentials(o);
+    if (!f)
+        return false;
+    len = getdelim(&o->text, &cap, '\0', f); /* all of it */
+    fclose(f);
+    for (char *line = len > 0 ? strtok_r(o->text, "\r\n", &rest) : NULL; line; line = strtok_r(NULL, "\r\n", &rest)) {
+        struct load_credential *grown = reallocarray(o->many, o->nmany + 1, sizeof(*grown));
+        char *blank = strchr(line, ' ');
+
+        if (grown)
+            o->many = grown;
+        if (!grown || !blank || blank == line || !blank[1])
+            return false;
+        *blank = '\0';
+        o->many[o->nmany++] = (struct load_credential){line, blank + 1};
+    }
+    return o->nmany > 0;
+}
+
 static bool read_choice(const char *text, const char *no, const char *yes, bool *out)
 {
     *out = strcmp(text, yes) == 0;
@@ -100,6 +142,7 @@ enum {
     O_USER,
     O_PASSWORD,
     O_PASSWORD_FILE,
+    O_CREDENTIALS,
     O_SESSIONS,
     O_RATE,
     O_TOTAL,
@@ -120,6 +163,7 @@ static const struct option LONG[] = {{"server", 1, NULL, O_SERVER},
                                      {"user", 1, NULL, O_USER},
                                      {"password", 1, NULL, O_PASSWORD},
                                      {"password-file", 1, NULL, O_PASSWORD_FILE},
+                                     {"credentials", 1, NULL, O_CREDENTIALS},
                                      {"sessions", 1, NULL, O_SESSIONS},
                                      {"rate", 1, NULL, O_RATE},
                                      {"total-rate", 1, NULL, O_TOTAL},
@@ -145,7 +189,7 @@ static bool take(struct options *o, int which, char *value, double *rate, double
     case O_SERVER:
         return read_server(value, &o->load.server);
     case O_USER:
-        o->load.user = value;
+        o->one.user = value;
         return value[0] != '\0';
     case O_PASSWORD:
         snprintf(o->password, sizeof(o->password), "%s", value);
@@ -153,6 +197,8 @@ static bool take(struct options *o, int which, char *value, double *rate, double
         return true;
     case O_PASSWORD_FILE:
         return read_password_file(value, o->password, sizeof(o->password));
+    case O_CREDENTIALS:
+        return read_credentials(o, value);
     case O_RATE:
         return read_number(value, 0.01, 1e6, rate);
     case O_TOTAL:
@@ -230,10 +276,12 @@ static int read_options(struct options *o, int argc, char **argv)
         return usage("--server is needed", NULL);
     if (o->load.mode <= LOAD_DOWN && !o->load.peer_ip.family)
         return usage("--peer-ip is needed: an address of this host that the server can reach, and whose peers it allows", NULL);
-    if (o->load.mode != LOAD_BINDING && (!o->load.user || !o->password[0]))
-        return usage("--user and a password are needed (TURNPIKE_BENCH_PASSWORD)", NULL);
+    if (o->load.mode != LOAD_BINDING && !o->many && (!o->one.user || !o->password[0]))
+        return usage("--user and a password (TURNPIKE_BENCH_PASSWORD), or --credentials, are needed", NULL);
+    o->one.password = o->password;
+    o->load.credentials = o->many ? o->many : &o->one;
+    o->load.ncredentials = o->many ? o->nmany : o->one.user ? 1 : 0;
     o->load.rate = o->load.mode <= LOAD_RELAY_RELAY ? (total > 0 ? total / o->load.sessions : rate) : total;
-    o->load.password = o->password;
     o->load.progress = isatty(STDERR_FILENO) ? stderr : NULL;
     return STATUS_OK;
 }
@@ -306,17 +354,18 @@ static void print_json(const struct options *o, const struct load_result *r)
 
 int main(int argc, char **argv)
 {
-    struct options o;
+    struct options o = {0};
     struct load_result result;
     char text[LOAD_TEXT_MAX];
     int status = read_options(&o, argc, argv);
 
+    if (!status && load_run(&o.load, &result, text)) {
+        fprintf(stderr, "turnpike-bench: %s\n", text);
+        status = STATUS_FAULT;
+    }
+    free_credentials(&o);
     if (status)
         return status < 0 ? STATUS_OK : status;
-    if (load_run(&o.load, &result, text)) {
-        fprintf(stderr, "turnpike-bench: %s\n", text);
-        return STATUS_FAULT;
-    }
     if (o.json)
         print_json(&o, &result);
     else

@@ -204,6 +204,12 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Passwords and keys are in this process's memory: none of them into a file (S24). */
+static void forbid_core_files(void)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+}
+
 /* Two lists of plain values without padding. */
 static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t size)
 {
@@ -353,6 +359,7 @@ static int serve(struct server *s)
     int err;
 
     raise_descriptor_limit();
+    forbid_core_files();
     err = open_loop(s);
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_ERR("reason", err));

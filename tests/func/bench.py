@@ -61,4 +61,13 @@ def _(s):
         equal((status, r["sent"], r["received"], r["lost"]), (wanted, 10, 9, 1), f"what it shows with {options}")
 
 
+@servers.case("turnpike-bench: --credentials without a password, empty or missing are wrong usage, and no password is shown (S24)")
+def _(s):
+    with daemon.Directory() as d:
+        for path in (d.file("none", "alice\n"), d.file("half", "alice zzsecret\nbob \n"), d.file("empty", ""), d.file("missing")):
+            command = [daemon.BENCH, "allocate", "--server", f"127.0.0.1:{s.getsockname()[1]}", "--credentials", path]
+            p = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ENDED_S, check=False)
+            equal((p.returncode, "--credentials" in p.stderr, "zz" in p.stdout + p.stderr), (2, True, False), f"what {path} gives")
+
+
 tap.main()

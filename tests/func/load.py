@@ -122,6 +122,16 @@ def add_cases(g):
         r = bench(w, "binding")
         check(r["received"] > 0 and r["loss_percent"] <= MAX_LOSS, f"{r['lost']} of {r['sent']} were not answered")
 
+    @g.case("turnpike-bench --credentials: each client takes the next, and allocate ends when each has had its turn", seconds=patience)
+    def _(w):
+        with daemon.Directory() as d:
+            lines = f"{daemon.USER} {daemon.PASSWORD}\n{daemon.USER_2} {daemon.PASSWORD_2}\n" * 25
+            r = bench(w, "allocate", "--credentials", d.file("good", lines), sessions=7)
+            equal((r["received"], r["lost"]), (50, 0), "requests answered and lost")
+            users = [e["user"] for e in w.daemon.events("allocation_deleted")[-50:]]
+            equal((users.count(daemon.USER), users.count(daemon.USER_2)), (25, 25), "allocations of each")
+            check(r["seconds"] < SECONDS, f"it went on for {r['seconds']} s")
+
     @g.case("every worker took part in the load")
     def _(w):
         w.daemon.stop()
