@@ -20,6 +20,7 @@
 struct stream {
     struct streams *streams;
     struct bufferevent *bev;
+    struct event more; /* frames that are left for the next pass */
     struct path path;
     uint64_t partial_ms;  /* when the frame began that is not whole yet; 0: none */
     bool heard;           /* has sent a whole frame */
@@ -77,6 +78,7 @@ static void stream_end(struct stream *st)
 
     no_stranger(st);
     turn_stream_closed(&s->worker->shard, &st->path);
+    event_del(&st->more);
     bufferevent_free(st->bev); /* closes the descriptor */
     slot->stream = NULL;
     slot->generation++;
@@ -129,16 +131,22 @@ static bool in_time(struct stream *st)
     return false;
 }
 
-/* Cuts what is there into frames. */
-static void on_read(struct bufferevent *bev, void *ctx)
+/* Others first: the rest in the next pass, and until then nothing more is read. */
+static bool rest(struct stream *st)
 {
-    struct stream *st = ctx;
+    static const struct timeval NOW = {0};
+
+    return event_add(&st->more, &NOW) == 0 && bufferevent_disable(st->bev, EV_READ) == 0;
+}
+
+/* Cuts what is there into frames. */
+static void cut(struct stream *st)
+{
     struct worker *w = st->streams->worker;
-    struct evbuffer *in = bufferevent_get_input(bev);
+    struct evbuffer *in = bufferevent_get_input(st->bev);
     uint8_t *frame = st->streams->frame + HEADROOM;
 
-    worker_time(w);
-    for (;;) {
+    for (unsigned frames = 0;; frames++) {
         uint8_t head[4];
         ev_ssize_t have = evbuffer_copyout(in, head, sizeof(head));
         int len = have > 0 ? input_frame_len(&w->shard, &st->path, head, (size_t)have) : 0;
@@ -152,12 +160,39 @@ static void on_read(struct bufferevent *bev, void *ctx)
                 stream_end(st);
             return;
         }
+        if (frames >= STREAM_PASS_FRAMES && rest(st))
+            return;
         evbuffer_remove(in, frame, (size_t)len);
         if (input_frame(&w->shard, &st->path, frame, (size_t)len, 0) < 0 || !on_frame(st, head[0])) {
             stream_end(st);
             return;
         }
     }
+}
+
+static void on_read(struct bufferevent *bev, void *ctx)
+{
+    struct stream *st = ctx;
+
+    (void)bev;
+    worker_time(st->streams->worker);
+    cut(st);
+}
+
+static void on_more(evutil_socket_t fd, short what, void *ctx)
+{
+    struct stream *st = ctx;
+    struct worker *w = st->streams->worker;
+
+    (void)fd;
+    (void)what;
+    worker_time(w);
+    if (bufferevent_enable(st->bev, EV_READ)) { /* nobody would hear it any more (F13) */
+        count(&w->counters, DROP_NO_MEMORY);
+        stream_end(st);
+        return;
+    }
+    cut(st);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *ctx)
@@ -247,6 +282,7 @@ static void stream_new(struct streams *s, int fd, const struct path *path)
     st->path.generation = s->slots[slot].generation;
     stranger(st);
     s->slots[slot].stream = st;
+    evtimer_assign(&st->more, s->worker->base, on_more, st);
     set_options(fd);
     bufferevent_setcb(st->bev, on_read, NULL, on_event, st);
     bufferevent_set_timeouts(st->bev, &FIRST, NULL);

@@ -13,6 +13,7 @@
 enum {
     STREAMS_MAX = 16384,          /* connections of one worker; each costs a descriptor and a few KB */
     STREAMS_STRANGERS_MAX = 1024, /* of those, without an allocation, by source: an office that reconnects */
+    STREAM_PASS_FRAMES = 64,      /* of one stream, before others are served: as many as datagrams of a listener */
     STREAM_QUEUE_MAX = 256 << 10, /* bytes that wait for a slow reader; then packets are dropped: old media is useless */
     STREAM_FIRST_S = 10,          /* until the first whole frame: whoever connects has something to say */
     STREAM_FRAME_S = 30,        /* that one frame may take: 64 KB at the pace of a modem; who sends a byte now and then is closed */

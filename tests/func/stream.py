@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """TCP clients: framing of a stream, what closes it, and what goes when it closes (C39, C68)."""
+import os
+import signal
 import socket
 import struct
 
@@ -160,6 +162,39 @@ def _(w):
         peer.send(b"back %d" % i, c.relayed[0])
     for i, c in enumerate(clients):
         equal(c.receive(), Channel(0x4000 + i, b"back %d" % i), "what came back")
+
+
+MANY, TURN = 200, 64  # small frames, which fit a peer's queue; and of them those before others are served
+
+
+def stopped(pid):
+    threads = os.listdir(f"/proc/{pid}/task")
+    for t in threads:
+        with open(f"/proc/{pid}/task/{t}/stat", encoding="ascii") as f:
+            if f.read().rsplit(")", 1)[1].split()[0] != "T":
+                return False
+    return True
+
+
+@streams.case("S20 a stream with hundreds of small frames waiting lets others pass, and loses none")
+def _(w):
+    c, other, peer = w.client(0, "tcp"), w.client(1), w.peer()
+    for x in (c, other):
+        x.allocate()
+        x.bind(0x4001, peer.address)
+    w.daemon.kill(signal.SIGSTOP)
+    try:
+        tap.wait_until(lambda: stopped(w.daemon.pid), "all its threads have stopped")
+        c.send_raw(b"".join(stun.channel_data(0x4001, b"%03d" % i, padded=True) for i in range(MANY)))
+        other.send_channel(0x4001, b"other")
+    finally:
+        w.daemon.kill(signal.SIGCONT)
+    came = [peer.receive().data for _ in range(MANY + 1)]
+    check(came.index(b"other") <= TURN, f"the other had to wait for {came.index(b'other')} frames")
+    came.remove(b"other")
+    equal(came, [b"%03d" % i for i in range(MANY)], "what came of the stream")
+    c.exchange_binding()  # it is read again
+    c.refresh(0)
 
 
 @tap.group
