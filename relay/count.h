@@ -57,6 +57,9 @@
     X(DROP_CLIENT_SEND, "drop_client_send")                                                                                        \
     X(DROP_STREAMS, "drop_streams")                                                                                                \
     X(DROP_STREAMS_SOURCE, "drop_streams_source")                                                                                  \
+    X(DROP_STREAMS_DESCRIPTORS, "drop_streams_descriptors")                                                                        \
+    X(DROP_STREAM_SILENT, "drop_stream_silent")                                                                                    \
+    X(DROP_STREAM_LONG, "drop_stream_long")                                                                                        \
     X(DROP_STREAM_STRANGER, "drop_stream_stranger")                                                                                \
     X(DROP_STREAM_SLOW, "drop_stream_slow")                                                                                        \
     X(DROP_STREAM_FULL, "drop_stream_full")                                                                                        \

@@ -131,6 +131,13 @@ static bool in_time(struct stream *st)
     return false;
 }
 
+/* What is no frame, or too long a one, closes the stream (C39). */
+static void refuse(struct stream *st, int len)
+{
+    count(&st->streams->worker->counters, len == ERR_NOT_STUN ? DROP_NOT_STUN : DROP_STREAM_LONG);
+    stream_end(st);
+}
+
 /* Others first: the rest in the next pass, and until then nothing more is read. */
 static bool rest(struct stream *st)
 {
@@ -152,7 +159,7 @@ static void cut(struct stream *st)
         int len = have > 0 ? input_frame_len(&w->shard, &st->path, head, (size_t)have) : 0;
 
         if (len < 0 || len > STUN_HEADER_LEN + DATAGRAM_MAX) {
-            stream_end(st);
+            refuse(st, len);
             return;
         }
         if (len == 0 || evbuffer_get_length(in) < (size_t)len) {
@@ -206,6 +213,8 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
         if (bufferevent_enable(bev, EV_READ) == 0) /* it may be silent: its allocation has a lifetime of its own */
             return;
     }
+    if ((what & BEV_EVENT_TIMEOUT) && st->stranger)
+        count(&w->counters, DROP_STREAM_SILENT);
     stream_end(st);
 }
 
@@ -312,6 +321,7 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
 
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                worker_accept_rests(a->streams->worker, -errno);
                 event_del(&a->event);
                 if (event_add(&a->pause, &PAUSE))
                     event_add(&a->event, NULL); /* busy is better than deaf */

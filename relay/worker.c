@@ -241,6 +241,16 @@ static void on_event(void *net, const struct relay_event_info *e)
     }
 }
 
+void worker_accept_rests(struct worker *w, int err)
+{
+    count(&w->counters, DROP_STREAMS_DESCRIPTORS);
+    if (w->accept_told_ms && w->shard.now.ms - w->accept_told_ms < ACCEPT_LOG_S * 1000ULL)
+        return;
+    w->accept_told_ms = w->shard.now.ms;
+    LOG(LOG_WARNING, "accept_rests", LOG_ERR("error", err), LOG_STR("effect", "new TCP connections wait"),
+        LOG_STR("cure", "raise the limit of descriptors (with systemd LimitNOFILE=)"), LOG_INT("worker", w->index));
+}
+
 static int client_send(void *net, const struct path *to, const uint8_t *data, size_t len, uint8_t tos)
 {
     if (to->transport == TRANSPORT_UDP)

@@ -21,6 +21,7 @@ enum {
     RING_BYTES = 1 << 20,     /* of each ordered pair of workers: 20 ms of 250 Mbit/s; more queued would be late anyway */
     RING_PASS_MAX = 256,      /* records taken from one ring in a pass, so that no ring starves a socket */
     TICK_MS = 250,            /* a wheel's tick */
+    ACCEPT_LOG_S = 60,        /* between two lines that tell that accept rests: whoever connects can cause it */
     EVENTS_LOGGED_PER_S = 50, /* lines a second that strangers can cause, by worker; the rest is counted (habit 11) */
 };
 
@@ -59,6 +60,7 @@ struct worker {
 
     struct udp *udp;
     struct streams *streams;
+    uint64_t accept_told_ms; /* 0: not yet */
     struct rate log_rate;
     uint64_t log_suppressed;
 };
@@ -72,6 +74,8 @@ void worker_stop(struct worker *w);
 void worker_join(struct worker *w);
 /* From any thread; takes the letter over. */
 void worker_post(struct worker *w, struct letter *letter);
+/* There is nothing to take a connection with (F9): counted, and told at a bounded rate. */
+void worker_accept_rests(struct worker *w, int err);
 /* The first call of a pass asks the clocks: every callback calls it first. */
 void worker_time(struct worker *w);
 

@@ -39,6 +39,9 @@ def _(w):
         waits = w.client(1, "tcp")  # the kernel has accepted it, the daemon can't
         waits.send_raw(stun.encode(stun.BINDING, stun.REQUEST))
         call.go_on_calmly(pid)
+        w.daemon.wait_log("event=accept_rests ")
+        (told,) = w.daemon.events("accept_rests")  # however often it did
+        check("LimitNOFILE" in told["cure"], "the log tells no cure")
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
         equal(waits.receive().cls, stun.SUCCESS, "the class of the answer that had to wait")
         c.allocate()

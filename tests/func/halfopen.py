@@ -144,7 +144,7 @@ def _(w):
 def _(w):
     w.daemon.stop()
     stats = w.daemon.worker_stats()[0]
-    for name in ("drop_streams_source", "drop_stream_slow", "drop_stream_full"):
+    for name in ("drop_streams_source", "drop_stream_slow", "drop_stream_full", "drop_stream_silent"):
         check(stats[name] > 0, f"{name} is {stats[name]}")
     equal(stats.get("drop_no_memory", 0), 0, "drop_no_memory")
 

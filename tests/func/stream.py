@@ -243,4 +243,11 @@ def _(w):
             equal(c.closed(), b"", f"what came after a request and {bad}")
 
 
+@faulty.case("C39 what closed a stream has been counted")
+def _(w):
+    w.daemon.stop()
+    stats = w.daemon.worker_stats()[0]
+    equal((stats.get("drop_not_stun"), stats.get("drop_stream_long")), (16, 2), "what is no STUN, and what is too long")
+
+
 tap.main()
