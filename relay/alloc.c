@@ -43,11 +43,13 @@ uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who)
     return smaller(s->settings.max_bps, who->limits.bps);
 }
 
-/* Both buckets hold a second's worth, and no less than one packet. */
+/* Both buckets hold a second's worth, and no less than one packet. What is sent costs its payload; nothing is for free. */
 static bool take(const struct shard *s, struct rate *bucket, struct rate_shared *user, uint64_t user_bps, size_t len)
 {
     uint64_t bytes_per_s = (s->settings.max_bps + 7) / 8, user_bytes_per_s = (user_bps + 7) / 8;
 
+    if (len < BANDWIDTH_PACKET_MIN)
+        len = BANDWIDTH_PACKET_MIN;
     if (bucket->per_s != bytes_per_s) /* new, or a reload */
         rate_init(bucket, bytes_per_s, bytes_per_s > DATAGRAM_MAX ? bytes_per_s : DATAGRAM_MAX, s->now.ms);
     if (!rate_take(bucket, len, s->now.ms)) {

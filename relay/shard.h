@@ -43,6 +43,7 @@ enum {
     REQUEST_MAX = 2048,          /* bytes of a request that is parked; requests are far smaller (C11) */
     SOURCES_BUCKETS = 4096,      /* by worker: token buckets for unauthenticated answers, by keyed hash of the source */
     SOURCE_TRUST_S = 600,        /* a source with a valid credential is not limited for a default lifetime */
+    BANDWIDTH_PACKET_MIN = 28,   /* bytes that a packet costs at least: its headers, so that empty ones are not free (S21) */
     USAGE_TICK_MAX = 1024,       /* allocations whose usage is told in one tick, some 0.1 ms; 10,000 of a worker take 2.5 s */
     PORT_TRIES_RANDOM = 32,      /* random ports tried before the range is walked */
     PORT_BIND_FAILURES_MAX = 64, /* ports that other programs hold, met in one walk, before 508 */

@@ -140,6 +140,34 @@ static void capacity(void)
     DOWN();
 }
 
+/* Nothing is relayed for free, in no direction, and by no bucket. */
+static void bandwidth_of_small_packets(void)
+{
+    static const struct relay_settings SETTINGS[] = {{.max_bps = 800000}, {.user_max_bps = 800000}};
+    unsigned out, in, many = 100000 / BANDWIDTH_PACKET_MIN; /* in a second's worth */
+
+    for (size_t i = 0; i < sizeof(SETTINGS) / sizeof(SETTINGS[0]); i++) {
+        for (size_t len = 0; len <= BANDWIDTH_PACKET_MIN; len += 7) {
+            UP(.settings = SETTINGS[i]);
+            CHECK_INT(client_allocate(&alice), 0);
+            CHECK_INT(client_bind(&alice, 0x4000, PEER), 0);
+            for (out = 0; out <= many; out++) {
+                client_channel(&alice, 0x4000, bytes, len, 0);
+                if (!client_sent(&alice, PEER, bytes, len))
+                    break;
+            }
+            CHECK_INT(out, many);
+            for (in = 0; in <= many; in++) {
+                fake_from_peer(&net, &alice.relayed[0], PEER, bytes, len, 0);
+                if (!client_got(&alice, PEER, 0x4000, bytes, len))
+                    break;
+            }
+            CHECK_INT(in, many);
+            DOWN();
+        }
+    }
+}
+
 /* Bits a second by allocation, each direction for itself. */
 static void bandwidth(void)
 {
@@ -264,6 +292,7 @@ static void s10(void)
 static const struct tap_test TESTS[] = {
     {"a payload that no Data indication can hold is dropped", long_payloads},
     {"S21 max-bps of an allocation, each direction for itself", bandwidth},
+    {"S21 an empty packet costs as much as its headers", bandwidth_of_small_packets},
     {"S21 a credential's own bandwidth, where it is the lower one", own_bandwidth},
     {"S21 user-max-bps: one bandwidth for all allocations of a user, on all workers", user_bandwidth},
     {"S21 bps-capacity: 508 when nothing is left to set aside", capacity},
