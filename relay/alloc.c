@@ -339,12 +339,14 @@ static struct permission *permission_slot(const struct shard *s, struct alloc *a
     return expired;
 }
 
-bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n)
+int alloc_reserve_permissions(const struct shard *s, struct alloc *a, const struct addr *peers, size_t n)
 {
-    size_t room = ALLOC_PERMISSIONS_MAX - a->npermissions, wanted = 0;
+    size_t expired = 0, wanted = 0;
+    void *array = a->permissions;
+    int err = 0;
 
     for (uint32_t i = 0; i < a->npermissions; i++)
-        room += a->permissions[i].expires_ms <= s->now.ms;
+        expired += a->permissions[i].expires_ms <= s->now.ms;
     for (size_t i = 0; i < n; i++) {
         bool twice = false;
 
@@ -352,30 +354,27 @@ bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers
             twice = twice || addr_same_ip(&peers[j], &peers[i]);
         wanted += !twice && !alloc_permission(s, a, &peers[i]);
     }
-    return wanted <= room;
+    if (wanted > ALLOC_PERMISSIONS_MAX - a->npermissions + expired)
+        return ERR_NOSPC;
+    while (!err && a->permissions_cap - a->npermissions + expired < wanted) {
+        err = grow(&array, a->permissions_inline, &a->permissions_cap, ALLOC_PERMISSIONS_MAX, sizeof(*a->permissions));
+        a->permissions = array;
+    }
+    return err;
 }
 
-int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports)
+void alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports)
 {
     struct permission *p = permission_slot(s, a, peer);
 
     if (!p) {
-        if (a->npermissions == a->permissions_cap) {
-            void *array = a->permissions;
-            int err = grow(&array, a->permissions_inline, &a->permissions_cap, ALLOC_PERMISSIONS_MAX, sizeof(*a->permissions));
-
-            a->permissions = array;
-            if (err)
-                return err;
-        }
-        assert(a->permissions);
+        assert(a->npermissions < a->permissions_cap);
         p = &a->permissions[a->npermissions++];
     }
     *p = (struct permission){.ip = addr_with_port(peer, 0),
                              .expires_ms = s->now.ms + PERMISSION_LIFETIME_S * 1000ULL,
                              .policy = policy_generation(s->policy),
                              .all_ports = all_ports};
-    return 0;
 }
 
 struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number)

@@ -111,10 +111,10 @@ void alloc_set_expiry(struct shard *s, struct alloc *a, enum addr_family family,
 /* ---- Permissions and channels. Live ones only are found. ---- */
 
 struct permission *alloc_permission(const struct shard *s, struct alloc *a, const struct addr *peer);
-/* Installs or refreshes: 300 s from now. ERR_NOSPC, ERR_NOMEM. */
-int alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports);
-/* Is there room for all of these peers? CreatePermission is all or nothing (C57). */
-bool alloc_can_permit(struct shard *s, struct alloc *a, const struct addr *peers, size_t n);
+/* Makes room for all of these peers, before the first is permitted: it is all or nothing (C57). ERR_NOSPC, ERR_NOMEM. */
+int alloc_reserve_permissions(const struct shard *s, struct alloc *a, const struct addr *peers, size_t n);
+/* Installs or refreshes one that there is room for: 300 s from now. */
+void alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, bool all_ports);
 
 struct channel *alloc_channel(const struct shard *s, struct alloc *a, uint16_t number);
 struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const struct addr *peer);

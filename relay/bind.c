@@ -66,16 +66,12 @@ enum verdict bind_on_create_permission(struct request *r)
             return VERDICT_DONE;
         }
     }
-    if (!alloc_can_permit(r->s, a, peers, n)) {
-        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "too many permissions");
+    if (alloc_reserve_permissions(r->s, a, peers, n)) {
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "too many permissions, or no memory");
         return VERDICT_DONE;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (alloc_permit(r->s, a, &peers[i], all_ports[i])) {
-            request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "no memory");
-            return VERDICT_DONE;
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        alloc_permit(r->s, a, &peers[i], all_ports[i]);
     answer(r);
     return VERDICT_DONE;
 }
@@ -107,8 +103,8 @@ enum verdict bind_on_channel_bind(struct request *r)
         request_refuse(r, STUN_E_PEER_FAMILY_MISMATCH, "the allocation has no address of the peer's family"); /* C66 */
         return VERDICT_DONE;
     }
-    if (!alloc_can_permit(r->s, a, &peer, 1)) {
-        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "too many permissions");
+    if (alloc_reserve_permissions(r->s, a, &peer, 1)) { /* before the channel, which would stay without it */
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "too many permissions, or no memory");
         return VERDICT_DONE;
     }
     err = alloc_bind(r->s, a, number, &peer);
@@ -116,10 +112,11 @@ enum verdict bind_on_channel_bind(struct request *r)
         request_refuse(r, STUN_E_BAD_REQUEST, "the channel has another peer, or the peer another channel"); /* C65 */
         return VERDICT_DONE;
     }
-    if (err || alloc_permit(r->s, a, &peer, all_ports)) {
+    if (err) {
         request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "too many channels, or no memory");
         return VERDICT_DONE;
     }
+    alloc_permit(r->s, a, &peer, all_ports);
     answer(r);
     return VERDICT_DONE;
 }

@@ -20,6 +20,7 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size);
 char *__wrap_strdup(const char *s);
 
 static long left = -1; /* allocations until one fails; negative: none does */
+static bool full;      /* nothing that is there can grow */
 
 static bool fails(void)
 {
@@ -38,7 +39,7 @@ void *__wrap_calloc(size_t n, size_t size)
 
 void *__wrap_realloc(void *p, size_t n)
 {
-    return fails() ? NULL : __real_realloc(p, n);
+    return full || fails() ? NULL : __real_realloc(p, n);
 }
 
 void *__wrap_reallocarray(void *p, size_t n, size_t size)
@@ -144,6 +145,55 @@ static void each(void)
     CHECK_INT(fake_down(&net), 0);
 }
 
+static bool is_reached(struct client *c, const char *peer, int channel)
+{
+    if (channel)
+        client_channel(c, (uint16_t)channel, "x", 1, 0);
+    else
+        client_say(c, peer, "x", 1);
+    return client_sent(c, peer, "x", 1);
+}
+
+/* What is refused for want of memory has left nothing: no first peers of many, and no channel without its permission. */
+static void nothing_of_it(void)
+{
+    static const char *const PEERS[] = {"5.6.7.1:9", "5.6.7.2:9", "5.6.7.3:9", "5.6.7.4:9"};
+    enum { N = sizeof(PEERS) / sizeof(PEERS[0]) };
+
+    fake_up(&net, &(struct fake_options){0});
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    CHECK_INT(client_allocate(&alice), 0);
+    for (int refused = 1; refused >= 0; refused--) {
+        client_begin(&alice, STUN_REQUEST, STUN_CREATE_PERMISSION);
+        for (int i = 0; i < N; i++) {
+            struct addr peer = fake_addr(PEERS[i]);
+            stun_put_xor_addr(&alice.o, STUN_ATTR_XOR_PEER_ADDRESS, &peer);
+        }
+        client_put_identity(&alice);
+        client_put_integrity(&alice);
+        full = refused;
+        int code = client_send(&alice);
+        full = false;
+        CHECK_INT(code, refused ? 508 : 0);
+        for (int i = 0; i < N; i++)
+            CHECK_INT(is_reached(&alice, PEERS[i], 0), !refused);
+    }
+    for (int refused = 1; refused >= 0; refused--) {
+        client_begin(&alice, STUN_REQUEST, STUN_CHANNEL_BIND);
+        stun_put_u32(&alice.o, STUN_ATTR_CHANNEL_NUMBER, 0x4000U << 16);
+        struct addr peer = fake_addr("5.6.7.5:9");
+        stun_put_xor_addr(&alice.o, STUN_ATTR_XOR_PEER_ADDRESS, &peer);
+        client_put_identity(&alice);
+        client_put_integrity(&alice);
+        full = refused;
+        int code = client_send(&alice);
+        full = false;
+        CHECK_INT(code, refused ? 508 : 0);
+        CHECK_INT(is_reached(&alice, "5.6.7.5:9", 0x4000), !refused);
+    }
+    CHECK_INT(fake_down(&net), 0);
+}
+
 /* And while it starts. */
 static void at_start(void)
 {
@@ -231,6 +281,7 @@ static void no_digest(void)
 
 static const struct tap_test TESTS[] = {
     {"F13 any allocation of memory may fail while requests are served", each},
+    {"C57 F13 what is refused for want of memory leaves nothing behind", nothing_of_it},
     {"F13 any allocation of memory may fail while a shard starts", at_start},
     {"F13 any allocation of memory may fail while a policy is made", a_policy},
     {"F13 what cannot be checked is 500, and no wrong password", no_digest},
