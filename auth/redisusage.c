@@ -541,8 +541,11 @@ void redisusage_free(struct redisusage **u)
 {
     if (!*u)
         return;
-    while ((*u)->endings)
-        end_ending((*u)->endings);
+    for (struct ending *e = (*u)->endings, *next; e; e = next) {
+        next = e->next;
+        redis_cancel(&e->call);
+        free(e);
+    }
     redis_free(&(*u)->redis);
     if (event_initialized(&(*u)->tick))
         evtimer_del(&(*u)->tick);
