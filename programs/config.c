@@ -133,7 +133,7 @@ static int warn_no_effect(struct config *c, const struct conf *conf)
 {
     static const char *const keys[] = {
         "tls-listening-port", "cert",         "pkey",       "connect-listen", "connect-origin", "app-listen",
-        "admin-socket",       "admin-listen", "admin-cert", "admin-pkey",     "redis-statsdb",  "xdp-interface",
+        "admin-socket",       "admin-listen", "admin-cert", "admin-pkey",     "xdp-interface",
     };
     int err = 0;
 
@@ -146,15 +146,24 @@ static int warn_no_effect(struct config *c, const struct conf *conf)
     return err;
 }
 
-static int check_redis(const struct config *c, const struct conf *conf, struct conf_error *e)
+static int check_target(const char *key, const char *text, const struct conf *conf, struct conf_error *e)
 {
     struct redis_target target;
     const char *why;
-    int err = c->redis ? redisurl_parse(&target, c->redis, &why) : 0;
+    int err = text ? redisurl_parse(&target, text, &why) : 0;
 
     explicit_bzero(&target, sizeof(target));
+    return err ? fail(e, "%s: %s=...: %s", conf_origin(conf, key), key, why) : 0;
+}
+
+static int check_redis(const struct config *c, const struct conf *conf, struct conf_error *e)
+{
+    int err = check_target("redis", c->redis, conf, e);
+
+    if (!err)
+        err = check_target("redis-statsdb", c->redis_statsdb, conf, e);
     if (err)
-        return fail(e, "%s: redis=...: %s", conf_origin(conf, "redis"), why);
+        return err;
     if (strlen(c->redis_prefix) >= REDISSOURCE_PREFIX_MAX)
         return fail(e, "%s: redis-prefix: at most %d bytes", conf_origin(conf, "redis-prefix"), REDISSOURCE_PREFIX_MAX - 1);
     return 0;
@@ -427,14 +436,20 @@ static void wipe_list(struct conf_list *l)
     *l = (struct conf_list){0};
 }
 
+static void wipe_text(char **text)
+{
+    if (*text)
+        explicit_bzero(*text, strlen(*text));
+    free(*text);
+    *text = NULL;
+}
+
 void config_wipe_secrets(struct config *c)
 {
     wipe_list(&c->users);
     wipe_list(&c->secrets);
-    if (c->redis)
-        explicit_bzero(c->redis, strlen(c->redis));
-    free(c->redis);
-    c->redis = NULL;
+    wipe_text(&c->redis);
+    wipe_text(&c->redis_statsdb);
 }
 
 void config_free(struct config **c)

@@ -71,8 +71,8 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
     uint64_t user_max_bps, bps_capacity; /* always 0 */
     char *redis;                         /* URL of the credential store; NULL: none */
     char *redis_prefix;
-    char *node_id; /* never NULL */
-    char *redis_statsdb;
+    char *node_id;       /* never NULL */
+    char *redis_statsdb; /* where allocations are told of as coturn does; NULL: nowhere */
     char *cert, *pkey;
     struct addr connect_listen, app_listen, admin_listen; /* ADDR_NONE: off */
     struct conf_list connect_origin;

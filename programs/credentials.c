@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "programs/node.h"
 #include "programs/realm.h"
+#include "programs/status.h"
 
 /* The user that is made when nobody has configured one. */
 static const char GENERATED_USER[] = "turnpike";
@@ -29,6 +30,9 @@ struct credentials {
     struct redisusage *kept_usage;
     bool events_lost; /* since the connection was lost nobody has asked what was missed */
     struct realm *realm;
+    bool has_statsdb;
+    struct redis_target statsdb;
+    struct status *status;
     int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
     void *renew_ctx;
 };
@@ -46,10 +50,11 @@ static void on_redis_health(void *ctx, const struct redis_health *h)
 static int add_redis(struct credentials *cr, const struct config *c)
 {
     const char *why;
-    int err;
+    int err = c->redis_statsdb ? redisurl_parse(&cr->statsdb, c->redis_statsdb, &why) : 0;
 
-    if (!c->redis)
-        return 0;
+    cr->has_statsdb = c->redis_statsdb && !err;
+    if (err || !c->redis)
+        return err;
     cr->redis_prefix = strdup(c->redis_prefix);
     if (!cr->redis_prefix)
         return ERR_NOMEM;
@@ -213,11 +218,13 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
 
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay)
 {
-    int err;
+    int err = 0;
 
     cr->relay = relay;
-    if (!cr->has_redis)
-        return 0;
+    if (cr->has_statsdb)
+        err = status_start(&cr->status, base, &cr->statsdb, auth_realm(cr->auth), relay);
+    if (err || !cr->has_redis)
+        return err;
     err = node_start(cr->node, base, relay);
     if (err)
         return err;
@@ -236,6 +243,7 @@ void credentials_stop(struct credentials *cr)
     redisevents_free(&cr->events);
     realm_free(&cr->realm);
     stop_usage(cr);
+    status_free(&cr->status);
     cr->relay = NULL;
 }
 
@@ -249,6 +257,7 @@ void credentials_free(struct credentials **cr)
     store_free(&(*cr)->store);
     free((*cr)->redis_prefix);
     explicit_bzero(&(*cr)->redis, sizeof((*cr)->redis));
+    explicit_bzero(&(*cr)->statsdb, sizeof((*cr)->statsdb));
     free(*cr);
     *cr = NULL;
 }
@@ -259,8 +268,9 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
     cr->renew_ctx = ctx;
 }
 
-int credentials_narrow(struct credentials *cr, struct relay_config *rc)
+int credentials_complete(struct credentials *cr, struct relay_config *rc)
 {
+    rc->feed = cr->has_statsdb;
     return realm_narrow(cr->realm, rc);
 }
 

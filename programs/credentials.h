@@ -22,14 +22,14 @@ void credentials_free(struct credentials **cr);
 /* Borrowed: what the relay asks. */
 struct auth *credentials_auth(const struct credentials *cr);
 
-/* Who gives the relay its settings and peers anew, through credentials_narrow, as relay_reload; to be told before the start. */
+/* Who gives the relay its settings and peers anew, through credentials_complete, as relay_reload; to be told before the start. */
 void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]), void *ctx);
-/* From now on what is revoked elsewhere ends here, and what the realm's options say holds. Both are borrowed until credentials_stop.
+/* From now on what is revoked elsewhere ends here, what the realm's options say holds, and allocations are told of. Both are borrowed until credentials_stop.
  * ERR_NOMEM, ERR_NOSPC. */
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay);
-/* The realm's options beside those of the configuration: the smaller limit, and the peers of both. What `rc` points to then is borrowed until
- * the next call. ERR_NOMEM. */
-int credentials_narrow(struct credentials *cr, struct relay_config *rc);
+/* What a relay has to know beside its configuration: whether news of allocations are wanted; and the realm's options, that is the smaller limit,
+ * and the peers of both. What `rc` points to then is borrowed until the next call. ERR_NOMEM. */
+int credentials_complete(struct credentials *cr, struct relay_config *rc);
 void credentials_stop(struct credentials *cr);
 
 /* The fixed users, shared secrets and limits of a new configuration, for auth_replace. Errors as credentials_new. */

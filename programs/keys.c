@@ -292,7 +292,7 @@ static const struct conf_key KEYS[] = {
      .type = CONF_STRING,
      FIELD(redis_statsdb),
      .flags = CONF_SECRET,
-     .help = "statistics (no effect yet)"},
+     .help = "where allocations are told of as coturn does: as redis, or coturn's connection string"},
     {.name = "state-dir",
      .type = CONF_STRING,
      FIELD(state_dir),

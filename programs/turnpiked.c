@@ -251,7 +251,7 @@ static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
 {
     struct server *s = ctx;
     struct relay_config rc = relay_config_of(s->config, credentials_auth(s->credentials));
-    int err = credentials_narrow(s->credentials, &rc);
+    int err = credentials_complete(s->credentials, &rc);
 
     return err ? err : relay_reload(s->relay, &rc, text);
 }
@@ -279,7 +279,7 @@ static void reload(struct server *s)
     if (!err) {
         struct relay_config rc = relay_config_of(c, credentials_auth(s->credentials));
 
-        err = credentials_narrow(s->credentials, &rc);
+        err = credentials_complete(s->credentials, &rc);
         if (!err)
             err = relay_reload(s->relay, &rc, text);
         if (err)
@@ -365,7 +365,11 @@ static int serve(struct server *s)
         LOG(LOG_ERROR, "start_failed", LOG_ERR("reason", err));
         return STATUS_FAULT;
     }
-    err = relay_new(&s->relay, &rc, text);
+    err = credentials_complete(s->credentials, &rc);
+    if (err)
+        snprintf(text, sizeof(text), "%s", err_str(err));
+    else
+        err = relay_new(&s->relay, &rc, text);
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
         return err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT;

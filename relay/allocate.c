@@ -61,6 +61,13 @@ static void answer_allocate(const struct request *r, const struct alloc *a)
     request_send(r, &o);
 }
 
+static void report(const struct request *r, enum relay_event event, const struct alloc *a, uint32_t lifetime_s)
+{
+    r->s->net->event(
+        r->s->net_ctx,
+        &(struct relay_event_info){.event = event, .path = r->from, .alloc = a, .user = a->user->name, .lifetime_s = lifetime_s});
+}
+
 /* What an Allocate asks for, read and judged in the order of RFC 8656 section 7.2. */
 struct wish {
     enum addr_family family;
@@ -347,8 +354,7 @@ enum verdict allocate_on_allocate(struct request *r)
         return VERDICT_DONE;
     }
     count(s->counters, COUNT_ALLOCATIONS_CREATED);
-    s->net->event(s->net_ctx, &(struct relay_event_info){
-                                  .event = EVENT_ALLOCATION_CREATED, .path = r->from, .alloc = a, .user = a->user->name});
+    report(r, EVENT_ALLOCATION_CREATED, a, w.lifetime_s);
     answer_allocate(r, a);
     return VERDICT_DONE;
 }
@@ -384,6 +390,7 @@ enum verdict allocate_on_refresh(struct request *r)
         return VERDICT_DONE;
     }
     granted = wanted ? lifetime(r, wanted) : 0;
+    report(r, EVENT_ALLOCATION_REFRESHED, a, granted);
     for (uint8_t f = ADDR_V4; f <= ADDR_V6 && a; f++) {
         if (!alloc_leg(a, f)->socket || (err == 0 && f != family))
             continue;

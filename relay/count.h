@@ -53,6 +53,7 @@
     X(DROP_PARKED_CLOSED, "drop_parked_closed")                                                                                    \
     X(DROP_RETRANSMISSION, "drop_retransmission")                                                                                  \
     X(DROP_RING_FULL, "drop_ring_full")                                                                                            \
+    X(DROP_FEED_FULL, "drop_feed_full")                                                                                            \
     X(DROP_PEER_SEND, "drop_peer_send")                                                                                            \
     X(DROP_CLIENT_SEND, "drop_client_send")                                                                                        \
     X(DROP_STREAMS, "drop_streams")                                                                                                \

@@ -35,10 +35,11 @@ _Static_assert(offsetof(struct path, io) == PATH_KEY_LEN, "the 5-tuple stands in
 /* What one event is about; for the log and, later, the admin plane's event stream. Borrowed for the call. */
 struct alloc;
 enum relay_event {
-    EVENT_ALLOCATION_CREATED,
-    EVENT_ALLOCATION_DELETED, /* `detail` is the reason */
-    EVENT_REQUEST_REFUSED,    /* `code` and `detail` */
-    EVENT_PEER_DENIED,        /* `detail` is the policy entry */
+    EVENT_ALLOCATION_CREATED,   /* `lifetime_s` */
+    EVENT_ALLOCATION_REFRESHED, /* `lifetime_s`; 0: it ends, or one of its addresses does */
+    EVENT_ALLOCATION_DELETED,   /* `detail` is the reason */
+    EVENT_REQUEST_REFUSED,      /* `code` and `detail` */
+    EVENT_PEER_DENIED,          /* `detail` is the policy entry */
     EVENT_THROTTLED, /* a user and a source are not answered for a while (S15); `user` is NULL if there is none of that name */
 };
 struct relay_event_info {
@@ -50,6 +51,7 @@ struct relay_event_info {
     const char *detail; /* NULL when there is none */
     const struct addr *peer;
     int code;
+    uint32_t lifetime_s;
 };
 
 /* A message from one worker to another, on the control side: redeeming a reservation. Copied. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -33,6 +34,7 @@ struct relay {
     struct memory *memory;
     struct worker *workers;
     unsigned nworkers;
+    int feed_fd;                             /* -1: no feed */
     struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
     size_t nlisten;
 };
@@ -284,6 +286,8 @@ static int start_workers(struct relay *r, const struct relay_config *c, struct p
                                   .settings = c->settings,
                                   .now = clock_now()};
         err = worker_init(&r->workers[w], &sc, r->workers, r->nworkers);
+        if (!err && c->feed)
+            err = worker_feed(&r->workers[w], r->feed_fd);
         for (size_t i = 0; i < r->nlisten && !err; i++) {
             int *fd = fds[i * r->nworkers + w];
 
@@ -309,9 +313,15 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
     int err = r ? host_read(&host) : ERR_NOMEM;
 
     text[0] = '\0';
+    if (r)
+        r->feed_fd = -1;
     if (err)
         goto out;
     nonce_key_init(&r->nonce_key);
+    if (c->feed && (r->feed_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) < 0) {
+        err = -errno;
+        goto out;
+    }
     r->nworkers = c->workers ? c->workers : cores();
     r->workers = calloc(r->nworkers, sizeof(*r->workers));
     nfds = (size_t)RELAY_LISTENERS_MAX * r->nworkers;
@@ -398,11 +408,42 @@ void relay_free(struct relay **rp)
     for (unsigned i = 0; r->workers && i < r->nworkers; i++)
         worker_deinit(&r->workers[i]);
     free(r->workers);
+    if (r->feed_fd >= 0)
+        close(r->feed_fd);
     ports_free(&r->ports);
     throttle_free(&r->throttle);
     memory_free(&r->memory);
     explicit_bzero(&r->nonce_key, sizeof(r->nonce_key));
     free(r);
+}
+
+int relay_feed(const struct relay *r)
+{
+    return r->feed_fd;
+}
+
+void relay_read(struct relay *r, feed_cb *cb, void *ctx)
+{
+    uint64_t value;
+    bool more = false;
+    ssize_t got = read(r->feed_fd, &value, sizeof(value));
+
+    (void)got; /* nothing: somebody has read it */
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        struct feed_news *news;
+        size_t len;
+        int n = 0;
+
+        while (n++ < FEED_PASS_MAX && (news = ring_peek(r->workers[i].feed, &len))) {
+            cb(ctx, news);
+            ring_release(r->workers[i].feed);
+        }
+        more = more || n > FEED_PASS_MAX;
+    }
+    value = 1;
+    if (more) /* the rest in the next pass of the loop */
+        got = write(r->feed_fd, &value, sizeof(value));
+    (void)got;
 }
 
 void relay_look(struct relay *r)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "relay/count.h"
+#include "relay/feed.h"
 #include "relay/shard.h"
 
 enum {
@@ -41,6 +42,7 @@ struct relay_config {
     const char *const *denied;
     size_t ndenied;
     struct auth *auth; /* borrowed; outlives the relay */
+    bool feed;         /* news of allocations are wanted: relay_read */
 };
 
 struct relay;
@@ -62,6 +64,10 @@ int relay_revoke(struct relay *r, const struct auth_revocation *revocation);
 
 /* Revocations may have been missed: every worker asks about those who live on it. ERR_NOMEM: nobody does, ask again. */
 int relay_recheck(struct relay *r);
+
+/* With `feed`: a descriptor that can be read when there is something for relay_read, which calls `cb` for each piece of news. */
+int relay_feed(const struct relay *r);
+void relay_read(struct relay *r, feed_cb *cb, void *ctx);
 
 /* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
 void relay_look(struct relay *r);

@@ -24,12 +24,17 @@ void worker_time(struct worker *w)
 
 /* ---- From other threads. ---- */
 
-static void wake(struct worker *w)
+static void wake_fd(int fd)
 {
     uint64_t one = 1;
-    ssize_t n = write(w->wake_fd, &one, sizeof(one));
+    ssize_t n = write(fd, &one, sizeof(one));
 
     (void)n; /* the counter is full only if a wake-up is pending */
+}
+
+static void wake(struct worker *w)
+{
+    wake_fd(w->wake_fd);
 }
 
 void worker_post(struct worker *w, struct letter *letter)
@@ -207,10 +212,68 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
             LOG_INT("worker", w->index));
 }
 
+/* Made of what an allocation keeps anyway, for there are many and few are told of: its 5-tuple under a secret seed, and when it began. */
+static uint64_t id_of(const struct worker *w, const struct alloc *a)
+{
+    static const uint64_t OF_WORKER = 1000000000000000; /* coturn's number, too: three digits of 18 are the thread */
+    const uint64_t parts[] = {a->by_tuple.hash, a->created_ms};
+
+    return w->index * OF_WORKER + map_sip(w->shard.allocs.seed, parts, sizeof(parts)) % OF_WORKER;
+}
+
+static void feed(struct worker *w, enum feed_kind kind, const struct relay_event_info *e)
+{
+    const struct alloc *a = e->alloc;
+    struct feed_news *n;
+
+    if (!w->feed)
+        return;
+    n = ring_reserve(w->feed, sizeof(*n) + a->user->name_len + 1);
+    if (!n) {
+        count(&w->counters, DROP_FEED_FULL);
+        return;
+    }
+    *n = (struct feed_news){.kind = kind,
+                            .stream = a->path.transport != TRANSPORT_UDP,
+                            .lifetime_s = e->lifetime_s,
+                            .id = id_of(w, a),
+                            .client = a->path.client,
+                            .server = a->path.server,
+                            .packets_up = a->packets_up,
+                            .bytes_up = a->bytes_up,
+                            .packets_down = a->packets_down,
+                            .bytes_down = a->bytes_down};
+    memcpy(n->user, a->user->name, a->user->name_len + 1);
+    ring_commit(w->feed);
+    w->fed = true;
+}
+
+static void feed_event(struct worker *w, const struct relay_event_info *e)
+{
+    switch (e->event) {
+    case EVENT_ALLOCATION_CREATED:
+        feed(w, FEED_CREATED, e);
+        break;
+    case EVENT_ALLOCATION_REFRESHED:
+        feed(w, FEED_REFRESHED, e);
+        break;
+    case EVENT_ALLOCATION_DELETED:
+        feed(w, FEED_DELETED, e);
+        break;
+    case EVENT_REQUEST_REFUSED:
+    case EVENT_PEER_DENIED:
+    case EVENT_THROTTLED:
+        break;
+    }
+}
+
 static void on_event(void *net, const struct relay_event_info *e)
 {
     struct worker *w = net;
 
+    feed_event(w, e);
+    if (e->event == EVENT_ALLOCATION_REFRESHED) /* nothing for the log */
+        return;
     if (!log_enabled(e->event == EVENT_THROTTLED ? LOG_WARNING : LOG_INFO))
         return; /* what nobody reads takes no other event's place */
     if (!rate_take(&w->log_rate, 1, w->shard.now.ms)) {
@@ -225,6 +288,8 @@ static void on_event(void *net, const struct relay_event_info *e)
     case EVENT_ALLOCATION_CREATED:
     case EVENT_ALLOCATION_DELETED:
         log_allocation(w, e);
+        break;
+    case EVENT_ALLOCATION_REFRESHED:
         break;
     case EVENT_REQUEST_REFUSED:
         LOG(LOG_INFO, "request_refused", LOG_STR("method", e->method), LOG_INT("code", e->code), LOG_STR("reason", e->detail),
@@ -291,6 +356,10 @@ static void *run(void *ctx)
                 wake(&w->all[i]);
             }
         }
+        if (w->fed) {
+            w->fed = false;
+            wake_fd(w->feed_fd);
+        }
     }
     return NULL;
 }
@@ -334,6 +403,12 @@ out:
     return err;
 }
 
+int worker_feed(struct worker *w, int fd)
+{
+    w->feed_fd = fd;
+    return ring_new(&w->feed, FEED_BYTES);
+}
+
 void worker_deinit(struct worker *w)
 {
     struct letter *l, *next;
@@ -358,6 +433,7 @@ void worker_deinit(struct worker *w)
         ring_free(&w->rings[i]);
     free(w->rings);
     free(w->dirty);
+    ring_free(&w->feed);
     if (w->base) {
         if (event_initialized(&w->wake))
             event_del(&w->wake);

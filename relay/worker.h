@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/ring.h"
+#include "relay/feed.h"
 #include "relay/shard.h"
 
 enum {
@@ -61,6 +62,10 @@ struct worker {
     struct udp *udp;
     struct streams *streams;
     uint64_t accept_told_ms; /* 0: not yet */
+    struct ring *feed;       /* to the control thread; NULL: it does not listen */
+    int feed_fd;             /* wakes it; the relay's */
+    bool fed;                /* written to in this pass */
+
     struct rate log_rate;
     uint64_t log_suppressed;
 };
@@ -68,6 +73,9 @@ struct worker {
 /* ERR_NOMEM, ERR_IO. The shard is up when it returns; sockets are added by relay/udp and relay/stream. */
 int worker_init(struct worker *w, const struct shard_config *config, struct worker *all, unsigned count);
 void worker_deinit(struct worker *w);
+/* From now on it tells what happens to its allocations, and writes to `wake_fd` after each pass that has told something. Before worker_start.
+ * ERR_NOMEM. */
+int worker_feed(struct worker *w, int wake_fd);
 int worker_start(struct worker *w);
 /* Asks it to end; from any thread. */
 void worker_stop(struct worker *w);

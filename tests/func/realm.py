@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""What narrows a realm in Redis: a token's own peers; coturn's options of the realm, as turnadmin writes them, and its lists of peers."""
+"""What narrows a realm in Redis: a token's own peers; coturn's options of the realm, as turnadmin writes them, and its lists of peers; and what is told of allocations, as coturn tells it."""
 import contextlib
+import hashlib
 import os
+import re
 import subprocess
 import sys
 import time
@@ -84,6 +86,7 @@ def _(f):
 STORE = ["-N", "ip=127.0.0.1 port=6379", "-r", daemon.REALM]
 REALM = f"turn/realm/{daemon.REALM}"
 COTURN_PORT = 3490
+STATUS_S = 2.2  # the deadline of a status event, and a little
 PERIOD_S = 4.5  # a look follows the one before after five seconds
 
 
@@ -303,6 +306,147 @@ def _(r):
     for d, n in zip(r.nodes, before):
         tap.wait_until(lambda d=d, n=n: len(d.events("realm_options")) > n, "the nodes have read it")
     c.permit(S.PEER)
+
+
+class Listener:
+    """What is published about allocations, in order, and the keys that are there."""
+
+    def __init__(self, stack, n, server):
+        self.redis, self.link = server, stack.enter_context(redis.Link(n.srv, server.socket))
+        self.link.call("PSUBSCRIBE", f"{REALM}/user/*/allocation/*")
+
+    def take(self, count):
+        """The next ones: (user, id, last part, text)."""
+        got = []
+        for _ in range(count):
+            _, _, channel, text = (x.decode() for x in self.link._read())
+            user, rest_of = channel[len(f"{REALM}/user/") :].split("/allocation/")
+            number, last = rest_of.split("/", 1)
+            got.append((user, number, last, text))
+        return got
+
+    def keys(self):
+        found = {}
+        for key in self.redis.call("KEYS", f"{REALM}/user/*/allocation/*"):
+            found[key.decode()] = (self.redis.call("GET", key).decode(), self.redis.call("TTL", key))
+        return found
+
+
+class Told:
+    def __init__(self, stack, n, server):
+        self.net, self.redis = n, server
+        for user, password in (("carol", "hush"), ("dave", "quiet")):
+            n.srv.run(["turnadmin", "-a", *STORE, "-u", user, "-p", password])
+        self.fleet = Fleet(stack, n, server, **{"redis-statsdb": "ip=127.0.0.1 port=6379 connect_timeout=3"})
+        self.node = self.fleet.nodes[0]
+        self.node.daemon.wait_log("event=status_ready")
+        self.listener = Listener(stack, n, server)
+
+
+@tap.group
+def told():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
+        yield Told(stack, n, server)
+
+
+def call_of(t, where, i, transport, v6=False, user="carol", password="hush"):
+    """Allocate, relay, refresh, end; what was told of it, with what differs between two calls made equal."""
+    peer = t.node.peer()
+    c = client.Client(t.net.cli, t.net.client_ip(i), where, transport, user=user, password=password)
+    c.allocate()
+    keys = [t.listener.take(1), t.listener.keys()]
+    c.bind(0x4000, peer.address)
+    for _ in range(5):
+        c.send_channel(0x4000, bytes(100))
+        peer.expect(bytes(100))
+    for _ in range(3):
+        peer.send(bytes(52), c.relayed[0])
+        c.expect_channel(0x4000, bytes(52))
+    c.refresh(700)
+    keys += [t.listener.take(1), t.listener.keys()]
+    c.refresh(0)
+    told_last = t.listener.take(6)
+    tap.wait_until(lambda: not t.listener.keys(), "the key is deleted")
+    c.close()
+    number = told_last[0][1]
+    ttl = [next(iter(k.values()))[1] for k in (keys[1], keys[3])]
+
+    def plain(x):
+        return repr(x).replace(number, "ID").replace(f":{c.address[1]},", ":PORT,").replace(f":{where[1]},", ":3478,").replace(c.address[0], "CLIENT")
+
+    lines = [plain(x) for x in keys[0] + keys[2] + told_last]
+    return lines, [plain(list(k.items())[0][0]) for k in (keys[1], keys[3])], [list(k.values())[0][0].split(",")[0] for k in (keys[1], keys[3])], ttl, number
+
+
+@told.case("status events are coturn's, text for text: made, refreshed, ended, over UDP and TCP")
+def _(t):
+    with coturn(t.net, "--redis-statsdb", "ip=127.0.0.1 port=6379") as where:
+        for i, (transport, user, password) in enumerate((("udp", "carol", "hush"), ("tcp", "carol", "hush"), ("udp", "dave", "quiet"))):
+            ours = call_of(t, (t.node.server, t.node.daemon.port()), i, transport, user=user, password=password)
+            theirs = call_of(t, where, i + 5, transport, user=user, password=password)
+            traffic = [k for k, line in enumerate(theirs[0]) if "traffic'" in line]  # the client's side: coturn counts requests and heads, too
+            for k, (a, b) in enumerate(zip(ours[0], theirs[0], strict=True)):
+                equal(re.sub(r"\d+", "N", a) if k in traffic else a, re.sub(r"\d+", "N", b) if k in traffic else b, f"event {k}, and coturn's")
+            check(all("rcvp=5, rcvb=500, sentp=3, sentb=156" in ours[0][k] for k in traffic), f"the client's traffic: {ours[0]}")
+            equal(ours[1:3], theirs[1:3], "the keys, and what coturn's hold")
+            equal(len(ours[4]), len(theirs[4]), "the digits of an id")
+            tap.within(ours[3][0], 600, 660, "seconds that the first key lives")
+            tap.within(ours[3][1], 700, 760, "seconds that the second key lives")
+
+
+@told.case("S7 status events of names of any characters")
+def _(t):
+    for user in ('a %s%n "b"', "turn/realm/x", "}{\\", "\u00fc\u4e16"):
+        t.redis.call("SET", f"{REALM}/user/{user}/key", hashlib.md5(f"{user}:{daemon.REALM}:x".encode()).hexdigest())
+        c = t.fleet.client((user, "x"))
+        c.allocate()
+        equal(t.listener.take(1)[0][::2], (user, "status"), "what was told")
+        c.refresh(0)
+        equal({x[0] for x in t.listener.take(6)}, {user}, "whose end was told")
+
+
+@told.case("status events: a stream that closes, a lifetime that ends, and a token that is revoked end what was told; ids are each allocation's own")
+def _(t):
+    token = t.fleet.token()
+    a, b = t.fleet.client(token), t.fleet.client(token, node=1, transport="tcp")
+    a.allocate()
+    (first,) = t.listener.take(1)
+    b.allocate()
+    (second,) = t.listener.take(1)
+    check(first[1] != second[1] and first[0] == second[0] == token[0], f"{first}, {second}")
+    equal(len(t.listener.keys()), 2, "the number of keys")
+    b.close()
+    equal([x[1:4:2] for x in t.listener.take(5) if x[2] == "status"], [(second[1], "deleted")], "what ends with the stream")
+    t.fleet.ctl("token", "revoke", token[0])
+    equal([x[1:4:2] for x in t.listener.take(5) if x[2] == "status"], [(first[1], "deleted")], "what ends with the token")
+    tap.wait_until(lambda: not t.listener.keys(), "the keys are deleted")
+
+
+@told.case("F2 status events: without Redis no request waits; what it does not take in time is lost and counted, and the rest comes")
+def _(t):
+    c = t.fleet.client(t.fleet.token())
+    c.allocate()
+    t.listener.take(1)
+    t.redis.pause()
+    start = time.monotonic()
+    for _ in range(5):
+        c.refresh()
+    check(time.monotonic() - start < tap.PATIENCE_S / 2, "requests waited")
+    t.redis.go_on()
+    c.refresh(0)
+    texts = []
+    while not texts or texts[-1] != "deleted":
+        texts += [x[3] for x in t.listener.take(1)]
+    c.allocate()
+    t.redis.kill()
+    t.node.daemon.wait_log("event=status_unavailable")
+    start = time.monotonic()
+    c.refresh()
+    tap.wait_until(lambda: time.monotonic() > start + STATUS_S, "it is too old to be told")
+    t.redis.start()
+    t.node.daemon.wait_log("event=status_ready lost=[1-9]")
 
 
 tap.main()

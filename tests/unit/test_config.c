@@ -92,7 +92,7 @@ static const struct {
     {"node-id",
      {"relay-1", "a.b_C"},
      {"", "a b", "a{b}", "a:1", "01234567890123456789012345678901234567890123456789012345678901234"}},
-    {"redis-statsdb", {"ip=127.0.0.1"}, {""}},
+    {"redis-statsdb", {"ip=127.0.0.1", "redis://127.0.0.1"}, {"", "127.0.0.1", "port=x"}},
     {"state-dir", {"/tmp", "state"}, {""}},
     {"denied-peer-ip", {"10.0.0.0/8", "10.0.0.1-10.0.0.9:1-2/tcp"}, {"", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "host"}},
     {"allowed-peer-ip", {"10.1.2.3:5060/udp", "[2001:db8::/32]:5060"}, {"", "10.1.2.3:0-70000", "10.1.2.3:5060/sctp"}},
@@ -446,11 +446,11 @@ static void not_built(void)
     CHECK_INT(cfg->warnings.n, 1);
     CHECK_INT(
         load_file("user=a:b\nxdp=auto\nxdp-interface=e\ncert=c\npkey=p\nconnect-listen=127.0.0.1:1\nadmin-listen=127.0.0.1:2\n"
-                  "app-listen=127.0.0.1:3\nconnect-origin=https://a\nadmin-cert=c\nadmin-pkey=p\nredis-statsdb=x\n"
+                  "app-listen=127.0.0.1:3\nconnect-origin=https://a\nadmin-cert=c\nadmin-pkey=p\n"
                   "tls-listening-port=5350\n"),
         0);
-    CHECK_INT(cfg->warnings.n, 12);
-    CHECK_INT(warnings_with("no effect yet"), 12);
+    CHECK_INT(cfg->warnings.n, 11);
+    CHECK_INT(warnings_with("no effect yet"), 11);
     CHECK_INT(warnings_with("user space"), 1);
     CHECK_INT(load_file("user=a:b\nmax-lifetime=10\n"), 0);
     CHECK_INT(warnings_with("600"), 1);
