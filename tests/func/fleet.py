@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import daemon, net, redis, stun, tap, tokens  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import daemon, net, redis, redissets, stun, tap, tokens  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server", "nft")
@@ -249,6 +249,28 @@ def _(f):
     tap.wait_until(lambda: f.share("cut", 0) + f.share("cut", 1) == 2, "what lives is told again")
     known[1].refresh(0)
     tap.wait_until(lambda: f.share("cut", 1) == 0, "its end is told")
+
+
+@tap.group
+def cluster():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        yield Fleet(stack, n, redissets.Cluster(n.srv, stack), redis_url="redis+cluster://127.0.0.1:7000,127.0.0.1:7001")
+
+
+@cluster.case("C48 F20 nodes, quotas and draining on a Cluster, where each owner lies elsewhere")
+def _(f):
+    equal(sorted(f.listed()), ["n0", "n1", "n2"], "the nodes")
+    for owner in ("a", "b", "}c", "d e", "%"):
+        t = f.token("--max-allocations", "2", owner=owner)
+        clients = [f.client(t, node=i % NODES, i=i) for i in range(2 * NODES)]
+        for c in clients:
+            c.challenge()
+        equal(len(f.allocated(clients)), 2, f"allocations of {owner!r}")
+    with f.draining(0):
+        equal(f.client(t, i=9).request(stun.ALLOCATE, UDP).error, 300, "the error of a node that drains")
+    for w in f.nodes:
+        equal(w.daemon.events("fleet_refused"), [], "what Redis has refused")
 
 
 tap.main()
