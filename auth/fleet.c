@@ -113,7 +113,7 @@ static int read_addresses(struct fleet_node *n, const struct fleet_field *f)
     memcpy(text, f->value, f->len);
     text[f->len] = '\0';
     n->naddresses = 0;
-    while (*rest && (entry = strsep(&rest, ","))) {
+    while (*text && (entry = strsep(&rest, ","))) {
         struct fleet_address *a = &n->address[n->naddresses];
 
         if (n->naddresses == FLEET_ADDRESSES_MAX || (strncmp(entry, "udp ", 4) != 0 && strncmp(entry, "tcp ", 4) != 0) ||
@@ -121,8 +121,6 @@ static int read_addresses(struct fleet_node *n, const struct fleet_field *f)
             return ERR_MALFORMED;
         a->stream = entry[0] == 't';
         n->naddresses++;
-        if (!rest)
-            break;
     }
     return 0;
 }

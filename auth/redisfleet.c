@@ -1,37 +1,25 @@
 #include "auth/redisfleet.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <hiredis/hiredis.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
+#include "auth/owners.h"
 #include "auth/redisshares.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/map.h"
 #include "base/random.h"
 
 enum {
     KEY_MAX = REDISFLEET_PREFIX_MAX + FLEET_ID_MAX + 16,
     BOOT_BYTES = 8,
-    OWNER_SLOTS = 64,
 };
-
-/* An owner whose share is to be told. */
-struct owner {
-    struct map_node by_name;
-    STAILQ_ENTRY(owner) link;
-    char name[];
-};
-STAILQ_HEAD(owners, owner);
 
 /* A node that is being read, and what it said last. */
 struct peer {
@@ -68,13 +56,9 @@ struct redisfleet {
     struct peer peers[FLEET_NODES_MAX];
     size_t npeers;
 
-    pthread_mutex_t lock; /* of what follows: a worker's allocation ends, the control thread tells */
-    bool open;            /* there is somebody to tell */
-    struct map by_name;
-    struct owners owners;
-    struct owners later; /* those of whom a question was pending */
-    unsigned telling;    /* the control thread's own: shares that are being told */
-    bool last;           /* likewise: the node goes */
+    struct owners *owners; /* whose shares are to be told */
+    unsigned telling;      /* shares that are being told */
+    bool last;             /* the node goes */
 };
 
 static void tell_event(struct redisfleet *f, enum redisfleet_event event, const char *text)
@@ -101,71 +85,6 @@ static void make_key(const struct redisfleet *f, char key[static KEY_MAX], const
     snprintf(key, KEY_MAX, id ? "%s%s:{%s}" : "%s%s", f->prefix, kind, id);
 }
 
-/* ---- Which owners' shares are to be told. ---- */
-
-static struct owner *find_owner(const struct redisfleet *f, const char *name, uint64_t hash)
-{
-    struct map_node *n = map_first(&f->by_name, hash);
-
-    while (n && strcmp(((struct owner *)(void *)n)->name, name) != 0)
-        n = map_next(n);
-    return (struct owner *)(void *)n;
-}
-
-/* Without memory for it the next round tells it. True: it is the first one. */
-static bool add_owner(struct redisfleet *f, struct owners *list, const char *name)
-{
-    size_t len = strlen(name);
-    struct owner *o = NULL;
-    uint64_t hash;
-    bool first = false;
-
-    pthread_mutex_lock(&f->lock);
-    hash = map_hash(&f->by_name, name, len);
-    if (f->open && !find_owner(f, name, hash) && (o = malloc(sizeof(*o) + len + 1))) {
-        memcpy(o->name, name, len + 1);
-        map_insert(&f->by_name, &o->by_name, hash);
-        first = STAILQ_EMPTY(list);
-        STAILQ_INSERT_TAIL(list, o, link);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return first;
-}
-
-static struct owner *take_owner(struct redisfleet *f)
-{
-    struct owner *o;
-
-    pthread_mutex_lock(&f->lock);
-    o = STAILQ_FIRST(&f->owners);
-    if (o) {
-        STAILQ_REMOVE_HEAD(&f->owners, link);
-        map_remove(&f->by_name, &o->by_name);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return o;
-}
-
-static void forget_owners(struct redisfleet *f)
-{
-    struct owner *o;
-
-    pthread_mutex_lock(&f->lock);
-    STAILQ_CONCAT(&f->owners, &f->later);
-    pthread_mutex_unlock(&f->lock);
-    while ((o = take_owner(f)))
-        free(o);
-}
-
-static void set_open(struct redisfleet *f, bool open)
-{
-    pthread_mutex_lock(&f->lock);
-    f->open = open;
-    pthread_mutex_unlock(&f->lock);
-    if (!open)
-        forget_owners(f);
-}
-
 /* ---- Telling. ---- */
 
 static void tell_some(struct redisfleet *f);
@@ -183,15 +102,15 @@ static void on_told(void *ctx, int err, const redisReply *reply)
 static void tell_some(struct redisfleet *f)
 {
     struct auth_held held;
-    struct owner *o;
+    char *owner;
 
-    while (f->ready && f->telling < REDISFLEET_TELL_MAX && (o = take_owner(f))) {
-        auth_quota_held(f->auth, o->name, &held);
-        if (redisshares_tell(f->shares, f->redis, o->name, &held, f->last, on_told, f) == 0)
+    while (f->ready && f->telling < REDISFLEET_TELL_MAX && (owner = owners_take(f->owners))) {
+        auth_quota_held(f->auth, owner, &held);
+        if (redisshares_tell(f->shares, f->redis, owner, &held, f->last, on_told, f) == 0)
             f->telling++;
-        if (held.pending && !f->last)
-            add_owner(f, &f->later, o->name);
-        free(o);
+        if (held.pending && !f->last) /* what is asked about now may change it */
+            owners_add(f->owners, owner, true);
+        free(owner);
     }
 }
 
@@ -199,7 +118,7 @@ static void visit_owner(void *ctx, const char *owner)
 {
     struct redisfleet *f = ctx;
 
-    add_owner(f, &f->owners, owner);
+    owners_add(f->owners, owner, false);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
@@ -207,9 +126,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     struct redisfleet *f = ctx;
 
     (void)fd, (void)what;
-    pthread_mutex_lock(&f->lock);
-    STAILQ_CONCAT(&f->owners, &f->later);
-    pthread_mutex_unlock(&f->lock);
+    owners_due(f->owners);
     auth_quota_each(f->auth, f->part, visit_owner, f);
     f->part = (f->part + 1) % AUTH_QUOTA_PARTS;
     tell_some(f);
@@ -478,7 +395,7 @@ static void on_health(void *ctx, const struct redis_health *h)
 
     f->ready = h->ready;
     if (h->ready != was)
-        set_open(f, h->ready);
+        owners_open(f->owners, h->ready);
     if (h->ready && !was) { /* what ended meanwhile is not known any more, what lives is told at once */
         f->refused = false;
         for (unsigned i = 0; i < AUTH_QUOTA_PARTS; i++)
@@ -514,7 +431,7 @@ static void ended(void *self, const char *owner)
     uint64_t one = 1;
     ssize_t n;
 
-    if (!add_owner(f, &f->owners, owner))
+    if (!owners_add(f->owners, owner, false))
         return;
     n = write(f->wake_fd, &one, sizeof(one));
     (void)n; /* the counter is full only if a wake-up is pending */
@@ -550,9 +467,6 @@ int redisfleet_add(struct redisfleet **out, struct auth *a, const struct redisfl
     *out = NULL;
     if (!f)
         return ERR_NOMEM;
-    pthread_mutex_init(&f->lock, NULL);
-    STAILQ_INIT(&f->owners);
-    STAILQ_INIT(&f->later);
     f->auth = a;
     f->target = *config->target;
     f->config = *config;
@@ -568,7 +482,7 @@ int redisfleet_add(struct redisfleet **out, struct auth *a, const struct redisfl
         err = ERR_NOSPC;
     if (!err) {
         memcpy(f->id, config->id, strlen(config->id) + 1);
-        err = map_init(&f->by_name, OWNER_SLOTS);
+        err = owners_new(&f->owners);
     }
     if (!err)
         err = fleet_new(&f->fleet);
@@ -637,7 +551,7 @@ void redisfleet_stop(struct redisfleet *f)
         say_goodbye(f);
     event_del(&f->tick);
     event_del(&f->wake);
-    set_open(f, false);
+    owners_open(f->owners, false);
     redis_free(&f->redis);
     f->base = NULL;
 }
@@ -652,13 +566,9 @@ void redisfleet_free(struct redisfleet **fp)
     redisfleet_stop(f);
     if (f->wake_fd >= 0)
         close(f->wake_fd);
-    if (f->by_name.slots) {
-        forget_owners(f);
-        map_deinit(&f->by_name);
-    }
+    owners_free(&f->owners);
     redisshares_free(&f->shares);
     fleet_free(&f->fleet);
-    pthread_mutex_destroy(&f->lock);
     explicit_bzero(&f->target, sizeof(f->target));
     free(f);
 }

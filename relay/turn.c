@@ -189,30 +189,31 @@ static void next(struct parked *p)
     }
 }
 
-/* The head of a queue has what it waited for: the answer about its credentials, or what `r` says. */
-static void resume(struct parked *p, struct request *r, const struct auth_answer *answer)
+/* The head of a queue has what it waited for: the answer about its credentials, or what `with` says. */
+static void resume(struct parked *p, const struct request *with, const struct auth_answer *answer)
 {
+    struct request r = *with;
     struct stun_msg msg;
 
-    r->s = p->shard;
-    r->from = &p->path;
-    r->msg = &msg;
-    r->pair = p->pair;
-    r->context = p;
+    r.s = p->shard;
+    r.from = &p->path;
+    r.msg = &msg;
+    r.pair = p->pair;
+    r.context = p;
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
-        if (answer && throttle_silent(r->s->throttle, r->pair, r->s->now.ms)) {
-            count(r->s->counters, DROP_THROTTLED); /* S15: others of its pair, which waited beside it, have failed */
+        if (answer && throttle_silent(r.s->throttle, r.pair, r.s->now.ms)) {
+            count(r.s->counters, DROP_THROTTLED); /* S15: others of its pair, which waited beside it, have failed */
         } else if (answer) {
-            proceed(r, answer, p);
+            proceed(&r, answer, p);
         } else {
-            r->who = p->who;
-            r->key = p->key;
-            r->sign_sha256 = p->sign_sha256;
-            r->bandwidth = p->bandwidth;
-            r->bps = p->bps;
+            r.who = p->who;
+            r.key = p->key;
+            r.sign_sha256 = p->sign_sha256;
+            r.bandwidth = p->bandwidth;
+            r.bps = p->bps;
             p->bandwidth = NULL;
             p->ticket = 0;
-            conduct(r, p);
+            conduct(&r, p);
         }
     }
     if (!park_waits(p))
