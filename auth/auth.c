@@ -216,6 +216,16 @@ int auth_add_secret(struct auth *a, const char *secret)
     return err;
 }
 
+/* A shared secret vouches for every name that it has signed; that one of them has been revoked is known elsewhere. */
+static bool refused(const struct auth *a, const char *name)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < a->nsources && !found; i++)
+        found = a->sources[i].refuses && a->sources[i].refuses(a->sources[i].self, name);
+    return found;
+}
+
 enum auth_status auth_check(struct auth *a, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb, void *ctx,
                             struct auth_ticket **ticket)
 {
@@ -236,6 +246,8 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
         if (i == SOURCE_FIXED && status == AUTH_OK)
             secret_spend(a->secret, request);
     }
+    if (status == AUTH_OK && refused(a, answer->name))
+        status = AUTH_UNKNOWN;
     pthread_mutex_unlock(lock);
     if (status != AUTH_OK)
         answer->nkeys = 0;

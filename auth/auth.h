@@ -243,6 +243,8 @@ struct auth_source {
     void (*detach)(void *self, unsigned worker); /* also after an attach that failed, or never was */
     void (*forget)(void *self, unsigned worker, const struct auth_revocation *revocation);
     void (*recheck)(void *self, unsigned worker);
+    /* Has this name been revoked, whichever source vouches for it at once? Any worker's thread. */
+    bool (*refuses)(void *self, const char *name);
     void *self;
 };
 /* The first member of whatever a source allocates for a pending question. */

@@ -138,6 +138,19 @@ static void random_text(char *out, size_t bytes)
         *out = *out == '+' ? '-' : *out == '/' ? '_' : *out;
 }
 
+void token_password(char password[static TOKEN_PASSWORD_LEN + 1])
+{
+    random_text(password, TOKEN_PASSWORD_LEN / 4 * 3);
+}
+
+int token_derive(struct token *t, const char *password, const char **why)
+{
+    int err = stun_key_md5(t->id, t->realm, password, t->md5);
+
+    *why = "the keys cannot be derived";
+    return err ? err : stun_key_sha256(t->id, t->realm, password, t->sha256);
+}
+
 int token_issue(struct token *t, char password[static TOKEN_PASSWORD_LEN + 1], const char **why)
 {
     int err;
@@ -147,10 +160,8 @@ int token_issue(struct token *t, char password[static TOKEN_PASSWORD_LEN + 1], c
     err = token_check(t, why);
     if (err)
         return err;
-    random_text(password, TOKEN_PASSWORD_LEN / 4 * 3);
-    *why = "the keys cannot be derived";
-    err = stun_key_md5(t->id, t->realm, password, t->md5);
-    return err ? err : stun_key_sha256(t->id, t->realm, password, t->sha256);
+    token_password(password);
+    return token_derive(t, password, why);
 }
 
 bool token_serves(const struct token *t, const char *realm, enum token_scope scope)

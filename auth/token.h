@@ -48,6 +48,10 @@ struct token {
 
 /* A new id, password and keys for a token whose other members are set. ERR_INVAL (with the reason), ERR_CRYPTO. */
 int token_issue(struct token *t, char password[static TOKEN_PASSWORD_LEN + 1], const char **why);
+/* A new password. */
+void token_password(char password[static TOKEN_PASSWORD_LEN + 1]);
+/* The keys of its id, its realm and this password, which is prepared (OpaqueString) already. ERR_CRYPTO. */
+int token_derive(struct token *t, const char *password, const char **why);
 /* Is everything in it as it may be? ERR_INVAL, and a static text that names the field. */
 int token_check(const struct token *t, const char **why);
 /* May it be used in this realm for this? Times are the asker's matter. */

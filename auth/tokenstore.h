@@ -60,12 +60,17 @@ struct tokenstore_ops {
     int (*usage)(struct tokenstore *s, const struct tokenstore_period *period,
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
     int (*used)(struct tokenstore *s, const struct token *t, struct auth_used *out);
+    /* NULL, all three: users are somebody else's matter. */
+    int (*add_user)(struct tokenstore *s, const struct token *t);
+    int (*list_users)(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                      size_t *bad);
+    int (*remove_user)(struct tokenstore *s, const char *name, int64_t now);
     void (*close)(struct tokenstore *s);
 };
 
 /*
  * All of these: 0; ERR_TIMEDOUT, ERR_NOTCONN, ERR_IO (the store can't be reached), ERR_DENIED (it refuses), ERR_MALFORMED (what it holds is
- * no token), ERR_NOMEM.
+ * no token), ERR_NOMEM; the embedded store's also those of sql_open.
  */
 /* Keeps a token that token_issue has made. */
 int tokenstore_issue(struct tokenstore *s, const struct token *t);
@@ -84,6 +89,15 @@ int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *perio
                      bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
 /* What one token has used in all. */
 int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out);
+
+/* Users with a password of their own, who live until they are removed: tokens whose id was chosen (prepared, as their password was).
+ * ERR_EXIST: there is one of that name already. ERR_INVAL: this store keeps none. */
+int tokenstore_add_user(struct tokenstore *s, const struct token *t);
+int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t),
+                          void *ctx, size_t *bad);
+/* As tokenstore_revoke, but the name may be given again. */
+int tokenstore_remove_user(struct tokenstore *s, const char *name, int64_t now);
+
 void tokenstore_close(struct tokenstore *s);
 
 #endif

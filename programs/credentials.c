@@ -6,6 +6,7 @@
 #include "auth/redisevents.h"
 #include "auth/redissource.h"
 #include "auth/redisusage.h"
+#include "auth/sqlsource.h"
 #include "auth/store.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -20,6 +21,7 @@ struct credentials {
     struct auth *auth;
     struct relay *relay; /* NULL: not started */
     struct store *store;
+    struct sqlsource *embedded;  /* NULL: there is a Redis */
     const char *user, *password; /* generated here; borrowed from configuration and store, NULL: none */
     bool has_redis;
     struct redis_target redis;
@@ -154,6 +156,31 @@ static void stop_usage(struct credentials *cr)
     redisusage_free(&cr->kept_usage);
 }
 
+/* ---- The embedded store, where there is no Redis. ---- */
+
+static int add_embedded(struct credentials *cr, const struct config *c, char text[static RELAY_TEXT_MAX])
+{
+    char why[SQL_WHY_MAX];
+    int err;
+
+    if (c->redis)
+        return 0;
+    err = sqlsource_add(&cr->embedded, cr->auth, &(struct sqlsource_config){c->state_dir, c->rest_api_separator}, why);
+    if (err)
+        snprintf(text, RELAY_TEXT_MAX, "%s", why);
+    return err;
+}
+
+static void on_embedded_health(void *ctx, const char *why)
+{
+    const struct credentials *cr = ctx;
+
+    if (why)
+        LOG(LOG_WARNING, "store_unavailable", LOG_STR("reason", why));
+    else
+        LOG(LOG_INFO, "store_ready", LOG_INT("credentials", sqlsource_count(cr->embedded)));
+}
+
 /* ---- The configuration's own, and the store of what was generated. ---- */
 
 /* Where there are no credentials, or only a user name, the store's are used, which are generated when first needed. */
@@ -210,6 +237,8 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
         snprintf(text, RELAY_TEXT_MAX, "redis: %s", err_str(err));
     if (!err && (err = add_usage(cr)))
         snprintf(text, RELAY_TEXT_MAX, "usage: %s", err_str(err));
+    if (!err)
+        err = add_embedded(cr, c, text);
     if (err)
         credentials_free(&cr);
     *out = cr;
@@ -223,6 +252,8 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     cr->relay = relay;
     if (cr->has_statsdb)
         err = status_start(&cr->status, base, &cr->statsdb, auth_realm(cr->auth), relay);
+    if (!err && cr->embedded)
+        err = sqlsource_follow(cr->embedded, base, &(struct sqlsource_events){on_revoked, on_embedded_health, cr});
     if (err || !cr->has_redis)
         return err;
     err = node_start(cr->node, base, relay);
@@ -244,6 +275,7 @@ void credentials_stop(struct credentials *cr)
     realm_free(&cr->realm);
     stop_usage(cr);
     status_free(&cr->status);
+    sqlsource_stop(cr->embedded);
     cr->relay = NULL;
 }
 

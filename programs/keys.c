@@ -297,7 +297,7 @@ static const struct conf_key KEYS[] = {
      .type = CONF_STRING,
      FIELD(state_dir),
      .preset = "/var/lib/turnpike",
-     .help = "generated credentials and other state"},
+     .help = "generated credentials; without redis, tokens and users"},
     {.name = "denied-peer-ip",
      .type = CONF_LIST,
      FIELD(denied_peer_ip),

@@ -1,21 +1,26 @@
-/* turnpikectl: makes, shows, lists and revokes tokens in the store that turnpiked reads. */
+/* turnpikectl: makes, shows, lists and revokes tokens and users in the store that turnpiked reads. */
 #include <config.h> /* the build's; not programs/config.h */
 
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "auth/auth.h"
 #include "auth/redistokens.h"
+#include "auth/sqltokens.h"
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
 #include "programs/fleetctl.h"
+#include "programs/show.h"
 #include "programs/showusage.h"
 #include "relay/policy.h"
 
@@ -24,6 +29,7 @@ enum {
     STATUS_FAULT = 1,
     STATUS_USAGE = 2,
     USER_REVOKE_S = 86400, /* names of a user part are revoked that expire within a day: longer ones are rarely handed out */
+    PASSWORD_MAX = 1023,   /* bytes, as for user= in the configuration */
 };
 
 static const char USAGE[] =
@@ -32,6 +38,9 @@ static const char USAGE[] =
     "       turnpikectl [--config FILE] token show ID                          with what it has used\n"
     "       turnpikectl [--config FILE] token revoke ID                        refuse it, and end its calls everywhere\n"
     "       turnpikectl [--config FILE] user revoke NAME [--before TIME]       the same for time-limited names of a user\n"
+    "       turnpikectl [--config FILE] user add NAME [OPTION...]              a name and password that live until removed\n"
+    "       turnpikectl [--config FILE] user list\n"
+    "       turnpikectl [--config FILE] user remove NAME                       refuse it, and end its calls everywhere\n"
     "       turnpikectl [--config FILE] usage [--owner NAME] [--label TEXT] [--by hour|day] [--since TIME]\n"
     "       turnpikectl [--config FILE] nodes                                  of the fleet: state, load, addresses\n"
     "       turnpikectl [--config FILE] drain [--node ID] [--off]              a node takes no new allocations, or does again\n"
@@ -41,8 +50,9 @@ static const char USAGE[] =
     "  --config FILE          turnpiked's configuration: it names the store and the realm\n"
     "  --json                 machine-readable output\n"
     "\n"
-    "Options of token issue:\n"
-    "  --owner NAME           who pays: quotas, bandwidth and usage count for all tokens of an owner together\n"
+    "Options of token issue and user add:\n"
+    "  --owner NAME           who pays: quotas, bandwidth and usage count for all of an owner together (user add: NAME)\n"
+    "  --password-stdin       user add: its password is the first line of standard input (one is made, and shown once)\n"
     "  --label TEXT           what it is for\n"
     "  --tenant TEXT          which tenant it belongs to\n"
     "  --scope LIST           turn, phone, bridge, with commas between (turn)\n"
@@ -61,7 +71,7 @@ struct options {
     const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
         *since, *node, *ttl;
     char peers[TOKEN_PEERS_MAX + 1];
-    bool json, off;
+    bool json, off, password_stdin;
 };
 
 /* How the program ends with a fault: cause, and what to do about it. */
@@ -176,8 +186,6 @@ static int fill_token(struct token *t, const struct options *o, const char *real
       times[] = {{"expires", o->expires, &t->expires_at}, {"not-before", o->not_before, &t->not_before}};
     int status;
 
-    if (!o->owner)
-        return complain(STATUS_USAGE, "token issue: --owner NAME is needed: quotas and usage count for it");
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         if (sizes[i].text && read_size(sizes[i].out, sizes[i].text))
             return complain(STATUS_USAGE, "--%s=%s: a number is expected, with k, M or G behind it if wanted", sizes[i].option,
@@ -191,7 +199,7 @@ static int fill_token(struct token *t, const struct options *o, const char *real
     if (token_scope_read(&t->scope, o->scope ? o->scope : "turn"))
         return complain(STATUS_USAGE, "--scope=%s: turn, phone and bridge are expected, with commas between", o->scope);
     t->issued_at = now;
-    status = copy(t->owner, sizeof(t->owner), o->owner, "owner");
+    status = copy(t->owner, sizeof(t->owner), o->owner ? o->owner : t->id, "owner");
     if (!status)
         status = copy(t->label, sizeof(t->label), o->label, "label");
     if (!status)
@@ -205,106 +213,6 @@ static int fill_token(struct token *t, const struct options *o, const char *real
     return status;
 }
 
-/* ---- Showing. ---- */
-
-static void add_text(json_t *object, const char *key, const char *text)
-{
-    if (text[0])
-        json_object_set_new(object, key, json_string(text));
-}
-
-static void add_number(json_t *object, const char *key, int64_t n)
-{
-    if (n)
-        json_object_set_new(object, key, json_integer(n));
-}
-
-static json_t *token_json(const struct token *t)
-{
-    json_t *object = json_object();
-    char scope[32];
-
-    token_scope_write(t->scope, scope);
-    add_text(object, "id", t->id);
-    add_text(object, "owner", t->owner);
-    add_text(object, "label", t->label);
-    add_text(object, "tenant", t->tenant);
-    add_text(object, "realm", t->realm);
-    add_text(object, "scope", scope);
-    add_text(object, "peers", t->peers);
-    add_number(object, "issued_at", t->issued_at);
-    add_number(object, "not_before", t->not_before);
-    add_number(object, "expires_at", t->expires_at);
-    add_number(object, "revoked_at", t->revoked_at);
-    add_number(object, "max_allocations", t->max_allocations);
-    add_number(object, "max_bps", t->max_bps);
-    add_number(object, "max_bytes", t->max_bytes);
-    return object;
-}
-
-static void print_json(json_t *root)
-{
-    json_dumpf(root, stdout, JSON_INDENT(1));
-    putchar('\n');
-    json_decref(root);
-}
-
-static void time_text(char out[static 32], int64_t t, const char *none)
-{
-    time_t when = (time_t)t;
-    struct tm tm;
-
-    if (!t || !gmtime_r(&when, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        snprintf(out, 32, "%s", none);
-}
-
-static const char *state_of(const struct token *t, int64_t now)
-{
-    if (t->revoked_at)
-        return "revoked";
-    if (t->expires_at && t->expires_at <= now)
-        return "expired";
-    return t->not_before > now ? "not yet" : "valid";
-}
-
-static void print_line(const char *name, const char *value)
-{
-    if (value[0])
-        printf("%-16s %s\n", name, value);
-}
-
-static void print_number(const char *name, int64_t n)
-{
-    if (n)
-        printf("%-16s %lld\n", name, (long long)n);
-}
-
-static void print_token(const struct token *t, int64_t now)
-{
-    char text[32];
-
-    print_line("id", t->id);
-    print_line("state", state_of(t, now));
-    print_line("owner", t->owner);
-    print_line("label", t->label);
-    print_line("tenant", t->tenant);
-    print_line("realm", t->realm);
-    token_scope_write(t->scope, text);
-    print_line("scope", text);
-    time_text(text, t->issued_at, "");
-    print_line("issued", text);
-    time_text(text, t->not_before, "");
-    print_line("not before", text);
-    time_text(text, t->expires_at, "never");
-    print_line("expires", text);
-    time_text(text, t->revoked_at, "");
-    print_line("revoked", text);
-    print_number("max allocations", t->max_allocations);
-    print_number("max bps", t->max_bps);
-    print_number("max bytes", t->max_bytes);
-    print_line("allowed peers", t->peers);
-}
-
 /* ---- Commands. ---- */
 
 struct command {
@@ -316,6 +224,22 @@ struct command {
     int64_t now;
 };
 
+/* What has been made; "" for a password that was given. */
+static void print_made(const struct command *c, const struct token *t, const char *password)
+{
+    if (c->options->json) {
+        json_t *root = show_token_json(t);
+
+        show_add_text(root, "password", password);
+        show_json(root);
+        return;
+    }
+    show_token(t, c->now);
+    show_line("password", password);
+    if (password[0])
+        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
+}
+
 static int issue(struct command *c)
 {
     struct token t = {0};
@@ -325,24 +249,85 @@ static int issue(struct command *c)
 
     if (status)
         return status;
+    if (!c->options->owner)
+        return complain(STATUS_USAGE, "token issue: --owner NAME is needed: quotas and usage count for it");
     if (token_issue(&t, password, &why))
         return complain(STATUS_USAGE, "token issue: %s", why);
     err = tokenstore_issue(c->store, &t);
-    if (err) {
+    if (err)
         status = store_failed(c->store, err, "token issue");
-    } else if (c->options->json) {
-        json_t *root = token_json(&t);
-
-        add_text(root, "password", password);
-        print_json(root);
-    } else {
-        print_token(&t, c->now);
-        print_line("password", password);
-        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
-    }
+    else
+        print_made(c, &t, password);
     explicit_bzero(password, sizeof(password));
     token_wipe(&t);
     return status;
+}
+
+/* The first line, as users type it, prepared. */
+static int read_password(char out[static PASSWORD_MAX + 1])
+{
+    char line[PASSWORD_MAX + 2];
+    int status = STATUS_OK;
+
+    if (!fgets(line, sizeof(line), stdin))
+        return complain(STATUS_USAGE, "user add: there is no line on standard input");
+    line[strcspn(line, "\n")] = '\0';
+    if (auth_opaque_string(out, PASSWORD_MAX + 1, line, strlen(line)))
+        status =
+            complain(STATUS_USAGE, "user add: a password in UTF-8 without control characters, of at most %d bytes, is expected",
+                     PASSWORD_MAX);
+    explicit_bzero(line, sizeof(line));
+    return status;
+}
+
+static int keep_user(struct command *c, struct token *t, const char *password, bool given)
+{
+    const char *why;
+    int err;
+
+    if (token_derive(t, password, &why))
+        return complain(STATUS_FAULT, "user add: %s", why);
+    if (token_check(t, &why))
+        return complain(STATUS_USAGE, "user add: %s", why);
+    err = tokenstore_add_user(c->store, t);
+    if (err)
+        return store_failed(c->store, err, "user add");
+    print_made(c, t, given ? "" : password);
+    return STATUS_OK;
+}
+
+static int add_user(struct command *c)
+{
+    struct token t = {0};
+    char password[PASSWORD_MAX + 1] = "";
+    int status;
+
+    if (auth_opaque_string(t.id, sizeof(t.id), c->argument, strlen(c->argument)))
+        return complain(STATUS_USAGE, "user add: a name in UTF-8 without control characters, of at most %d bytes, is expected",
+                        TOKEN_TEXT_MAX);
+    status = fill_token(&t, c->options, c->realm, c->now);
+    if (!status && c->options->password_stdin)
+        status = read_password(password);
+    else if (!status)
+        token_password(password);
+    if (!status)
+        status = keep_user(c, &t, password, c->options->password_stdin);
+    explicit_bzero(password, sizeof(password));
+    token_wipe(&t);
+    return status;
+}
+
+static int remove_user(struct command *c)
+{
+    int err = tokenstore_remove_user(c->store, c->argument, c->now);
+
+    if (err)
+        return store_failed(c->store, err, c->argument);
+    if (c->options->json)
+        show_json(json_pack("{s:s}", "user", c->argument));
+    else
+        printf("%s is removed: it is refused from now on, and its allocations end.\n", c->argument);
+    return STATUS_OK;
 }
 
 static int show(struct command *c)
@@ -356,12 +341,12 @@ static int show(struct command *c)
     if (err) {
         status = store_failed(c->store, err, c->argument);
     } else if (c->options->json) {
-        json_t *root = token_json(&t);
+        json_t *root = show_token_json(&t);
 
         showusage_add(root, &used);
-        print_json(root);
+        show_json(root);
     } else {
-        print_token(&t, c->now);
+        show_token(&t, c->now);
         showusage_lines(&used);
     }
     token_wipe(&t);
@@ -384,18 +369,21 @@ static bool list_one(void *ctx, const struct token *t)
     if (owner && strcmp(owner, t->owner) != 0)
         return true;
     if (l->array) {
-        json_array_append_new(l->array, token_json(t));
+        json_array_append_new(l->array, show_token_json(t));
     } else {
-        time_text(expires, t->expires_at, "never");
+        show_time(expires, t->expires_at, "never");
         if (!l->shown)
             printf("%-*s  %-8s  %-20s  %-20s  %s\n", TOKEN_ID_LEN, "ID", "STATE", "EXPIRES", "OWNER", "LABEL");
-        printf("%-*s  %-8s  %-20s  %-20s  %s\n", TOKEN_ID_LEN, t->id, state_of(t, l->command->now), expires, t->owner, t->label);
+        printf("%-*s  %-8s  %-20s  %-20s  %s\n", TOKEN_ID_LEN, t->id, show_state(t, l->command->now), expires, t->owner, t->label);
     }
     l->shown++;
     return true;
 }
 
-static int list(struct command *c)
+typedef int list_fn(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                    size_t *bad);
+
+static int list(struct command *c, list_fn *page, const char *what)
 {
     struct listing l = {.command = c, .array = c->options->json ? json_array() : NULL};
     size_t bad = 0, all_bad = 0, offset = 0, before;
@@ -403,21 +391,31 @@ static int list(struct command *c)
 
     do { /* page by page; a page that is not full is the last */
         before = l.seen;
-        err = tokenstore_list(c->store, c->now, offset, list_one, &l, &bad);
+        err = page(c->store, c->now, offset, list_one, &l, &bad);
         all_bad += bad;
         offset += l.seen - before + bad;
     } while (!err && l.seen - before + bad == TOKENSTORE_PAGE);
     if (l.array && !err)
-        print_json(l.array);
+        show_json(l.array);
     else
         json_decref(l.array);
     if (err)
-        return store_failed(c->store, err, "token list");
+        return store_failed(c->store, err, what);
     if (!l.array && !l.shown)
-        puts("There are no tokens.");
+        printf("There are no %s.\n", what);
     if (all_bad)
-        return complain(STATUS_FAULT, "token list: %zu records are no tokens, and left out", all_bad);
+        return complain(STATUS_FAULT, "%s: %zu records are none, and left out", what, all_bad);
     return STATUS_OK;
+}
+
+static int list_tokens(struct command *c)
+{
+    return list(c, tokenstore_list, "tokens");
+}
+
+static int list_users(struct command *c)
+{
+    return list(c, tokenstore_list_users, "users");
 }
 
 static int revoke_token(struct command *c)
@@ -427,7 +425,7 @@ static int revoke_token(struct command *c)
     if (err)
         return store_failed(c->store, err, c->argument);
     if (c->options->json)
-        print_json(json_pack("{s:s,s:I}", "id", c->argument, "revoked_at", (json_int_t)c->now));
+        show_json(json_pack("{s:s,s:I}", "id", c->argument, "revoked_at", (json_int_t)c->now));
     else
         printf("%s is revoked: it is refused from now on, and its allocations end.\n", c->argument);
     return STATUS_OK;
@@ -445,9 +443,9 @@ static int revoke_user(struct command *c)
     err = tokenstore_revoke_user(c->store, c->argument, before, c->now);
     if (err)
         return store_failed(c->store, err, c->argument);
-    time_text(text, before, "");
+    show_time(text, before, "");
     if (c->options->json)
-        print_json(json_pack("{s:s,s:I}", "user", c->argument, "before", (json_int_t)before));
+        show_json(json_pack("{s:s,s:I}", "user", c->argument, "before", (json_int_t)before));
     else
         printf("Names of %s that expire before %s are refused from now on, and their allocations end.\n", c->argument, text);
     return STATUS_OK;
@@ -508,10 +506,13 @@ static const struct verb {
     int (*run)(struct command *c);
 } VERBS[] = {
     {"token", "issue", NULL, issue},
-    {"token", "list", NULL, list},
+    {"token", "list", NULL, list_tokens},
     {"token", "show", "ID", show},
     {"token", "revoke", "ID", revoke_token},
     {"user", "revoke", "NAME", revoke_user},
+    {"user", "add", "NAME", add_user},
+    {"user", "list", NULL, list_users},
+    {"user", "remove", "NAME", remove_user},
     {"usage", NULL, NULL, usage},
     {"nodes", NULL, NULL, nodes},
     {"drain", NULL, NULL, drain},
@@ -534,9 +535,10 @@ static int open_store(struct tokenstore *store, const struct config *c)
     const char *why;
     int err;
 
-    if (!c->redis)
-        return complain(STATUS_USAGE, "there is no redis= in the configuration: tokens are kept in Redis "
-                                      "(name the file by --config, or set TURNPIKE_REDIS)");
+    if (!c->redis) {
+        err = sqltokens_open(store, c->state_dir);
+        return err ? complain(STATUS_FAULT, "%s: %s", c->state_dir, err_str(err)) : 0;
+    }
     if (redisurl_parse(&target, c->redis, &why))
         return complain(STATUS_USAGE, "redis=...: %s", why);
     err = redistokens_open(store, &target, c->redis_prefix);
@@ -556,6 +558,8 @@ static int run(const struct verb *v, const struct options *o, const char *argume
 
     if (config_load(&config, o->config_file ? 3 : 1, argv, environ, &e))
         return complain(STATUS_USAGE, "%s", e.text);
+    umask(077);               /* what is made here holds keys */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     status = open_store(&store, config);
     if (!status) {
         c.realm = config->realm;
@@ -571,7 +575,7 @@ static int run(const struct verb *v, const struct options *o, const char *argume
 
 /* ---- Options. ---- */
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_OFF, OPTION_TEXTS };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_OFF, OPTION_PASSWORD, OPTION_TEXTS };
 
 /* One peer more, with a blank between. */
 static int add_peer(struct options *o, const char *entry)
@@ -613,7 +617,7 @@ int main(int argc, char **argv)
                                         "expires", "not-before", "max-allocations", "max-bps", "max-bytes",
                                         "before",  "by",         "since",           "node",    "ttl"};
     enum { TEXTS_N = sizeof(NAMES) / sizeof(NAMES[0]) };
-    struct option options[TEXTS_N + 7] = {{0}};
+    struct option options[TEXTS_N + 8] = {{0}};
     int option, status = 0;
 
     for (int i = 0; i < TEXTS_N; i++)
@@ -624,6 +628,7 @@ int main(int argc, char **argv)
     options[TEXTS_N + 3] = (struct option){"allow-peer", required_argument, NULL, OPTION_PEER};
     options[TEXTS_N + 4] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
     options[TEXTS_N + 5] = (struct option){"off", no_argument, NULL, OPTION_OFF};
+    options[TEXTS_N + 6] = (struct option){"password-stdin", no_argument, NULL, OPTION_PASSWORD};
     while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == OPTION_HELP) {
             fputs(USAGE, stdout);
@@ -637,6 +642,8 @@ int main(int argc, char **argv)
             o.json = true;
         else if (option == OPTION_OFF)
             o.off = true;
+        else if (option == OPTION_PASSWORD)
+            o.password_stdin = true;
         else if (option == OPTION_PEER)
             status = add_peer(&o, optarg);
         else if (option == OPTION_CONFIG)

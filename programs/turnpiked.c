@@ -233,16 +233,22 @@ static int keep_unchangeable(const struct config *old, struct config *new)
         {"max-port", old->max_port != new->max_port},
         {"workers", old->workers != new->workers},
         {"realm", strcmp(old->realm, new->realm) != 0},
+        {"state-dir", strcmp(old->state_dir, new->state_dir) != 0},
     };
-    char *realm = strdup(old->realm);
+    char *realm = strdup(old->realm), *state_dir = strdup(old->state_dir);
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         if (keys[i].changed)
             LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", keys[i].key));
-    if (!realm)
+    if (!realm || !state_dir) {
+        free(realm);
+        free(state_dir);
         return ERR_NOMEM;
+    }
     free(new->realm);
+    free(new->state_dir);
     new->realm = realm;
+    new->state_dir = state_dir;
     return 0;
 }
 
@@ -329,6 +335,7 @@ static int open_loop(struct server *s)
     if (!s->base)
         return ERR_NOMEM;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     if (evsignal_assign(&s->ends[0], s->base, SIGTERM, on_end, s) || evsignal_assign(&s->ends[1], s->base, SIGINT, on_end, s) ||
         evsignal_assign(&s->reloads, s->base, SIGHUP, on_reload, s) ||
         event_assign(&s->looks, s->base, -1, EV_PERSIST, on_look, s) || evsignal_add(&s->ends[0], NULL) ||

@@ -1,0 +1,36 @@
+/*
+ * Purpose:  tokens and users in the embedded store; every change leaves a word of it for who reads behind (auth/sqlsource).
+ * Owner:    one thread that may wait.
+ * Lifetime: sqltokens_open to tokenstore_close; the store does not move meanwhile. Reading a row: as its connection.
+ * Callers:  programs/turnpikectl; auth/sqlsource reads rows.
+ * RFC:      none.
+ */
+#ifndef AUTH_SQLTOKENS_H
+#define AUTH_SQLTOKENS_H
+
+#include "auth/sql.h"
+#include "auth/tokenstore.h"
+
+enum {
+    SQLTOKENS_CHANGE_S = 3600, /* so long a change stays for who reads behind; who has missed one reads everything again */
+    SQLTOKENS_SWEEP = 1000,    /* rows that are deleted at once: some ten milliseconds */
+};
+
+/* What a row of `change` is about: it names a credential, or a user part. */
+enum sqltokens_change { SQLTOKENS_CREDENTIAL, SQLTOKENS_MARK };
+
+/* `dir` is copied. ERR_NOMEM. The file is opened with the first call, and made by the first that has something to keep. */
+int sqltokens_open(struct tokenstore *out, const char *dir);
+
+/* What is selected FROM credential, for sqltokens_read. */
+#define SQLTOKENS_COLUMNS                                                                                                          \
+    "name, owner, label, tenant, realm, peers, scope, md5, sha256, issued_at, not_before, ends, revoked_at, max_allocations, "     \
+    "max_bps, max_bytes"
+enum { SQLTOKENS_COLUMNS_N = 16 };
+/* ERR_MALFORMED: no token, which is wiped. */
+int sqltokens_read(struct sqlite3_stmt *row, struct token *out);
+
+/* Deletes what nobody needs any more, SQLTOKENS_SWEEP of each kind at most. `*more`: there may be others. Errors as sql_run. */
+int sqltokens_sweep(struct sql *db, int64_t now, bool *more);
+
+#endif
