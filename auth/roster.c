@@ -1,5 +1,6 @@
 #include "auth/roster.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,13 +201,15 @@ static int new_entry(struct entry **out, const struct roster *r, const struct to
     return 0;
 }
 
-/* The one in place of the other; either may be NULL. It may be found by its hash a moment longer or later than by its name. */
+/* The one in place of the other; one of them may be NULL. It may be found by its hash a moment longer or later than by its name. */
 static void exchange(struct roster *r, struct entry *old, struct entry *new)
 {
     const struct entry *e = new ? new : old;
+    struct part *p;
     uint64_t hash;
-    struct part *p = part_of(r->names, e->name, strlen(e->name), &hash);
 
+    assert(e);
+    p = part_of(r->names, e->name, strlen(e->name), &hash);
     pthread_mutex_lock(&p->lock);
     if (old)
         map_remove(&p->map, &old->by_name);

@@ -101,3 +101,18 @@ void show_token(const struct token *t, int64_t now)
     print_number("max bytes", t->max_bytes);
     show_line("allowed peers", t->peers);
 }
+
+void show_made(const struct token *t, int64_t now, const char *password, bool json)
+{
+    if (json) {
+        json_t *root = show_token_json(t);
+
+        show_add_text(root, "password", password);
+        show_json(root);
+        return;
+    }
+    show_token(t, now);
+    show_line("password", password);
+    if (password[0])
+        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
+}

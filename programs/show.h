@@ -9,6 +9,7 @@
 #define PROGRAMS_SHOW_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "auth/token.h"
@@ -20,6 +21,8 @@ void show_add_text(json_t *object, const char *key, const char *text);
 void show_json(json_t *root);
 
 void show_token(const struct token *t, int64_t now);
+/* What has just been made, with its password; "": that was given, and is not shown. */
+void show_made(const struct token *t, int64_t now, const char *password, bool json);
 /* A name and its value, unless that is empty. */
 void show_line(const char *name, const char *value);
 /* "valid", "revoked", "expired", "not yet". */

@@ -22,6 +22,7 @@
 #include "programs/fleetctl.h"
 #include "programs/show.h"
 #include "programs/showusage.h"
+#include "programs/words.h"
 #include "relay/policy.h"
 
 enum {
@@ -98,58 +99,6 @@ static int store_failed(const struct tokenstore *s, int err, const char *what)
 
 /* ---- Reading options. ---- */
 
-/* ERR_INVAL unless it is a TIME as the usage says. */
-static int read_time(int64_t *out, const char *text, int64_t now)
-{
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } UNITS[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    const char *digits = text[0] == '@' ? text + 1 : text;
-    char *end;
-    long long n;
-
-    errno = 0;
-    n = strtoll(digits, &end, 10);
-    if (digits[0] < '0' || digits[0] > '9' || errno || n > INT64_C(100000000000))
-        return ERR_INVAL;
-    if (digits != text) {
-        *out = n;
-        return *end ? ERR_INVAL : 0;
-    }
-    for (size_t i = 0; i < sizeof(UNITS) / sizeof(UNITS[0]); i++)
-        if (end[0] == UNITS[i].unit && !end[1]) {
-            *out = now + n * UNITS[i].seconds;
-            return 0;
-        }
-    return ERR_INVAL;
-}
-
-/* A number with k, M or G behind it, by thousands. */
-static int read_size(int64_t *out, const char *text)
-{
-    static const char UNITS[] = "kMG";
-    char *end;
-    long long n, factor = 1;
-    const char *unit;
-
-    errno = 0;
-    n = strtoll(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || errno)
-        return ERR_INVAL;
-    if (*end) {
-        unit = strchr(UNITS, *end);
-        if (!unit || end[1])
-            return ERR_INVAL;
-        for (const char *p = UNITS; p <= unit; p++)
-            factor *= 1000;
-    }
-    if (n > INT64_MAX / factor)
-        return ERR_INVAL;
-    *out = n * factor;
-    return 0;
-}
-
 static int copy(char *out, size_t cap, const char *text, const char *option)
 {
     if (!text)
@@ -187,11 +136,11 @@ static int fill_token(struct token *t, const struct options *o, const char *real
     int status;
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        if (sizes[i].text && read_size(sizes[i].out, sizes[i].text))
+        if (sizes[i].text && words_size(sizes[i].out, sizes[i].text))
             return complain(STATUS_USAGE, "--%s=%s: a number is expected, with k, M or G behind it if wanted", sizes[i].option,
                             sizes[i].text);
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-        if (times[i].text && read_time(times[i].out, times[i].text, now))
+        if (times[i].text && words_time(times[i].out, times[i].text, now))
             return complain(STATUS_USAGE, "--%s=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected", times[i].option,
                             times[i].text);
     if (t->expires_at && t->expires_at <= now)
@@ -224,22 +173,6 @@ struct command {
     int64_t now;
 };
 
-/* What has been made; "" for a password that was given. */
-static void print_made(const struct command *c, const struct token *t, const char *password)
-{
-    if (c->options->json) {
-        json_t *root = show_token_json(t);
-
-        show_add_text(root, "password", password);
-        show_json(root);
-        return;
-    }
-    show_token(t, c->now);
-    show_line("password", password);
-    if (password[0])
-        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
-}
-
 static int issue(struct command *c)
 {
     struct token t = {0};
@@ -257,7 +190,7 @@ static int issue(struct command *c)
     if (err)
         status = store_failed(c->store, err, "token issue");
     else
-        print_made(c, &t, password);
+        show_made(&t, c->now, password, c->options->json);
     explicit_bzero(password, sizeof(password));
     token_wipe(&t);
     return status;
@@ -292,7 +225,7 @@ static int keep_user(struct command *c, struct token *t, const char *password, b
     err = tokenstore_add_user(c->store, t);
     if (err)
         return store_failed(c->store, err, "user add");
-    print_made(c, t, given ? "" : password);
+    show_made(t, c->now, given ? "" : password, c->options->json);
     return STATUS_OK;
 }
 
@@ -437,7 +370,7 @@ static int revoke_user(struct command *c)
     char text[32];
     int err;
 
-    if (c->options->before && (read_time(&before, c->options->before, c->now) || before <= c->now))
+    if (c->options->before && (words_time(&before, c->options->before, c->now) || before <= c->now))
         return complain(STATUS_USAGE, "--before=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future",
                         c->options->before);
     err = tokenstore_revoke_user(c->store, c->argument, before, c->now);
@@ -458,7 +391,7 @@ static int usage(struct command *c)
     int64_t since = 0;
     int err;
 
-    if (o->since && (!o->by || read_time(&since, o->since, c->now)))
+    if (o->since && (!o->by || words_time(&since, o->since, c->now)))
         return complain(STATUS_USAGE, "--since=%s: 8h or 7d (ago), or @ and seconds since 1970 is expected, and --by", o->since);
     if (o->since && o->since[0] != '@')
         since = 2 * c->now - since;
@@ -480,7 +413,7 @@ static int fleet(struct command *c, int (*run)(struct fleetctl *f))
                          .off = o->off,
                          .json = o->json};
 
-    if (o->ttl && (read_time(&f.expires_at, o->ttl, c->now) || f.expires_at <= c->now))
+    if (o->ttl && (words_time(&f.expires_at, o->ttl, c->now) || f.expires_at <= c->now))
         return complain(STATUS_USAGE, "--ttl=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future", o->ttl);
     return run(&f) ? complain(STATUS_FAULT, "%s", f.why) : STATUS_OK;
 }
