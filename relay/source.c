@@ -10,9 +10,17 @@ size_t source_bucket(const struct shard *s, const struct addr *a)
     return hash_of(s, a) % SOURCES_BUCKETS;
 }
 
+/* The kernel spreads a source's ports over all workers, so each has its part of what the source may have in all. */
+static uint64_t rate_of(const struct shard *s)
+{
+    uint64_t per_s = s->settings.unauthenticated_rate;
+
+    return per_s && per_s < s->workers ? 1 : per_s / s->workers;
+}
+
 bool source_allow(struct shard *s, const struct addr *a)
 {
-    uint64_t hash = hash_of(s, a), per_s = s->settings.unauthenticated_rate;
+    uint64_t hash = hash_of(s, a), per_s = rate_of(s);
     struct source *source = &s->sources[hash % SOURCES_BUCKETS];
 
     if (!per_s || (source->trusted == hash && source->trusted_until_ms > s->now.ms))

@@ -130,6 +130,28 @@ static void s19_refusals(void)
     DOWN();
 }
 
+/* A source's ports are spread over the workers. */
+static void s19_workers(void)
+{
+    int first = 0;
+
+    UP(.workers = 2, .settings = {.unauthenticated_rate = 10});
+    for (unsigned i = 0; i < 2; i++) {
+        client_init(&alice, &net, i, "11.1.1.1:4000", TRANSPORT_UDP);
+        first += answers_in_a_row(&alice, 100, false);
+    }
+    CHECK_INT(first, 50);
+    fake_clock(&net, 1000);
+    for (unsigned i = 0; i < 2; i++) {
+        client_init(&alice, &net, i, "11.1.1.1:4000", TRANSPORT_UDP);
+        CHECK_INT(answers_in_a_row(&alice, 100, false), 5);
+    }
+    fake_shard(&net, 0)->settings.unauthenticated_rate = 1; /* less than one each: no worker is mute */
+    client_init(&alice, &net, 0, "11.1.1.1:4000", TRANSPORT_UDP);
+    CHECK_INT(answers_in_a_row(&alice, 100, false), 5);
+    DOWN();
+}
+
 static void s19_trusted(void)
 {
     UP(.settings = {.unauthenticated_rate = 10});
@@ -230,6 +252,7 @@ static const struct tap_test TESTS[] = {
     {"S19 amplification of Binding and 401 on IP packets", s19_size},
     {"S19 unauthenticated answers are capped by source", s19_rate},
     {"S19 refusals of strangers are capped, too", s19_refusals},
+    {"S19 all workers together keep to the cap", s19_workers},
     {"S19 a source with a valid credential is not capped", s19_trusted},
 };
 
