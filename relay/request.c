@@ -48,7 +48,7 @@ void request_refuse(const struct request *r, int code, const char *detail)
     uint8_t buf[ANSWER_MAX];
     struct stun_out o;
 
-    if (!r->who && !source_allow(r->s, &r->from->client))
+    if (!r->paid && !source_allow(r->s, &r->from->client))
         return;
     begin(r, &o, buf, STUN_ERROR);
     stun_put_error(&o, code);
@@ -73,7 +73,7 @@ void request_refuse_unknown(const struct request *r, const uint16_t *types, size
     uint8_t buf[ANSWER_MAX];
     struct stun_out o;
 
-    if (!r->who && !source_allow(r->s, &r->from->client))
+    if (!r->paid && !source_allow(r->s, &r->from->client))
         return;
     begin(r, &o, buf, STUN_ERROR);
     stun_put_error(&o, STUN_E_UNKNOWN_ATTRIBUTE);

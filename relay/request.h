@@ -23,6 +23,7 @@ struct request {
     struct shard *s;
     const struct path *from;
     const struct stun_msg *msg;
+    bool paid;                     /* its source's token is taken, for the look-up and the answer alike */
     uint64_t pair;                 /* of its user and source, for relay/throttle */
     const struct auth_answer *who; /* NULL until authenticated; then answers are signed */
     size_t key;                    /* which of its keys fits */

@@ -13,7 +13,7 @@
 
 /* The bucket of this source, below SOURCES_BUCKETS. */
 size_t source_bucket(const struct shard *s, const struct addr *a);
-/* Whether one more answer may go to this source; takes it from its bucket. */
+/* Whether one more answer may go to this source, or a look-up be made for it; takes it from its bucket. */
 bool source_allow(struct shard *s, const struct addr *a);
 /* It has shown a valid credential: not limited for SOURCE_TRUST_S. */
 void source_trust(struct shard *s, const struct addr *a);

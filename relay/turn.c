@@ -232,6 +232,7 @@ static void on_answer(void *ctx, const struct auth_answer *answer)
 
 void turn_on_quota(void *ctx, enum auth_quota_result result)
 {
+    r->paid = true;
     struct parked *p = ctx;
     struct request r = {.quota = result};
 

@@ -130,6 +130,39 @@ static void s19_refusals(void)
     DOWN();
 }
 
+/* A name a look-up: what a stranger with a nonce makes up reaches the store no more often than he would be answered. */
+static void s19_lookups(void)
+{
+    int answered = 0;
+    char name[32];
+
+    UP(.async = true, .settings = {.unauthenticated_rate = 10});
+    CHECK_INT(client_greet(&alice), 401);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof(name), "nobody%d", i);
+        alice.user = name;
+        client_begin_allocate(&alice);
+        CHECK_INT(client_ask(&alice), NO_ANSWER);
+        if (fake_answer(&net, AUTH_UNKNOWN, NULL, 0))
+            answered += client_answer(&alice) == 401;
+    }
+    CHECK_INT(net.lookups, 49); /* five seconds' worth, and one has greeted */
+    CHECK_INT(answered, 49);    /* which is paid for the answer, too */
+    fake_clock(&net, 1000);
+    alice.user = "carol";
+    alice.password = "x";
+    client_begin_allocate(&alice);
+    CHECK_INT(client_ask(&alice), NO_ANSWER);
+    CHECK(fake_answer(&net, AUTH_OK, "x", 0));
+    CHECK_INT(client_answer(&alice), 0);
+    for (int i = 0; i < 100; i++) { /* who has shown a credential is not limited */
+        CHECK_INT(client_refresh(&alice, 600), NO_ANSWER);
+        CHECK(fake_answer(&net, AUTH_OK, "x", 0));
+        CHECK_INT(client_answer(&alice), 0);
+    }
+    DOWN();
+}
+
 /* A source's ports are spread over the workers. */
 static void s19_workers(void)
 {
@@ -252,6 +285,7 @@ static const struct tap_test TESTS[] = {
     {"S19 amplification of Binding and 401 on IP packets", s19_size},
     {"S19 unauthenticated answers are capped by source", s19_rate},
     {"S19 refusals of strangers are capped, too", s19_refusals},
+    {"S19 look-ups for strangers are capped by source", s19_lookups},
     {"S19 all workers together keep to the cap", s19_workers},
     {"S19 a source with a valid credential is not capped", s19_trusted},
 };
