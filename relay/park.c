@@ -87,6 +87,19 @@ struct parked *park_by_ticket(const struct shard *s, uint64_t ticket)
     return NULL;
 }
 
+void park_forget_answer(struct shard *s, struct parked *p)
+{
+    auth_quota_cancel(&p->quota);
+    if (p->bandwidth)
+        auth_quota_give(s->auth, &(struct auth_share){p->who->owner, &p->path.client, p->bps});
+    p->bandwidth = NULL;
+    p->ticket = 0;
+    if (p->who)
+        explicit_bzero(p->who, sizeof(*p->who));
+    free(p->who);
+    p->who = NULL;
+}
+
 void park_end(struct shard *s, struct parked **pp)
 {
     struct parked *p = *pp, **at;
@@ -104,14 +117,8 @@ void park_end(struct shard *s, struct parked **pp)
         free(q);
     }
     auth_cancel(&p->auth);
-    auth_quota_cancel(&p->quota);
-    if (p->bandwidth)
-        auth_quota_give(s->auth, &(struct auth_share){p->who->owner, &p->path.client, p->bps});
+    park_forget_answer(s, p);
     wheel_remove(&p->timer.wheel);
-    if (p->who) {
-        explicit_bzero(p->who, sizeof(*p->who));
-        free(p->who);
-    }
     free(p);
     s->nparked--;
 }
@@ -131,6 +138,23 @@ static void forget_node(struct map_node *n, void *ctx)
     struct path path = queue_of(n)->head->path;
 
     park_forget(ctx, &path);
+}
+
+struct visit {
+    void (*visit)(struct parked *head, void *ctx);
+    void *ctx;
+};
+
+static void visit_node(struct map_node *n, void *ctx)
+{
+    const struct visit *v = ctx;
+
+    v->visit(queue_of(n)->head, v->ctx);
+}
+
+void park_each_head(struct shard *s, void (*visit)(struct parked *head, void *ctx), void *ctx)
+{
+    map_each(&s->parked, visit_node, &(struct visit){visit, ctx});
 }
 
 void park_free_all(struct shard *s)

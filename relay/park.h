@@ -50,6 +50,10 @@ bool park_has(const struct shard *s, const struct path *from, const uint8_t *txi
 struct parked *park_head(const struct shard *s, const struct path *from);
 /* The one that waits for this mail, or NULL. */
 struct parked *park_by_ticket(const struct shard *s, uint64_t ticket);
+/* Calls `visit` with the head of each queue; it may end requests of that queue, and no other. */
+void park_each_head(struct shard *s, void (*visit)(struct parked *head, void *ctx), void *ctx);
+/* Nothing is known any more about who asks: the answer is wiped, the share given back, and what it waited for will not find it. */
+void park_forget_answer(struct shard *s, struct parked *p);
 /* Ends one: out of its queue, its question cancelled, its share given back, wiped and freed. */
 void park_end(struct shard *s, struct parked **p);
 /* Ends all of a 5-tuple, whose stream is gone. */

@@ -275,6 +275,35 @@ int turn_input(struct shard *s, const struct path *from, uint8_t *buf, size_t le
     }
     return 0;
 }
+/* ---- Revocation. ---- */
+
+struct search {
+    struct shard *shard;
+    const struct auth_revocation *revocation;
+};
+
+/* One that waits with the answer of a credential that is revoked now: it is asked about again, or it would become an allocation. */
+static void ask_again_if_revoked(struct parked *p, void *ctx)
+{
+    const struct search *search = ctx;
+    struct shard *s = search->shard;
+    struct stun_msg msg;
+
+    if (!p->who || !auth_revokes(s->auth, search->revocation, p->who->name))
+        return;
+    park_forget_answer(s, p);
+    if (stun_decode(&msg, park_datagram(p), p->len) == 0)
+        serve(s, &p->path, &msg, p);
+    if (!park_waits(p))
+        next(p);
+}
+
+void turn_revoke(struct shard *s, const struct auth_revocation *revocation)
+{
+    user_revoke(s, revocation);
+    park_each_head(s, ask_again_if_revoked, &(struct search){s, revocation});
+}
+
 
 void turn_mail(struct shard *s, const struct mail *mail)
 {

@@ -2,7 +2,7 @@
  * Purpose:  the users who have allocations on this worker: each name is kept once, and what is revoked is found without a search.
  * Owner:    one worker thread.
  * Lifetime: user_take to the user_drop of the last holder.
- * Callers:  relay/alloc; relay/worker revokes.
+ * Callers:  relay/alloc; relay/turn revokes.
  * RFC:      none.
  */
 #ifndef RELAY_USER_H
