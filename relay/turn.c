@@ -94,6 +94,14 @@ static enum verdict handle(struct request *r)
 
 static void on_answer(void *ctx, const struct auth_answer *answer);
 
+/* It can't wait. Over UDP the client sends it again; over a stream nobody does, and no request vanishes there (C39). */
+static void cannot_wait(const struct request *r)
+{
+    count(r->s->counters, DROP_PARKED_FULL);
+    if (r->from->transport == TRANSPORT_TCP)
+        request_refuse(r, STUN_E_SERVER_ERROR, "too many requests wait");
+}
+
 /* Remembers an authenticated request that waits. False: it can't wait. */
 static bool wait_for(struct request *r, enum verdict what, struct parked *p)
 {
@@ -125,7 +133,7 @@ static void conduct(struct request *r, struct parked *p)
     enum verdict v = handle(r);
 
     if (v != VERDICT_DONE && !wait_for(r, v, p))
-        count(r->s->counters, DROP_PARKED_FULL);
+        cannot_wait(r);
     auth_quota_cancel(&r->asked);
     if (r->bandwidth)
         auth_quota_give(r->s->auth, &(struct auth_share){r->who->owner, &r->from->client, r->bps});
@@ -153,7 +161,7 @@ static void serve(struct shard *s, const struct path *from, const struct stun_ms
     if (!authenticate_question(&r, &question, name))
         return;
     if (!context) {
-        count(s->counters, DROP_PARKED_FULL);
+        cannot_wait(&r);
         return;
     }
     r.context = context;
@@ -165,7 +173,7 @@ static void serve(struct shard *s, const struct path *from, const struct stun_ms
         p->pair = r.pair;
     } else {
         auth_cancel(&ticket);
-        count(s->counters, DROP_PARKED_FULL);
+        cannot_wait(&r);
     }
 }
 
@@ -271,7 +279,7 @@ int turn_input(struct shard *s, const struct path *from, uint8_t *buf, size_t le
     } else if (park_has(s, from, msg.txid)) {
         count(s->counters, DROP_RETRANSMISSION);
     } else if (!park_behind(s, from, buf, len)) {
-        count(s->counters, DROP_PARKED_FULL);
+        cannot_wait(&(struct request){.s = s, .from = from, .msg = &msg});
     }
     return 0;
 }

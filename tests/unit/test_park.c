@@ -239,6 +239,36 @@ static void tuple_limit(void)
     DOWN();
 }
 
+/* Over a stream nobody sends again: each request has an answer, the one for which there is no room at once. */
+static void stream_answered(void)
+{
+    static uint8_t large[REQUEST_MAX];
+    unsigned answers = 0;
+
+    UP(0);
+    carol.path.transport = TRANSPORT_TCP;
+    CHECK_INT(client_greet(&carol), 401);
+    for (int i = 0; i < PARKED_TUPLE_MAX + 2; i++)
+        CHECK_INT(client_permit(&carol, "5.6.7.8"), i < PARKED_TUPLE_MAX ? NO_ANSWER : 500);
+    CHECK_INT(carol.signed_with, 0); /* nobody has looked at its credentials */
+    CHECK_INT(fake_count(&net, DROP_PARKED_FULL), 2);
+    net.violations = 0;
+    while (fake_answer(&net, AUTH_UNKNOWN, NULL, 0))
+        ;
+    while (fake_take_client(&net, &carol.path))
+        answers++;
+    CHECK_INT(answers, PARKED_TUPLE_MAX);
+    fake_clock(&net, THROTTLE_SILENCE_S * 1000);
+    CHECK_INT(client_allocate(&carol), NO_ANSWER);
+    OK();
+    CHECK_INT(client_answer(&carol), 0);
+    client_begin(&carol, STUN_REQUEST, STUN_REFRESH);
+    stun_put(&carol.o, 0x8777, large, sizeof(large));
+    CHECK_INT(client_ask(&carol), 500); /* too long to be kept, though this stream may carry it */
+    CHECK_INT(fake_count(&net, DROP_PARKED_FULL), 3);
+    DOWN();
+}
+
 /* A request that is too long to be kept is not asked for. */
 static void size_limit(void)
 {
@@ -293,6 +323,7 @@ static const struct tap_test TESTS[] = {
     {"a question ends after 40 s, and the next one is asked", time_out},
     {"questions end with the server", at_the_end},
     {"S20 requests that wait are bounded by 5-tuple", tuple_limit},
+    {"C39 over a stream a request that can't wait is 500", stream_answered},
     {"S20 requests that wait are bounded in size", size_limit},
     {"S20 requests that wait are bounded in all, and others are served", full},
 };
