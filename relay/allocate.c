@@ -152,7 +152,7 @@ static bool read_wish(const struct request *r, struct wish *w)
     return true;
 }
 
-/* The port behind a token: here, or with another worker, which is asked by mail. */
+/* The port behind a token: here, or with another worker, which is asked by mail (relay/turn). */
 static enum verdict take_token(struct request *r, const struct wish *w, struct claimed *port, int *err)
 {
     struct shard *s = r->s;
@@ -167,13 +167,8 @@ static enum verdict take_token(struct request *r, const struct wish *w, struct c
     } else if ((unsigned)worker == s->worker) {
         *err = reserve_redeem(s, w->token, r->who->name, port);
     } else {
-        struct mail mail = {.kind = MAIL_REDEEM, .from = s->worker, .ticket = s->next_ticket++};
-
-        memcpy(mail.token, w->token, sizeof(mail.token));
-        memcpy(mail.user, r->who->name, sizeof(mail.user));
-        *err = s->net->post(s->net_ctx, (unsigned)worker, &mail);
-        if (!*err)
-            return VERDICT_WAIT_TOKEN;
+        r->token = w->token;
+        return VERDICT_WAIT_TOKEN;
     }
     return VERDICT_DONE;
 }

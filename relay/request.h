@@ -29,6 +29,7 @@ struct request {
     size_t key;                    /* which of its keys fits */
     bool sign_sha256;              /* C29 */
     struct parked *context;        /* where it waits, or would wait */
+    const uint8_t *token;          /* with VERDICT_WAIT_TOKEN; in `msg` */
     enum redemption redemption;
     struct claimed redeemed;          /* with REDEEM_GRANTED; nulled by who takes it */
     struct auth_bandwidth *bandwidth; /* its share of the quotas is counted; nulled by who takes it. NULL: it is not */
@@ -40,7 +41,7 @@ struct request {
 /* What is to become of it. */
 enum verdict {
     VERDICT_DONE,
-    VERDICT_WAIT_TOKEN, /* `r` waits for another worker; r->s->next_ticket - 1 is its number */
+    VERDICT_WAIT_TOKEN, /* `r` waits for the worker that r->token names, which is asked when it is parked */
     VERDICT_WAIT_QUOTA, /* `r` waits for the fleet; r->asked is the ticket */
 };
 

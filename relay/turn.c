@@ -102,8 +102,8 @@ static void cannot_wait(const struct request *r)
         request_refuse(r, STUN_E_SERVER_ERROR, "too many requests wait");
 }
 
-/* Remembers an authenticated request that waits. False: it can't wait. */
-static bool wait_for(struct request *r, enum verdict what, struct parked *p)
+/* Parks an authenticated request with the answer about its credentials. NULL: it can't wait. */
+static struct parked *hold(const struct request *r, struct parked *p)
 {
     struct auth_answer *who = p && p->who ? p->who : malloc(sizeof(*who));
 
@@ -111,19 +111,37 @@ static bool wait_for(struct request *r, enum verdict what, struct parked *p)
         p = park_behind(r->s, r->from, r->msg->buf, r->msg->len);
     if (!p || !who) {
         free(who);
-        return false;
+        return NULL;
     }
     if (r->who != who)
         *who = *r->who;
     p->who = who;
     p->key = r->key;
     p->sign_sha256 = r->sign_sha256;
-    p->ticket = what == VERDICT_WAIT_TOKEN ? r->s->next_ticket - 1 : 0;
+    return p;
+}
+
+/* Its share of the quotas waits with it. */
+static void hand_share(struct request *r, struct parked *p)
+{
     p->quota = r->asked;
     p->bandwidth = r->bandwidth;
     p->bps = r->bps;
     r->asked = NULL;
     r->bandwidth = NULL;
+}
+
+/* Asks the worker that its token names, which gives the port up: so it must be parked by now, or that would be for nobody. */
+static bool ask_for_port(const struct request *r, struct parked *p)
+{
+    struct shard *s = r->s;
+    struct mail mail = {.kind = MAIL_REDEEM, .from = s->worker, .ticket = s->next_ticket};
+
+    memcpy(mail.token, r->token, sizeof(mail.token));
+    memcpy(mail.user, r->who->name, sizeof(mail.user));
+    if (s->net->post(s->net_ctx, (unsigned)reserve_worker(s, r->token), &mail))
+        return false;
+    p->ticket = s->next_ticket++;
     return true;
 }
 
@@ -131,9 +149,17 @@ static bool wait_for(struct request *r, enum verdict what, struct parked *p)
 static void conduct(struct request *r, struct parked *p)
 {
     enum verdict v = handle(r);
+    struct parked *held = v == VERDICT_DONE ? NULL : hold(r, p);
 
-    if (v != VERDICT_DONE && !wait_for(r, v, p))
+    if (v != VERDICT_DONE && !held) {
         cannot_wait(r);
+    } else if (v == VERDICT_WAIT_TOKEN && !ask_for_port(r, held)) {
+        request_refuse(r, STUN_E_INSUFFICIENT_CAPACITY, "the worker of the RESERVATION-TOKEN can't be asked");
+        if (!p)
+            park_end(r->s, &held);
+    } else if (held) {
+        hand_share(r, held);
+    }
     auth_quota_cancel(&r->asked);
     if (r->bandwidth)
         auth_quota_give(r->s->auth, &(struct auth_share){r->who->owner, &r->from->client, r->bps});
@@ -206,6 +232,7 @@ static void resume(struct parked *p, const struct request *with, const struct au
     r.s = p->shard;
     r.from = &p->path;
     r.msg = &msg;
+    r.paid = true;
     r.pair = p->pair;
     r.context = p;
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
@@ -240,13 +267,41 @@ static void on_answer(void *ctx, const struct auth_answer *answer)
 
 void turn_on_quota(void *ctx, enum auth_quota_result result)
 {
-    r->paid = true;
     struct parked *p = ctx;
     struct request r = {.quota = result};
 
     p->shard->net->clock(p->shard->net_ctx);
     p->quota = NULL;
     resume(p, &r, NULL);
+}
+
+/* ---- Revocation. ---- */
+
+struct search {
+    struct shard *shard;
+    const struct auth_revocation *revocation;
+};
+
+/* One that waits with the answer of a credential that is revoked now: it is asked about again, or it would become an allocation. */
+static void ask_again_if_revoked(struct parked *p, void *ctx)
+{
+    const struct search *search = ctx;
+    struct shard *s = search->shard;
+    struct stun_msg msg;
+
+    if (!p->who || !auth_revokes(s->auth, search->revocation, p->who->name))
+        return;
+    park_forget_answer(s, p);
+    if (stun_decode(&msg, park_datagram(p), p->len) == 0)
+        serve(s, &p->path, &msg, p);
+    if (!park_waits(p))
+        next(p);
+}
+
+void turn_revoke(struct shard *s, const struct auth_revocation *revocation)
+{
+    user_revoke(s, revocation);
+    park_each_head(s, ask_again_if_revoked, &(struct search){s, revocation});
 }
 
 /* ---- In. ---- */
@@ -283,35 +338,6 @@ int turn_input(struct shard *s, const struct path *from, uint8_t *buf, size_t le
     }
     return 0;
 }
-/* ---- Revocation. ---- */
-
-struct search {
-    struct shard *shard;
-    const struct auth_revocation *revocation;
-};
-
-/* One that waits with the answer of a credential that is revoked now: it is asked about again, or it would become an allocation. */
-static void ask_again_if_revoked(struct parked *p, void *ctx)
-{
-    const struct search *search = ctx;
-    struct shard *s = search->shard;
-    struct stun_msg msg;
-
-    if (!p->who || !auth_revokes(s->auth, search->revocation, p->who->name))
-        return;
-    park_forget_answer(s, p);
-    if (stun_decode(&msg, park_datagram(p), p->len) == 0)
-        serve(s, &p->path, &msg, p);
-    if (!park_waits(p))
-        next(p);
-}
-
-void turn_revoke(struct shard *s, const struct auth_revocation *revocation)
-{
-    user_revoke(s, revocation);
-    park_each_head(s, ask_again_if_revoked, &(struct search){s, revocation});
-}
-
 
 void turn_mail(struct shard *s, const struct mail *mail)
 {

@@ -514,6 +514,42 @@ static void c52_async(void)
     DOWN();
 }
 
+/* One that can't wait asks no other worker: the port would be given up for nobody. */
+static void c52_no_room(void)
+{
+    UP(.workers = 2);
+    again.path.transport = TRANSPORT_UDP;
+    CHECK_INT(even(&alice, true), 0);
+    client_greet(&again);
+    fake_shard(&net, 1)->nparked += PARKED_MAX;
+    CHECK_INT(redeem(&again), NO_ANSWER);
+    CHECK_INT(fake_run(&net), 0);
+    CHECK_INT(fake_count(&net, DROP_PARKED_FULL), 1);
+    CHECK_INT(ports_in_use(net.ports), 2);
+    fake_shard(&net, 1)->nparked -= PARKED_MAX;
+    CHECK_INT(redeem(&again), NO_ANSWER);
+    CHECK_INT(fake_run(&net), 2);
+    CHECK_INT(client_answer(&again), 0);
+    CHECK_INT(ports_in_use(net.ports), 2);
+    DOWN();
+}
+
+/* What can't be posted is refused at once, and nothing of it waits. */
+static void c52_no_post(void)
+{
+    UP(.workers = 2);
+    CHECK_INT(even(&alice, true), 0);
+    net.fail_post = ERR_NOSPC;
+    CHECK_INT(redeem(&again), 508);
+    CHECK_INT(fake_shard(&net, 1)->nparked, 0);
+    CHECK_INT(auth_quota_total(net.auth), 1);
+    net.fail_post = 0;
+    CHECK_INT(redeem(&again), NO_ANSWER);
+    CHECK_INT(fake_run(&net), 2);
+    CHECK_INT(client_answer(&again), 0);
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"C36 a retransmission gets the same token", c36_token},
     {"C43 RESERVATION-TOKEN with what it excludes is 400, a bad, foreign or used one 508", c43},
@@ -535,6 +571,8 @@ static const struct tap_test TESTS[] = {
     {"C52 S10 nobody waits for the port any more", c52_gone},
     {"C52 S10 a redeemed port is given back at the quota", c52_quota},
     {"F10 S10 a port whose mail is lost is free again", f10_lost},
+    {"C52 a token is shown to the other worker by a request that can wait, and by no other", c52_no_room},
+    {"C52 a worker that can't be asked is 508", c52_no_post},
 };
 
 TAP_MAIN(TESTS)
