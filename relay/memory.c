@@ -150,14 +150,26 @@ static void look_at_cgroups(const struct memory *m, uint64_t heap_free, struct m
 
 /* ---- Judging. ---- */
 
-void memory_look(struct memory *m, uint64_t heap_free, uint64_t now_ms, struct memory_state *state)
+static bool reaches(const struct memory_state *state, unsigned percent)
 {
-    bool was = memory_is_short(m);
+    return state->limit && state->used / percent >= state->limit / 100;
+}
 
-    *state = (struct memory_state){0};
-    look_at_rlimits(m, heap_free, state);
-    look_at_cgroups(m, heap_free, state);
-    state->is_short = state->limit && state->used / (was ? MEMORY_ENOUGH_PERCENT : MEMORY_SHORT_PERCENT) >= state->limit / 100;
+static void look_at_all(const struct memory *m, uint64_t heap_free, struct memory_state *nearest)
+{
+    *nearest = (struct memory_state){0};
+    look_at_rlimits(m, heap_free, nearest);
+    look_at_cgroups(m, heap_free, nearest);
+}
+
+void memory_look(struct memory *m, memory_heap_free *heap_free, uint64_t now_ms, struct memory_state *state)
+{
+    unsigned percent = memory_is_short(m) ? MEMORY_ENOUGH_PERCENT : MEMORY_SHORT_PERCENT;
+
+    look_at_all(m, 0, state);
+    if (reaches(state, percent))
+        look_at_all(m, heap_free(), state);
+    state->is_short = reaches(state, percent);
     atomic_store_explicit(&m->is_short, state->is_short, memory_order_relaxed);
     if (state->is_short == m->told || (state->is_short && m->told_ms && now_ms - m->told_ms < MEMORY_LOG_S * 1000ULL))
         return;

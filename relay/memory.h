@@ -32,9 +32,12 @@ struct memory_state {
     uint64_t used, limit;             /* bytes, of the limit that is nearest; limit 0: there is none */
     char name[MEMORY_LIMIT_NAME_MAX]; /* "RLIMIT_AS", or the path of the cgroup's memory.max */
 };
+/* How many bytes the heap holds in reserve. */
+typedef uint64_t memory_heap_free(void);
 /* Reads the limits that apply now (cgroup v2 with its ancestors, RLIMIT_AS, RLIMIT_DATA) and what is used of them, and sets the flag.
- * `heap_free` bytes that the heap holds in reserve count as not used. Allocates nothing. What can't be read is no limit. */
-void memory_look(struct memory *m, uint64_t heap_free, uint64_t now_ms, struct memory_state *state);
+ * What the heap holds in reserve counts as not used; it is asked only when that could matter, because to count it keeps the workers from
+ * the heap. Allocates nothing. What can't be read is no limit. */
+void memory_look(struct memory *m, memory_heap_free *heap_free, uint64_t now_ms, struct memory_state *state);
 
 /* The flag, from any thread. NULL: never. */
 bool memory_is_short(const struct memory *m);

@@ -446,11 +446,16 @@ void relay_read(struct relay *r, feed_cb *cb, void *ctx)
     (void)got;
 }
 
+static uint64_t heap_free(void)
+{
+    return mallinfo2().fordblks;
+}
+
 void relay_look(struct relay *r)
 {
     struct memory_state m;
 
-    memory_look(r->memory, mallinfo2().fordblks, clock_now().ms, &m);
+    memory_look(r->memory, heap_free, clock_now().ms, &m);
     if (m.tell && m.is_short)
         LOG(LOG_WARNING, "memory_short", LOG_STR("limit", m.name), LOG_INT("bytes", m.limit), LOG_INT("used", m.used),
             LOG_STR("effect", "new allocations get 508, those that live go on"),

@@ -79,11 +79,22 @@ static void end(void)
         remove(made[--nmade]);
 }
 
+/* What the heap holds in reserve, and how often that was asked. */
+static uint64_t reserve;
+static unsigned asked;
+
+static uint64_t heap_free(void)
+{
+    asked++;
+    return reserve;
+}
+
 static struct memory_state look(struct memory *m)
 {
     struct memory_state state;
 
-    memory_look(m, 0, 1000, &state);
+    reserve = 0;
+    memory_look(m, heap_free, 1000, &state);
     return state;
 }
 
@@ -116,10 +127,16 @@ static void judge_address_space(struct memory *m)
     put_pages(899, 10); /* and not yet short again */
     CHECK(!look(m).is_short);
     put_pages(950, 10);
-    memory_look(m, 100 * MB, 1000, &state); /* the heap has these to give away */
+    reserve = 100 * MB; /* the heap has these to give away */
+    memory_look(m, heap_free, 1000, &state);
     CHECK(!state.is_short);
-    memory_look(m, 40 * MB, 1000, &state);
+    reserve = 40 * MB;
+    memory_look(m, heap_free, 1000, &state);
     CHECK(state.is_short);
+    asked = 0;
+    put_pages(849, 10); /* nothing to ask the heap for: the workers want it */
+    CHECK(!look(m).is_short);
+    CHECK_INT(asked, 0);
     put_rlimits("2000000000", "unlimited"); /* raised under the running process */
     CHECK(!look(m).is_short);
 }
@@ -169,7 +186,8 @@ static bool told(struct memory *m, unsigned mb, uint64_t now_ms)
     struct memory_state state;
 
     put_pages(mb, 1);
-    memory_look(m, 0, now_ms, &state);
+    reserve = 0;
+    memory_look(m, heap_free, now_ms, &state);
     return state.tell;
 }
 
