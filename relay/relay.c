@@ -469,28 +469,6 @@ bool relay_memory_short(const struct relay *r)
     return memory_is_short(r->memory);
 }
 
-int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
-{
-    struct policy *policy = NULL;
-    int err = make_policy(c, r->ports, r->listen, r->nlisten, &policy, text);
-
-    for (unsigned i = 0; i < r->nworkers && !err; i++) {
-        struct letter *l = calloc(1, sizeof(*l));
-
-        if (!l) {
-            snprintf(text, RELAY_TEXT_MAX, "no memory");
-            err = ERR_NOMEM;
-            break;
-        }
-        l->kind = LETTER_SETTINGS;
-        l->settings = c->settings;
-        l->policy = policy_ref(policy);
-        worker_post(&r->workers[i], l);
-    }
-    policy_unref(&policy);
-    return err;
-}
-
 /* A copy to each worker, or to none. */
 static int post_all(struct relay *r, const struct letter *letter)
 {
@@ -509,11 +487,25 @@ static int post_all(struct relay *r, const struct letter *letter)
     }
     for (unsigned i = 0; (l = letters); i++) {
         letters = l->next;
-        if (err)
+        if (err) {
             free(l);
-        else
-            worker_post(&r->workers[i], l);
+            continue;
+        }
+        if (l->policy)
+            policy_ref(l->policy);
+        worker_post(&r->workers[i], l);
     }
+    return err;
+}
+
+int relay_reload(struct relay *r, const struct relay_config *c, char text[static RELAY_TEXT_MAX])
+{
+    struct policy *policy = NULL;
+    int err = make_policy(c, r->ports, r->listen, r->nlisten, &policy, text);
+
+    if (!err && (err = post_all(r, &(struct letter){.kind = LETTER_SETTINGS, .settings = c->settings, .policy = policy})))
+        snprintf(text, RELAY_TEXT_MAX, "no memory");
+    policy_unref(&policy);
     return err;
 }
 
