@@ -267,23 +267,30 @@ static void feed_event(struct worker *w, const struct relay_event_info *e)
     }
 }
 
+static void tell_suppressed(struct worker *w)
+{
+    if (w->log_suppressed)
+        LOG(LOG_WARNING, "events_suppressed", LOG_INT("count", w->log_suppressed), LOG_INT("worker", w->index));
+    w->log_suppressed = 0;
+}
+
 static void on_event(void *net, const struct relay_event_info *e)
 {
     struct worker *w = net;
+    struct rate *rate = &w->log_rate;
 
     feed_event(w, e);
     if (e->event == EVENT_ALLOCATION_REFRESHED) /* nothing for the log */
         return;
     if (!log_enabled(e->event == EVENT_THROTTLED ? LOG_WARNING : LOG_INFO))
         return; /* what nobody reads takes no other event's place */
-    if (!rate_take(&w->log_rate, 1, w->shard.now.ms)) {
+    if (e->event == EVENT_ALLOCATION_CREATED || e->event == EVENT_ALLOCATION_DELETED)
+        rate = &w->log_allocations;
+    if (!rate_take(rate, 1, w->shard.now.ms)) {
         w->log_suppressed++;
         return;
     }
-    if (w->log_suppressed) {
-        LOG(LOG_WARNING, "events_suppressed", LOG_INT("count", w->log_suppressed), LOG_INT("worker", w->index));
-        w->log_suppressed = 0;
-    }
+    tell_suppressed(w);
     switch (e->event) {
     case EVENT_ALLOCATION_CREATED:
     case EVENT_ALLOCATION_DELETED:
@@ -379,6 +386,7 @@ int worker_init(struct worker *w, const struct shard_config *config, struct work
     w->dirty = calloc(count, sizeof(*w->dirty));
     pthread_mutex_init(&w->mailbox_lock, NULL);
     rate_init(&w->log_rate, EVENTS_LOGGED_PER_S, EVENTS_LOGGED_PER_S * 4, c.now.ms);
+    rate_init(&w->log_allocations, ALLOCATIONS_LOGGED_PER_S, ALLOCATIONS_LOGGED_PER_S * 4, c.now.ms);
     if (w->wake_fd < 0 || !w->base || !w->rings || !w->dirty)
         goto out;
     for (unsigned from = 0; from < count; from++)
@@ -421,6 +429,7 @@ void worker_deinit(struct worker *w)
         struct auth *auth = w->shard.auth;
 
         shard_deinit(&w->shard);
+        tell_suppressed(w);
         auth_detach(auth, w->index);
     }
     if (w->udp)

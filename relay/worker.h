@@ -23,7 +23,8 @@ enum {
     RING_PASS_MAX = 256,      /* records taken from one ring in a pass, so that no ring starves a socket */
     TICK_MS = 250,            /* a wheel's tick */
     ACCEPT_LOG_S = 60,        /* between two lines that tell that accept rests: whoever connects can cause it */
-    EVENTS_LOGGED_PER_S = 50, /* lines a second that strangers can cause, by worker; the rest is counted (habit 11) */
+    EVENTS_LOGGED_PER_S = 50,       /* lines a second that strangers can cause, by worker; the rest is counted (habit 11) */
+    ALLOCATIONS_LOGGED_PER_S = 500, /* lines of allocations, which take a valid credential: no stranger takes their place */
 };
 
 struct udp;
@@ -66,7 +67,7 @@ struct worker {
     int feed_fd;             /* wakes it; the relay's */
     bool fed;                /* written to in this pass */
 
-    struct rate log_rate;
+    struct rate log_rate, log_allocations;
     uint64_t log_suppressed;
 };
 
