@@ -34,17 +34,19 @@ struct owner {
 
 TAILQ_HEAD(owners, owner);
 
+/* With room for as many lines as it has: whoever has used something has one while the store refuses it. */
 struct flush {
     struct ledger_flush flush;
     struct owner *owner;
-    bool sent;                                /* and not answered */
-    struct line *lines[2 * LEDGER_LINES_MAX]; /* which its texts borrow */
-    size_t nlines;
+    bool sent;          /* and not answered */
+    struct lines lines; /* whose texts it borrows */
+    struct ledger_line line[];
 };
 
 struct ledger {
     struct map owners, lines;
     struct owners due;
+    size_t waiting; /* lines, those in flushes included */
     uint64_t sequence, lost;
 };
 
@@ -70,31 +72,31 @@ int ledger_new(struct ledger **out)
     return 0;
 }
 
-static void free_flush(struct flush *f)
-{
-    for (size_t i = 0; f && i < f->nlines; i++)
-        free(f->lines[i]);
-    free(f);
-}
-
-static void free_lines(struct lines *lines)
+static void free_lines(struct ledger *l, struct lines *lines)
 {
     struct line *line;
 
     while ((line = TAILQ_FIRST(lines))) {
         TAILQ_REMOVE(lines, line, link);
+        l->waiting--;
         free(line);
     }
+}
+
+static void free_flush(struct ledger *l, struct flush *f)
+{
+    if (f)
+        free_lines(l, &f->lines);
+    free(f);
 }
 
 static void free_owner(struct map_node *n, void *ctx)
 {
     struct owner *o = (struct owner *)(void *)n; /* the node is the first member */
 
-    (void)ctx;
-    free_lines(&o->labels);
-    free_lines(&o->tokens);
-    free_flush(o->flush);
+    free_lines(ctx, &o->labels);
+    free_lines(ctx, &o->tokens);
+    free_flush(ctx, o->flush);
     free(o);
 }
 
@@ -103,7 +105,7 @@ void ledger_free(struct ledger **l)
     if (!*l)
         return;
     if ((*l)->owners.slots)
-        map_each(&(*l)->owners, free_owner, NULL);
+        map_each(&(*l)->owners, free_owner, *l);
     map_deinit(&(*l)->owners);
     map_deinit(&(*l)->lines);
     free(*l);
@@ -168,7 +170,7 @@ static int line_of(struct line **out, struct ledger *l, struct owner *o, bool is
     *out = line;
     if (line)
         return 0;
-    if (l->lines.count >= LEDGER_WAITING_MAX)
+    if (l->waiting >= LEDGER_WAITING_MAX)
         return ERR_NOSPC;
     line = calloc(1, sizeof(*line) + len + 1);
     if (!line)
@@ -177,6 +179,7 @@ static int line_of(struct line **out, struct ledger *l, struct owner *o, bool is
     line->is_token = is_token;
     memcpy(line->text, text, len);
     map_insert(&l->lines, &line->by_text, hash);
+    l->waiting++;
     TAILQ_INSERT_TAIL(is_token ? &o->tokens : &o->labels, line, link);
     *out = line;
     return 0;
@@ -234,31 +237,48 @@ void ledger_begin(struct ledger *l)
     map_each(&l->owners, begin, l);
 }
 
-/* The oldest lines of one sort, out of the tables: what is used from now on makes new ones. */
-static size_t cut(struct ledger *l, struct flush *f, struct lines *from, struct ledger_line *to)
+static size_t count_lines(const struct lines *lines)
 {
-    struct line *line;
+    const struct line *line;
     size_t n = 0;
 
-    for (; n < LEDGER_LINES_MAX && (line = TAILQ_FIRST(from)); n++) {
+    TAILQ_FOREACH(line, lines, link)
+    if (++n == LEDGER_LINES_MAX)
+        break;
+    return n;
+}
+
+/* The oldest lines of one sort, out of the tables: what is used from now on makes new ones. */
+static void cut(struct ledger *l, struct flush *f, struct lines *from, struct ledger_line *to, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct line *line = TAILQ_FIRST(from);
+
         TAILQ_REMOVE(from, line, link);
         map_remove(&l->lines, &line->by_text);
-        to[n] = (struct ledger_line){line->text, line->max_bytes, line->used};
-        f->lines[f->nlines++] = line;
+        to[i] = (struct ledger_line){line->text, line->max_bytes, line->used};
+        TAILQ_INSERT_TAIL(&f->lines, line, link);
     }
-    return n;
 }
 
 static struct flush *make_flush(struct ledger *l, struct owner *o, int64_t wall)
 {
-    struct flush *f = calloc(1, sizeof(*f));
+    size_t nlabels = count_lines(&o->labels), ntokens = count_lines(&o->tokens);
+    struct flush *f = calloc(1, sizeof(*f) + (nlabels + ntokens) * sizeof(f->line[0]));
 
     if (!f)
         return NULL;
     f->owner = o;
-    f->flush = (struct ledger_flush){.owner = o->name, .sequence = ++l->sequence, .wall = wall};
-    f->flush.nlabels = cut(l, f, &o->labels, f->flush.labels);
-    f->flush.ntokens = cut(l, f, &o->tokens, f->flush.tokens);
+    TAILQ_INIT(&f->lines);
+    f->flush = (struct ledger_flush){.owner = o->name,
+                                     .sequence = ++l->sequence,
+                                     .wall = wall,
+                                     .nlabels = nlabels,
+                                     .ntokens = ntokens,
+                                     .labels = f->line,
+                                     .tokens = f->line + nlabels};
+    cut(l, f, &o->labels, f->line, nlabels);
+    cut(l, f, &o->tokens, f->line + nlabels, ntokens);
     return f;
 }
 
@@ -282,7 +302,7 @@ void ledger_done(struct ledger *l, const struct ledger_flush *flush)
     struct owner *o = f->owner;
 
     o->flush = NULL;
-    free_flush(f);
+    free_flush(l, f);
     if (!is_idle(o))
         make_due(l, o); /* more than one flush can hold, or used meanwhile */
     drop_if_idle(l, o);

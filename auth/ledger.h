@@ -14,7 +14,8 @@
 enum {
     LEDGER_LINES_MAX = 32, /* labels, and tokens, of one flush: it fits into a command of Redis, whatever their length */
     LEDGER_WAITING_MAX =
-        200000, /* lines that wait for a store that is away, some 40 MB; what is new beyond that is lost, and counted */
+        200000, /* lines that wait for a store that is away or refuses them, in flushes or not: some 40 MB, and twice that if
+                   each has an owner of its own; what is new beyond that is lost, and counted */
 };
 
 struct ledger;
@@ -34,7 +35,7 @@ struct ledger_flush {
     uint64_t sequence;
     int64_t wall; /* seconds since 1970: the hour and day that it counts for, also when it is repeated later */
     size_t nlabels, ntokens;
-    struct ledger_line labels[LEDGER_LINES_MAX], tokens[LEDGER_LINES_MAX]; /* the same usage, seen from two sides */
+    const struct ledger_line *labels, *tokens; /* LEDGER_LINES_MAX of each at most: the same usage, seen from two sides */
 };
 
 /* ERR_NOMEM. */

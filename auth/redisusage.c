@@ -122,6 +122,7 @@ struct redisusage {
     char prefix[PREFIX_MAX];
     char boot[2 * BOOT_BYTES + 1];
     struct flight flights[REDISUSAGE_FLIGHTS];
+    unsigned refused; /* flights in a row, in this round */
     struct ending *endings;
     size_t nendings;
     struct command command;
@@ -341,6 +342,7 @@ static void land(struct flight *f)
     const struct ledger_flush *flush = f->flush;
 
     f->flush = NULL;
+    f->u->refused = f->failed ? f->u->refused + 1 : 0;
     if (f->failed)
         ledger_again(f->u->ledger, flush);
     else
@@ -452,12 +454,19 @@ static struct flight *free_flight(struct redisusage *u)
     return NULL;
 }
 
+/* A store that refuses so many in a row (no memory, a disk that fails, no right) refuses the others, too: they wait for the next round. One
+ * owner's key that is not what it should be, or one node of a Cluster, is not enough for that. */
+static bool may_send(const struct redisusage *u)
+{
+    return redis_health(u->redis)->ready && u->refused < REDISUSAGE_FLIGHTS;
+}
+
 static void pump(struct redisusage *u)
 {
     int64_t wall = clock_now().wall;
     struct flight *f;
 
-    while (redis_health(u->redis)->ready && (f = free_flight(u))) {
+    while (may_send(u) && (f = free_flight(u))) {
         *f = (struct flight){.u = u, .flush = ledger_next(u->ledger, wall)};
         if (!f->flush)
             return;
@@ -472,6 +481,7 @@ static void flush_all(struct redisusage *u)
 {
     usage_collect(u->usage, ledger_add, u->ledger);
     ledger_begin(u->ledger);
+    u->refused = 0;
     pump(u);
 }
 

@@ -30,7 +30,8 @@
 enum {
     REDISUSAGE_PERIOD_MS = 1000,   /* between two flushes of one owner */
     REDISUSAGE_DEADLINE_MS = 2000, /* of each command; what is not answered is sent again */
-    REDISUSAGE_FLIGHTS = 64,       /* owners whose flushes are under way: other commands go on beside them */
+    REDISUSAGE_FLIGHTS =
+        64, /* owners whose flushes are under way: other commands go on beside them; and in a row refused until the next round */
     REDISUSAGE_SEQUENCE_S = 86400, /* for so long a flush is told from its repetition */
     REDISUSAGE_FINISH_MS = 700,    /* for the last flush when the process ends, which has two seconds in all */
     REDISUSAGE_QUIET_MS = 5000,    /* a token that was revoked is not revoked again meanwhile: its calls' last bytes still come */

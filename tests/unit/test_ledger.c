@@ -169,12 +169,45 @@ static void too_many(void)
     DOWN();
 }
 
+/* A store that answers and takes nothing: what is in flushes counts as what is not. */
+static void refused(void)
+{
+    const struct ledger_flush *f;
+    char owner[16];
+
+    UP();
+    for (unsigned i = 0; i < LEDGER_WAITING_MAX; i++) {
+        snprintf(owner, sizeof(owner), "%u", i);
+        CHECK_INT(add(owner, "", NULL, 1), 0);
+    }
+    ledger_begin(l);
+    for (unsigned i = 0; i < LEDGER_WAITING_MAX; i++) {
+        f = ledger_next(l, 1);
+        CHECK(f != NULL);
+        ledger_again(l, f);
+    }
+    CHECK(ledger_next(l, 1) == NULL);
+    CHECK_INT(add("new", "", NULL, 1), 0);
+    CHECK_INT(add("7", "", NULL, 1), 0);
+    CHECK_INT(ledger_lost(l), 2);
+    ledger_begin(l);
+    ledger_done(l, ledger_next(l, 1));
+    CHECK_INT(add("new", "", NULL, 1), 0);
+    CHECK_INT(add("newer", "", NULL, 1), 0);
+    CHECK_INT(ledger_lost(l), 3);
+    ledger_begin(l);
+    while ((f = ledger_next(l, 1)))
+        ledger_done(l, f);
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"usage: a flush holds the sums by label and by token", sums},
     {"usage: a flush without an answer comes again as it was, and what came meanwhile goes into the next", again},
     {"usage: each owner's flushes follow each other, whatever the others' do", owners},
     {"usage: what does not fit into one flush goes into further ones of the same round", in_pieces},
     {"usage: what waits for a store is bounded, and what is lost is counted", too_many},
+    {"usage: what a store refuses again and again is bounded, too", refused},
 };
 
 TAP_MAIN(TESTS)
