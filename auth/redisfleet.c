@@ -20,6 +20,8 @@ enum {
     KEY_MAX = REDISFLEET_PREFIX_MAX + FLEET_ID_MAX + 16,
     BOOT_BYTES = 8,
 };
+_Static_assert((int)REDISSHARES_TTL_MS == (int)REDISFLEET_TTL_MS, "a dead node gives back what it held when its heart-beat ends");
+_Static_assert(3 * AUTH_QUOTA_PARTS * REDISFLEET_TICK_MS < (int)REDISSHARES_TTL_MS, "two rounds of telling may be lost");
 
 /* A node that is being read, and what it said last. */
 struct peer {

@@ -19,7 +19,7 @@ enum {
     REDISFLEET_TTL_MS = 5000,     /* a node that is silent for so long is dead */
     REDISFLEET_INDEX_S = 60,      /* and for so long is not listed any more */
     REDISFLEET_DRAIN_S = 604800,  /* a wish to drain that no node renews ends after a week */
-    REDISFLEET_TICK_MS = 200,     /* all shares are told again within 16 ticks, three times in their TTL */
+    REDISFLEET_TICK_MS = 100,     /* all shares are told again within 16 ticks, three times in their TTL */
     REDISFLEET_TELL_MAX = 256,    /* shares that are told at the same time */
     REDISFLEET_GOODBYE_MS = 500,  /* what a clean stop waits for, at most */
     REDISFLEET_PREFIX_MAX = 64,

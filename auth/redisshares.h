@@ -12,7 +12,7 @@
 #include "auth/redis.h"
 
 enum {
-    REDISSHARES_TTL_MS = 10000, /* a dead node's share counts for so long */
+    REDISSHARES_TTL_MS = 5000, /* a dead node's share counts for so long: as its record (REDISFLEET_TTL_MS) */
     REDISSHARES_DEADLINE_MS =
         1000, /* of a question: beyond it the local limit alone decides, before the client asks again for the second time */
     REDISSHARES_TELL_MS = 2000, /* of what is told */
