@@ -30,6 +30,7 @@ struct redistokens {
 struct command {
     struct redistokens *r;
     size_t argc;
+    bool is_script;
     struct redis_arg argv[ARGS_MAX];
     int (*read)(struct command *c, const redisReply *reply);
     void *out;
@@ -53,6 +54,14 @@ static void add_text(struct command *c, const char *text)
     add(c, text, strlen(text));
 }
 
+static void add_script(struct command *c, const char *script, const char *nkeys)
+{
+    c->is_script = true;
+    add_text(c, "EVAL");
+    add_text(c, script);
+    add_text(c, nkeys);
+}
+
 static void on_answer(void *ctx, int err, const redisReply *reply)
 {
     struct command *c = ctx;
@@ -68,14 +77,15 @@ static void on_answer(void *ctx, int err, const redisReply *reply)
     event_base_loopbreak(c->r->base);
 }
 
-/* Sends it and waits. `argv[1]` is the key that it goes by. */
+/* Sends it and waits. It goes by its first key: after the name, or after a script and the number of its keys. */
 static int run(struct redistokens *r, struct command *c)
 {
+    const struct redis_arg *key = &c->argv[c->is_script ? 3 : 1];
     int err;
 
     c->r = r;
     r->store->why[0] = '\0';
-    err = redis_command(r->redis, c->argv[1].data, c->argv[1].len, c->argv, c->argc, REDISTOKENS_DEADLINE_MS, on_answer, c, NULL);
+    err = redis_command(r->redis, key->data, key->len, c->argv, c->argc, REDISTOKENS_DEADLINE_MS, on_answer, c, NULL);
     if (err)
         return fail(r, err, err_str(err));
     while (!c->done)
@@ -88,6 +98,7 @@ static int run(struct redistokens *r, struct command *c)
 
 static int key_of(struct redistokens *r, char key[static KEY_MAX], const char *kind, const char *id)
 {
+    key[0] = '\0'; /* it is put into a command that is not sent then */
     if (strlen(id) > TOKEN_TEXT_MAX || (size_t)snprintf(key, KEY_MAX, "%s%s:{%s}", r->prefix, kind, id) >= KEY_MAX)
         return fail(r, ERR_NOENT, "no such token");
     return 0;
@@ -318,30 +329,36 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
     return err ? err : tell(r, id, NULL);
 }
 
+/*
+ * KEYS: the marker. ARGV: what it is to say, and now. In one step, so that of two revocations at the same moment the one that reaches further
+ * stays. Returns what it says.
+ */
+static const char MARK_USER[] = "local before = math.max(tonumber(redis.call('GET', KEYS[1]) or 0) or 0, tonumber(ARGV[1]))\n"
+                                "redis.call('SET', KEYS[1], string.format('%d', before), 'EX', math.max(before - ARGV[2], 1))\n"
+                                "return string.format('%d', before)\n";
+
 static int read_before(struct command *c, const redisReply *reply)
 {
-    if (reply->type == REDIS_REPLY_STRING)
-        *(int64_t *)c->out = strtoll(reply->str, NULL, 10);
+    if (reply->type != REDIS_REPLY_STRING || reply->len > TOKEN_NUMBER_MAX)
+        return fail(c->r, ERR_MALFORMED, "a marker that is no time");
+    memcpy(c->out, reply->str, reply->len + 1);
     return 0;
 }
 
 static int revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now)
 {
     struct redistokens *r = s->self;
-    int64_t already = 0;
-    struct command c = {.read = read_before, .out = &already};
-    char marker[KEY_MAX], when[TOKEN_NUMBER_MAX + 2];
+    char marker[KEY_MAX], wanted[TOKEN_NUMBER_MAX + 2], at[TOKEN_NUMBER_MAX + 2], marked[TOKEN_NUMBER_MAX + 2];
+    struct command c = {.read = read_before, .out = marked};
     int err = key_of(r, marker, "revoked", user);
 
-    add_text(&c, "GET");
+    add_script(&c, MARK_USER, "1");
     add_text(&c, marker);
+    add_text(&c, number(wanted, before));
+    add_text(&c, number(at, now));
     if (!err)
         err = run(r, &c);
-    if (!err && already > before)
-        before = already;
-    if (!err)
-        err = mark(r, marker, number(when, before), before - now);
-    return err ? err : tell(r, user, when);
+    return err ? err : tell(r, user, marked);
 }
 
 /* ---- Usage. ---- */

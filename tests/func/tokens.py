@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -140,6 +141,30 @@ def _(f):
     f.client(names[1], i=5).allocate()
     for c in clients[1:]:
         c.refresh()
+
+
+@fleet.case("two revocations of one user at the same moment: the one that reaches further stays, and is what both tell")
+def _(f):
+    later = int(time.time()) + 7200
+    with f.redis.link() as link:
+        known = {c["id"] for c in clients_of(link)}
+        link.call("CLIENT", "PAUSE", 4000, "WRITE")  # both have read what there is before either writes
+        runs = []
+        for n, before in enumerate((later, later - 3600), start=1):
+            runs.append(threading.Thread(target=f.ctl, args=("user", "revoke", "frank", "--before", f"@{before}")))
+            runs[-1].start()
+            tap.wait_until(lambda n=n: sum("b" in c["flags"] and c["id"] not in known for c in clients_of(link)) == n, "it waits to write")
+        link.call("CLIENT", "UNPAUSE")
+    for r in runs:
+        r.join()
+    equal(int(f.redis.call("GET", "tp:revoked:{frank}")), later, "what stays")
+    tap.within(f.redis.call("TTL", "tp:revoked:{frank}"), 7100, 7200, "the time for which it stays")
+    told = [dict(zip(fields[::2], fields[1::2])) for _, fields in f.redis.call("XRANGE", "tp:events", "-", "+")]
+    equal([int(e[b"before"]) for e in told if e[b"name"] == b"frank"], [later] * 2, "what was told")
+
+
+def clients_of(link):
+    return [dict(word.split("=", 1) for word in line.split()) for line in link.call("CLIENT", "LIST").decode().splitlines()]
 
 
 @fleet.case("S7 S23 names of any characters and records that are no tokens: 401 or 500, and nothing else changes")
