@@ -20,7 +20,7 @@ enum {
  * credential, or which user part; its numbers have no gap, and the newest row
  * always stays, so that who reads behind can tell whether something is missing.
  */
-static const char SCHEMA[] =
+static const char TABLES[] =
     "CREATE TABLE credential (name TEXT PRIMARY KEY NOT NULL, kind INTEGER NOT NULL, owner TEXT NOT NULL, label TEXT NOT NULL,"
     " tenant TEXT NOT NULL, realm TEXT NOT NULL, peers TEXT NOT NULL, scope INTEGER NOT NULL, md5 BLOB NOT NULL, sha256 BLOB NOT "
     "NULL,"
@@ -31,8 +31,28 @@ static const char SCHEMA[] =
     "CREATE TABLE mark (user TEXT PRIMARY KEY NOT NULL, before INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE change (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, about INTEGER NOT NULL, what TEXT NOT NULL) STRICT;"
     "PRAGMA application_id = 1416653669;" /* APPLICATION */
-    "PRAGMA user_version = 1;";           /* SQL_SCHEMA */
-_Static_assert(APPLICATION == 1416653669 && SQL_SCHEMA == 1, "as the schema says");
+    "PRAGMA user_version = 1;";
+_Static_assert(APPLICATION == 1416653669, "as the schema says");
+
+/*
+ * `span` is of enum tokenstore_span, `start` when the hour or day begins. `day`: of the last use. What is looked for by age has an index; none is of a
+ * column that changes more than once a day.
+ */
+#define COUNTERS                                                                                                                   \
+    "bytes_up INTEGER NOT NULL, bytes_down INTEGER NOT NULL, packets_up INTEGER NOT NULL, packets_down INTEGER NOT NULL,"          \
+    " allocations INTEGER NOT NULL, ms INTEGER NOT NULL"
+static const char USAGE_TABLES[] =
+    "CREATE TABLE usage (owner TEXT NOT NULL, span INTEGER NOT NULL, start INTEGER NOT NULL, label TEXT NOT NULL, " COUNTERS
+    ", PRIMARY KEY (owner, span, start, label)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX usage_by_start ON usage (span, start);"
+    "CREATE TABLE usage_owner (owner TEXT PRIMARY KEY NOT NULL, day INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX usage_owner_by_day ON usage_owner (day);"
+    "CREATE TABLE usage_token (name TEXT PRIMARY KEY NOT NULL, day INTEGER NOT NULL, " COUNTERS ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX usage_token_by_day ON usage_token (day);"
+    "PRAGMA user_version = 2;";
+
+/* What makes each version out of the one before. */
+static const char *const SCHEMA[SQL_SCHEMA] = {TABLES, USAGE_TABLES};
 
 /* What is deleted is overwritten: keys do not linger. Sorting stays in memory, not in files of a directory that all can write to. The log
  * of writes shrinks to 4 MB after a burst. */
@@ -284,7 +304,7 @@ static int number(struct sql *db, const char *text, int64_t *out)
     return err;
 }
 
-/* 1: empty, as it is made; 0: ours; else it is left as it is. */
+/* The version of the schema, 0 being an empty file, as it is made; an error: it is left as it is. */
 static int judge(struct sql *db)
 {
     int64_t application = 0, schema = 0, tables = 0;
@@ -297,24 +317,25 @@ static int judge(struct sql *db)
     if (err)
         return err;
     if (!application && !schema && !tables)
-        return 1;
+        return 0;
     if (application != APPLICATION || schema < 1)
         return fail(db, ERR_MALFORMED);
-    return schema > SQL_SCHEMA ? fail(db, ERR_CONFIG) : 0;
+    return schema > SQL_SCHEMA ? fail(db, ERR_CONFIG) : (int)schema;
 }
 
 /* Two may come here at once: who is second finds it done. */
 static int make_schema(struct sql *db)
 {
-    int err;
+    int err, schema;
 
     (void)sql_run(db, NULL, "PRAGMA journal_mode = WAL", NULL, 0); /* while another does it there is a lock: then it is done */
     err = sql_begin(db, true);
     if (err)
         return err;
-    err = judge(db);
-    if (err == 1)
-        err = result(db, sqlite3_exec(db->handle, SCHEMA, NULL, NULL, NULL));
+    schema = judge(db);
+    err = schema < 0 ? schema : 0;
+    for (; schema < SQL_SCHEMA && !err; schema++)
+        err = result(db, sqlite3_exec(db->handle, SCHEMA[schema], NULL, NULL, NULL));
     return sql_finish(db, err);
 }
 
@@ -355,8 +376,10 @@ int sql_open(struct sql **out, const char *dir, bool create, int patience_ms, ch
         err = connect_file(db, patience_ms);
     if (!err)
         err = judge(db);
-    if (err == 1)
+    if (err >= 0 && err < SQL_SCHEMA)
         err = make_schema(db);
+    if (err > 0)
+        err = 0; /* the schema that is read here */
     if (err) {
         memcpy(why, db->why, sizeof(db->why));
         sql_close(&db);

@@ -267,6 +267,11 @@ void sqlsource_stop(struct sqlsource *s)
     s->events = (struct sqlsource_events){0};
 }
 
+const char *sqlsource_dir(const struct sqlsource *s)
+{
+    return s->dir;
+}
+
 size_t sqlsource_count(const struct sqlsource *s)
 {
     return roster_count(s->roster);

@@ -39,6 +39,8 @@ int sqlsource_follow(struct sqlsource *s, struct event_base *base, const struct 
 /* NULL-safe. */
 void sqlsource_stop(struct sqlsource *s);
 
+/* Where the store lies, or will; borrowed. */
+const char *sqlsource_dir(const struct sqlsource *s);
 /* Credentials and revocations in memory. */
 size_t sqlsource_count(const struct sqlsource *s);
 

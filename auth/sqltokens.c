@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/sqlsums.h"
 #include "base/err.h"
 
 struct sqltokens {
@@ -97,6 +98,8 @@ static int add(struct tokenstore *s, const struct token *t, enum kind kind)
     err = sql_begin(tokens->db, true);
     if (!err) {
         err = insert(tokens->db, t, kind);
+        if (!err)
+            err = sqlsums_forget(tokens->db, t->id); /* a user of this name may have been removed */
         if (!err)
             err = note(tokens->db, SQLTOKENS_CREDENTIAL, t->id, t->issued_at);
         err = sql_finish(tokens->db, err);
@@ -203,6 +206,23 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
         SQL_VALUES(SQL_INT(now), SQL_TEXT(id), SQL_INT(KIND_TOKEN)), "no such token");
 }
 
+int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *used)
+{
+    struct auth_used sums;
+    int64_t changed = 0;
+    int err = sql_run(db, &changed,
+                      "UPDATE credential SET revoked_at = ? WHERE name = ? AND revoked_at = 0 AND max_bytes > 0 AND max_bytes <="
+                      " (SELECT bytes_up + bytes_down FROM usage_token WHERE usage_token.name = credential.name)",
+                      SQL_VALUES(SQL_INT(now), SQL_TEXT(name)));
+
+    *used = 0;
+    if (!err && changed)
+        err = note(db, SQLTOKENS_CREDENTIAL, name, now);
+    if (!err && changed && (err = sqlsums_used(db, name, &sums)) == 0)
+        *used = sums.n[AUTH_USED_BYTES_UP] + sums.n[AUTH_USED_BYTES_DOWN];
+    return err;
+}
+
 static int remove_user(struct tokenstore *s, const char *name, int64_t now)
 {
     return change(s, name, now, "DELETE FROM credential WHERE name = ? AND kind = ?",
@@ -229,19 +249,27 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
     return told(tokens, err);
 }
 
-/* ---- Usage: none is kept here yet. ---- */
+/* ---- Usage. ---- */
 
 static int usage(struct tokenstore *s, const struct tokenstore_period *period,
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
 {
-    (void)s, (void)period, (void)visit, (void)ctx;
-    return 0;
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, false);
+
+    if (err)
+        return err == ERR_NOENT ? 0 : err;
+    return told(tokens, sqlsums_read(tokens->db, period, visit, ctx));
 }
 
 static int used(struct tokenstore *s, const struct token *t, struct auth_used *out)
 {
-    (void)s, (void)t, (void)out;
-    return 0;
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, false);
+
+    if (err)
+        return err == ERR_NOENT ? 0 : err;
+    return told(tokens, sqlsums_used(tokens->db, t->id, out));
 }
 
 /* ---- Sweep. ---- */

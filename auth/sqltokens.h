@@ -2,7 +2,7 @@
  * Purpose:  tokens and users in the embedded store; every change leaves a word of it for who reads behind (auth/sqlsource).
  * Owner:    one thread that may wait.
  * Lifetime: sqltokens_open to tokenstore_close; the store does not move meanwhile. Reading a row: as its connection.
- * Callers:  programs/turnpikectl; auth/sqlsource reads rows.
+ * Callers:  programs/turnpikectl; auth/sqlsource reads rows, auth/sqlusage revokes.
  * RFC:      none.
  */
 #ifndef AUTH_SQLTOKENS_H
@@ -29,6 +29,10 @@ int sqltokens_open(struct tokenstore *out, const char *dir);
 enum { SQLTOKENS_COLUMNS_N = 16 };
 /* ERR_MALFORMED: no token, which is wiped. */
 int sqltokens_read(struct sqlite3_stmt *row, struct token *out);
+
+/* Revokes a credential that has relayed all that it may. `*used`: how much that was; 0: it may go on, or was revoked before. Within a transaction
+ * of the caller's. Errors as sql_run. */
+int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *used);
 
 /* Deletes what nobody needs any more, SQLTOKENS_SWEEP of each kind at most. `*more`: there may be others. Errors as sql_run. */
 int sqltokens_sweep(struct sql *db, int64_t now, bool *more);

@@ -7,6 +7,7 @@
 #include "auth/redissource.h"
 #include "auth/redisusage.h"
 #include "auth/sqlsource.h"
+#include "auth/sqlusage.h"
 #include "auth/store.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -28,9 +29,10 @@ struct credentials {
     char *redis_prefix;
     struct node *node; /* NULL: no Redis, and so no fleet */
     struct redisevents *events;
-    struct usage *usage; /* auth's; NULL: nobody keeps it */
-    struct redisusage *kept_usage;
-    bool events_lost; /* since the connection was lost nobody has asked what was missed */
+    struct usage *usage;                /* auth's */
+    struct redisusage *kept_usage;      /* NULL: there is no Redis, */
+    struct sqlusage *usage_in_embedded; /* or NULL: there is one */
+    bool events_lost;                   /* since the connection was lost nobody has asked what was missed */
     struct realm *realm;
     bool has_statsdb;
     struct redis_target statsdb;
@@ -126,13 +128,13 @@ static void on_usage_trouble(void *ctx, const char *reason)
         LOG(LOG_WARNING, "usage_unavailable", LOG_STR("reason", reason),
             LOG_STR("effect", "usage is kept here until it can be told"));
     else
-        LOG(LOG_INFO, "usage_ready", LOG_STR("prefix", cr->redis_prefix));
+        LOG(LOG_INFO, "usage_ready", LOG_STR("store", cr->has_redis ? "redis" : "embedded"));
 }
 
 /* Before the workers start: from then on they tell what is used. */
 static int add_usage(struct credentials *cr)
 {
-    int err = cr->has_redis ? usage_new(&cr->usage) : 0;
+    int err = usage_new(&cr->usage);
 
     if (cr->usage)
         auth_keep_usage(cr->auth, cr->usage);
@@ -141,6 +143,12 @@ static int add_usage(struct credentials *cr)
 
 static int start_usage(struct credentials *cr, struct event_base *base)
 {
+    if (!cr->has_redis)
+        return sqlusage_new(&cr->usage_in_embedded, &(struct sqlusage_config){.base = base,
+                                                                              .dir = sqlsource_dir(cr->embedded),
+                                                                              .usage = cr->usage,
+                                                                              .events = {on_exhausted, on_usage_trouble},
+                                                                              .ctx = cr});
     return redisusage_new(&cr->kept_usage, &(struct redisusage_config){.base = base,
                                                                        .target = &cr->redis,
                                                                        .prefix = cr->redis_prefix,
@@ -151,9 +159,11 @@ static int start_usage(struct credentials *cr, struct event_base *base)
 
 static void stop_usage(struct credentials *cr)
 {
-    if (cr->kept_usage && !redisusage_finish(cr->kept_usage))
+    if ((cr->kept_usage && !redisusage_finish(cr->kept_usage)) ||
+        (cr->usage_in_embedded && !sqlusage_finish(cr->usage_in_embedded)))
         LOG(LOG_WARNING, "usage_lost", LOG_STR("reason", "the store could not be told before the end"));
     redisusage_free(&cr->kept_usage);
+    sqlusage_free(&cr->usage_in_embedded);
 }
 
 /* ---- The embedded store, where there is no Redis. ---- */
@@ -254,6 +264,8 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
         err = status_start(&cr->status, base, &cr->statsdb, auth_realm(cr->auth), relay);
     if (!err && cr->embedded)
         err = sqlsource_follow(cr->embedded, base, &(struct sqlsource_events){on_revoked, on_embedded_health, cr});
+    if (!err)
+        err = start_usage(cr, base);
     if (err || !cr->has_redis)
         return err;
     err = node_start(cr->node, base, relay);
@@ -265,7 +277,7 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     if (!err)
         err = redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
                               &(struct redisevents_ops){.revoked = on_revoked, .told = on_told, .health = on_events_health}, cr);
-    return err ? err : start_usage(cr, base);
+    return err;
 }
 
 void credentials_stop(struct credentials *cr)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Credentials in the embedded store: what turnpikectl writes beside a daemon that serves, and what kill -9 and a full disk do to it."""
+import collections
 import contextlib
 import ctypes
 import glob
@@ -14,6 +15,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import call, daemon, net, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.meter import Flood, Meter, settle, without_time  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import CTL, REVOKED_S, Fleet, Stream, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
@@ -25,6 +27,8 @@ S = net.Standard
 SECRET = "northstar"
 KNOWN_S = 1.0 if not tap.SANITIZER else 10.0  # from the end of the command to the first Allocate that is served
 MANY = 100000
+KEPT_S = 2.0 if not tap.SANITIZER else 10.0  # from a packet to when kill -9 cannot take it back
+OVERSHOOT_S = 2.5 if not tap.SANITIZER else 8.0  # from the last byte that was paid for to the end
 LOAD_S = 5.0 if not tap.SANITIZER else 100.0  # for so many, at the start
 
 
@@ -72,6 +76,23 @@ class Node(Fleet):
             return None
 
         return tap.wait_until(served, f"{credentials[0]} is known", seconds)
+
+    def usage(self, owner, *options):
+        """Sums by label."""
+        sums = collections.defaultdict(collections.Counter)
+        for entry in json.loads(self.ctl("usage", "--json", "--owner", owner, *options)):
+            sums[entry["label"]].update({k: v for k, v in entry.items() if isinstance(v, int) and k != "from"})
+        return sums
+
+    def used(self, token):
+        """A token's own."""
+        shown = json.loads(self.ctl("token", "show", token[0], "--json"))
+        return collections.Counter({k: shown.get(k, 0) for k in ("allocations", "packets_up", "packets_down", "bytes_up", "bytes_down")})
+
+    def kill_hard(self):
+        self.daemon.kill(signal.SIGKILL)
+        self.daemon.process.wait()
+        self.daemon.stopped = True
 
     def refused(self, credentials, i=0):
         return tap.wait_until(
@@ -169,6 +190,72 @@ def _(f):
     check("no such token" in f.ctl("token", "revoke", "tnobody", status=1), "revoking what never was")
 
 
+@node.case("usage: what was relayed over UDP, TCP and a splice is kept to the byte, by label, token, hour and day, and turnpikectl shows it")
+def _(f):
+    desk, lobby = f.token("--label", "desk", owner="books"), f.token("--label", "lobby", owner="books")
+    quiet = f.token(owner="books")
+    f.served(desk).refresh(0)
+    f.served(lobby).refresh(0)
+    meters = [Meter(f, desk, i=1), Meter(f, desk, i=2, transport="tcp"), Meter(f, lobby, i=3, transport="tcp"), Meter(f, desk, i=4)]
+    for m in meters[:2]:
+        m.bind()
+        m.up(30)
+        m.down(20)
+    a, b = meters[2:]
+    a.bind(b.client.relayed[0])
+    b.bind(a.client.relayed[0])
+    a.up(25, b)
+    b.up(15, a)
+    one = collections.Counter(allocations=1)  # of those that asked whether the token is known
+    wants = {"desk": meters[0].used + meters[1].used + b.used + one, "lobby": a.used + one}
+    for token, label in ((desk, "desk"), (lobby, "lobby")):
+        settle(lambda label=label: f.usage("books")[label], wants[label], f"the usage of {label} while its calls go on")
+        equal(without_time(f.used(token)), without_time(wants[label]), f"the usage of the token of {label}")
+    for m in meters:
+        m.end()
+    start = time.monotonic()
+    last = Meter(f, desk, i=5).bind()
+    last.up(1)
+    last.end()
+    wants["desk"] += last.used
+    settle(lambda: f.usage("books")["desk"], wants["desk"], "the usage of desk after the end")
+    print(f"# what has ended is in the store after {(time.monotonic() - start) * 1000:.0f} ms")
+    for options in (("--by", "hour"), ("--by", "day"), ("--by", "hour", "--since", "2h")):
+        sums = f.usage("books", *options)
+        equal({k: without_time(v) for k, v in sums.items()}, {k: without_time(v) for k, v in wants.items()}, f"usage {options}")
+        check(all(v["ms"] > 50 for v in sums.values()), "no time was counted")
+    check("bytes up" not in f.ctl("token", "show", quiet[0]), "a token that has used nothing")
+    check("Nothing has been used." in f.ctl("usage", "--owner", "nobody"), "the usage of who has used nothing")
+
+
+@node.case("usage: max_bytes ends a token's calls, and it is refused from then on; another's go on")
+def _(f):
+    most = 200000
+    token, other = f.token("--max-bytes", str(most), owner="small"), f.token(owner="small")
+    f.served(other).refresh(0)  # and so the one before it is known, too
+    flood, calm = Flood(f, token, 0, 6), Meter(f, other, i=7).bind()
+    ended = len(f.daemon.events("credential_exhausted"))
+    sent, reached = 0, None
+    deadline = time.monotonic() + tap.PATIENCE_S
+    while not flood.gone():
+        flood.meter.client.send_channel(0x4000, bytes(1000))
+        sent += 1000
+        if reached is None and sent >= most:
+            reached = time.monotonic()
+        calm.up()
+        check(time.monotonic() < deadline, "the token goes on")
+        time.sleep(0.005)
+    took = time.monotonic() - reached
+    kept = f.used(token)
+    print(f"# the call ended {took * 1000:.0f} ms after the last byte that was paid for, {kept['bytes_up']} bytes of {most} were kept by then")
+    check(took < OVERSHOOT_S, f"it took {took:.2f} s")
+    equal(f.client(token, i=8).refuse_allocate(), 401, "the error after it")
+    calm.up(10)
+    f.client(other, i=9).allocate()
+    check(json.loads(f.ctl("token", "show", token[0], "--json"))["revoked_at"], "the token is not marked in its record")
+    equal(len(f.daemon.events("credential_exhausted")), ended + 1, "how often it was told")
+
+
 @node.case("S7 S24 names of any characters are 401 and change nothing; no password in the store, no key in the log, the file is its owner's")
 def _(f):
     token, user = f.token("--label", "'; DELETE FROM credential; --"), f.user("erin")
@@ -241,15 +328,67 @@ def _(n):
         f.ctl("token", "revoke", doomed[0])
         f.ctl("user", "revoke", "dave")
         last = f.token()
-        f.daemon.kill(signal.SIGKILL)
-        f.daemon.process.wait()
-        f.daemon.stopped = True
+        f.kill_hard()
         unserved = f.token()  # the store needs no server
         f.start(stack)
         for credentials in (kept, carol, last, unserved):
             f.client(credentials).allocate()
         for credentials in (doomed, dave):
             equal(f.client(credentials).refuse_allocate(), 401, f"the error of {credentials[0]}")
+
+
+@hosts.case("F15 usage: kill -9 in the middle loses what the last second has brought, and counts nothing twice; SIGTERM loses nothing")
+def _(n):
+    with contextlib.ExitStack() as stack:
+        f = Node(stack, n)
+        token = f.token("--label", "x")
+        f.served(token).refresh(0)
+        settle(lambda: f.used(token), collections.Counter(allocations=1), "the first allocation")
+        kept = f.used(token)
+        for i in range(4):
+            m, sure = Meter(f, token, i=1 + i).bind(), collections.deque()
+            end = time.monotonic() + KEPT_S + 0.3 * i  # the kill meets the transaction, which comes once a second, at another moment each time
+            while time.monotonic() < end:
+                m.up()
+                m.down()
+                sure.append((time.monotonic(), m.used.copy()))
+            at = time.monotonic()
+            f.kill_hard()
+            now = f.used(token)
+            least = [used for when, used in sure if when < at - KEPT_S][-1:] or [collections.Counter()]
+            gained = now - kept
+            lost = m.used["packets_up"] - gained["packets_up"]
+            since = at - next((when for when, used in sure if used["packets_up"] > gained["packets_up"]), at)
+            print(f"# kill -9 lost {lost} of {m.used['packets_up']} packets up, those of the last {since * 1000:.0f} ms")
+            for k, v in m.used.items():
+                tap.within(gained[k], least[0][k], v, f"{k} that were kept")
+            kept = now
+            equal(without_time(f.usage("acme")["x"]), without_time(now), "the label's usage beside the token's")
+            f.start(stack)
+            equal(f.used(token), kept, "the usage after the start")
+        m = Meter(f, token, i=7).bind()
+        m.up(20)
+        f.daemon.stop()
+        equal(without_time(f.used(token)), without_time(kept + m.used), "the usage after SIGTERM")
+        check(not f.daemon.events("usage_lost"), "usage_lost was logged")
+
+
+@hosts.case("usage: serving makes no store and is no trouble without one; once there is one, fixed users are counted, too")
+def _(n):
+    with contextlib.ExitStack() as stack:
+        f = Node(stack, n)
+        fixed = (daemon.USER, daemon.PASSWORD)
+        m = Meter(f, fixed).bind()
+        end = time.monotonic() + KEPT_S
+        while time.monotonic() < end:
+            m.up()
+        check(not os.path.exists(f.path), "who serves has made a store")
+        f.token()
+        before = m.used.copy()
+        m.up(5)
+        tap.wait_until(lambda: f.usage(daemon.USER)[""]["bytes_up"] >= (m.used - before)["bytes_up"], "the usage of a fixed user")
+        check(f.usage(daemon.USER)[""]["packets_up"] < m.used["packets_up"], "what was used before there was a store is kept, too")
+        check(not f.daemon.events("usage_unavailable"), "usage_unavailable was logged")
 
 
 @hosts.case("with Redis the embedded store is not opened")
@@ -376,7 +515,13 @@ def _(n):
             equal([t["id"] for t in json.loads(f.ctl("token", "list", "--json"))], [token[0]], "the tokens")
             talk.go_on()
             f.client(carol, i=2).allocate()
+            books = Meter(f, carol, i=5).bind()
+            books.up(5)
+            f.daemon.wait_log("event=usage_unavailable reason=.*the disk is full")
+            books.up(5)
             os.unlink(filler)
+            f.daemon.wait_log("event=usage_ready")
+            settle(lambda: f.usage("carol")[""], books.used + collections.Counter(allocations=1), "what was used while the disk was full")
             f.served(f.token(), i=3)
             f.client(token, i=4).allocate()
             talk.go_on()

@@ -4,13 +4,13 @@ import collections
 import contextlib
 import json
 import os
-import random
 import re
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import client, daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.meter import Flood, Meter, settle, without_time  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.redissets import Cluster  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import Fleet, rest  # noqa: E402 # pylint: disable=wrong-import-position
@@ -24,42 +24,6 @@ SECRET = "northstar"
 CLUSTER_URL = "redis+cluster://127.0.0.1:7000,127.0.0.1:7001"
 DURABLE = ["appendonly yes", "appendfsync always"]
 OVERSHOOT_S = 2.5 if not tap.SANITIZER else 8.0  # from the last byte that was paid for to the end
-
-
-class Meter:
-    """A client that counts what it has relayed."""
-
-    def __init__(self, f, credentials, node=0, i=0, transport="udp"):
-        self.client, self.peer = f.client(credentials, node, i, transport), f.nodes[node].peer()
-        self.client.allocate()
-        self.used = collections.Counter(allocations=1)
-        self.random = random.Random(i)
-
-    def bind(self, address=None):
-        self.client.bind(0x4000, address or self.peer.address)
-        return self
-
-    def up(self, n=1, to=None):
-        for _ in range(n):
-            data = bytes(self.random.randrange(0, 1200))
-            self.client.send_channel(0x4000, data)
-            self.used.update(bytes_up=len(data), packets_up=1)
-            if to:
-                to.client.expect_channel(0x4000, data)
-                to.used.update(bytes_down=len(data), packets_down=1)
-            else:
-                self.peer.expect(data)
-
-    def down(self, n=1):
-        for _ in range(n):
-            data = bytes(self.random.randrange(0, 1200))
-            self.peer.send(data, self.client.relayed[0])
-            self.client.expect_channel(0x4000, data)
-            self.used.update(bytes_down=len(data), packets_down=1)
-
-    def end(self):
-        self.client.refresh(0)
-        return self
 
 
 def numbers(reply, label=None):
@@ -88,15 +52,6 @@ class Books:
         for k in keys:
             total.update(numbers(self.f.redis.call("HGETALL", k), label))
         return total, [self.f.redis.call("TTL", k) for k in keys]
-
-
-def without_time(counter):
-    return {k: v for k, v in counter.items() if v and k != "ms"}
-
-
-def settle(read, want, what, seconds=None):
-    """Wait for what must come; it must not become more afterwards, which the next flush would show."""
-    tap.wait_until(lambda: without_time(read()) == without_time(want), lambda: f"{what}: {without_time(read())} instead of {without_time(want)}", seconds)
 
 
 @tap.group
@@ -253,17 +208,6 @@ def _(f):
             check(not d.events("usage_lost"), "usage_lost was logged")
 
 
-class Flood:
-    """A client that sends until its allocation is gone."""
-
-    def __init__(self, f, token, node, i):
-        self.meter = Meter(f, token, node, i).bind()
-        self.daemon = f.nodes[node].daemon
-
-    def ended(self):
-        return f"event=allocation_deleted user={self.meter.client.user} " in self.daemon.log()
-
-
 @fleet.case("usage: max_bytes ends a token's calls on every node, and it is refused from then on; another's go on")
 def _(f):
     most = 200000
@@ -271,7 +215,7 @@ def _(f):
     floods, calm = [Flood(f, token, node, 9 + node) for node in range(2)], Meter(f, other, 0, 11).bind()
     sent, reached = 0, None
     deadline = time.monotonic() + tap.PATIENCE_S
-    while not all(x.ended() for x in floods):
+    while not all(x.gone() for x in floods):
         for x in floods:
             x.meter.client.send_channel(0x4000, bytes(1000))
             sent += 1000
