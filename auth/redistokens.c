@@ -16,7 +16,7 @@ enum {
     PREFIX_MAX = 64,
     KEY_MAX = PREFIX_MAX + STUN_USERNAME_MAX + 32,
     USAGE_KEY_MAX = PREFIX_MAX + 3 * STUN_USERNAME_MAX + TOKEN_TEXT_MAX + 32,
-    ARGS_MAX = 2 + 2 * TOKEN_FIELDS_MAX,
+    ARGS_MAX = 5 + 2 * TOKEN_FIELDS_MAX,
 };
 
 struct redistokens {
@@ -117,14 +117,19 @@ static const char *number(char out[static TOKEN_NUMBER_MAX + 2], int64_t n)
 
 /* ---- Issue. ---- */
 
+/* KEYS: the record. ARGV: when it ends, or 0, then its fields and values. In one step: a record whose end was lost would never go. */
+static const char RECORD[] = "redis.call('HSET', KEYS[1], unpack(ARGV, 2))\n"
+                             "if ARGV[1] ~= '0' then redis.call('EXPIREAT', KEYS[1], ARGV[1]) end\n"
+                             "return 1\n";
+
 /* The index first: an id without a record is swept away by the next list, a record without an index would never be seen. */
 static int issue(struct tokenstore *s, const struct token *t)
 {
     struct redistokens *r = s->self;
-    struct command index = {0}, record = {0}, end = {0};
+    struct command index = {0}, record = {0};
     struct token_field fields[TOKEN_FIELDS_MAX];
     struct token_text text;
-    char key[KEY_MAX], tokens[KEY_MAX], score[TOKEN_NUMBER_MAX + 2];
+    char key[KEY_MAX], tokens[KEY_MAX], score[TOKEN_NUMBER_MAX + 2], end[TOKEN_NUMBER_MAX + 2];
     size_t n = token_write(t, &text, fields);
     int err = key_of(r, key, "token", t->id);
 
@@ -133,8 +138,9 @@ static int issue(struct tokenstore *s, const struct token *t)
     add_text(&index, tokens);
     add_text(&index, t->expires_at ? number(score, t->expires_at) : "+inf");
     add_text(&index, t->id);
-    add_text(&record, "HSET");
+    add_script(&record, RECORD, "1");
     add_text(&record, key);
+    add_text(&record, number(end, t->expires_at ? t->expires_at + TOKENSTORE_KEEP_S : 0));
     for (size_t i = 0; i < n; i++) {
         add_text(&record, fields[i].name);
         add(&record, fields[i].value, fields[i].len);
@@ -143,12 +149,6 @@ static int issue(struct tokenstore *s, const struct token *t)
         err = run(r, &index);
     if (!err)
         err = run(r, &record);
-    if (!err && t->expires_at) {
-        add_text(&end, "EXPIREAT");
-        add_text(&end, key);
-        add_text(&end, number(score, t->expires_at + TOKENSTORE_KEEP_S));
-        err = run(r, &end);
-    }
     explicit_bzero(&text, sizeof(text));
     return err;
 }

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,25 @@ def fleet():
         n = stack.enter_context(S())
         server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
         yield Fleet(stack, n, server)
+
+
+@fleet.case("a token's record comes into the store in one command, and with its end")
+def _(f):
+    asked = []
+
+    def reply(words):
+        asked.append(words)
+        return b":1\r\n"
+
+    with redis.Fake(f.net.srv, reply, port=6390), daemon.Directory() as directory:
+        config = directory.file("conf", f"realm={daemon.REALM}\nredis=redis://127.0.0.1:6390\n")
+        made = json.loads(f.ctl("--config", config, "token", "issue", "--json", "--owner", "acme", "--expires", "1h"))
+    named = [words for words in asked if any(w == f"tp:token:{{{made['id']}}}".encode() for w in words)]
+    equal(len(named), 1, "commands with the record's key")
+    ends = [int(w) - time.time() for w in named[0] if re.fullmatch(rb"\d{10}", w)]
+    check(any(89000 < s <= 90000 for s in ends), f"its end is not in {named[0]}")
+    for options, low, high in ((("--expires", "1h"), 89000, 90000), ((), -1, -1)):
+        tap.within(f.redis.call("TTL", f"tp:token:{{{f.token(*options)[0]}}}"), low, high, f"the life of the record with {options}")
 
 
 @fleet.case("a token is the id and the password that were shown; a wrong password, another realm, scope or time is 401")
