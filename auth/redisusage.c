@@ -31,8 +31,8 @@ _Static_assert((4 + LEDGER_LINES_MAX) * (PREFIX_MAX + 3 * TOKEN_TEXT_MAX + TOKEN
                "a flush fits into a command");
 
 /*
- * KEYS: all time, hour, day, sequence, then one for each token. ARGV: the sequence, the TTLs of sequence, hour, day and token, labels at most,
- * labels here; for each label its text and numbers; for each token its numbers, in the order of enum auth_usage. Returns what each token has
+ * KEYS: all time, hour, day, sequence, then one for each token. ARGV: the sequence, the TTLs of sequence, hour, day (and all time) and token,
+ * labels at most, labels here; for each label its text and numbers; for each token its numbers, in the order of enum auth_usage. Returns what each token has
  * relayed in all.
  * A key of another type ends it before anything has changed.
  */
@@ -64,6 +64,7 @@ static const char FLUSH[] =
     "      add(KEYS[k], label_of(KEYS[k], ARGV[6 + 2 * l]), ARGV[7 + 2 * l])\n"
     "    end\n"
     "  end\n"
+    "  redis.call('EXPIRE', KEYS[1], ARGV[4])\n"
     "  redis.call('EXPIRE', KEYS[2], ARGV[3])\n"
     "  redis.call('EXPIRE', KEYS[3], ARGV[4])\n"
     "end\n"
@@ -83,6 +84,9 @@ static const char MARK[] = "local left = (tonumber(redis.call('HGET', KEYS[1], '
                            "redis.call('SET', KEYS[2], ARGV[1], 'EX', left > 0 and left or ARGV[2])\n"
                            "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'revoked_at', ARGV[1]) end\n"
                            "return 1\n";
+
+/* KEYS: an index by time. ARGV: for how long it names what is past. By the server's clock: one node's that goes wrong would empty it for all. */
+static const char TRIM[] = "return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1] - ARGV[1])\n";
 
 /* A flush under way: the index of owners, and the sums. */
 struct flight {
@@ -119,6 +123,7 @@ struct redisusage {
     struct redisusage_events events;
     void *ctx;
     bool troubled;
+    uint64_t trim_ms; /* when the indexes are trimmed next */
     char prefix[PREFIX_MAX];
     char boot[2 * BOOT_BYTES + 1];
     struct flight flights[REDISUSAGE_FLIGHTS];
@@ -485,12 +490,41 @@ static void flush_all(struct redisusage *u)
     pump(u);
 }
 
+/* ---- The indexes: who has used nothing for so long has no sums any more, and an expired token no record. ---- */
+
+static void on_trimmed(void *ctx, int err, const redisReply *reply)
+{
+    (void)ctx, (void)err, (void)reply; /* an hour later is as well */
+}
+
+static void trim(struct redisusage *u, const char *index, int keep_s)
+{
+    struct command *c = begin_command(u, "EVAL");
+
+    put_bytes(c, TRIM, sizeof(TRIM) - 1);
+    put(c, "1");
+    put(c, "%s%s", u->prefix, index);
+    put(c, "%d", keep_s);
+    (void)send_command(u, 3, on_trimmed, u, NULL);
+}
+
+static void trim_indexes(struct redisusage *u, uint64_t now_ms)
+{
+    if (now_ms < u->trim_ms || !redis_health(u->redis)->ready)
+        return;
+    u->trim_ms = now_ms + REDISUSAGE_TRIM_MS;
+    trim(u, "owners", TOKENSTORE_DAYS_S);
+    trim(u, "tokens", TOKENSTORE_KEEP_S);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
     struct redisusage *u = ctx;
+    uint64_t now_ms = clock_now().ms;
 
     (void)fd, (void)what;
-    forget_endings(u, clock_now().ms);
+    forget_endings(u, now_ms);
+    trim_indexes(u, now_ms);
     flush_all(u);
 }
 

@@ -15,11 +15,11 @@
 
 /*
  * Keys; all of an owner have one hash tag, and so lie on one node of a Cluster:
- *   PREFIX usage:{OWNER}             hash: COUNTER:LABEL (usage_name has the counters), of all time
+ *   PREFIX usage:{OWNER}             hash: COUNTER:LABEL (usage_name has the counters), of all time; with a TTL from its last use on
  *   PREFIX usage:{OWNER}:YYYYMMDDHH  the same of an hour of UTC, and of a day without the HH; each with a TTL
  *   PREFIX usage:{OWNER}:token:ID    hash: COUNTER, of one token; with a TTL from its last use on
  *   PREFIX usage:{OWNER}:seq:BOOT    the last sequence of a node's process that has been counted; with a TTL
- *   PREFIX owners                    sorted set: owners by their last use
+ *   PREFIX owners                    sorted set: owners by their last use; trimmed by every node, as is the index of tokens (auth/redistokens)
  * In OWNER, the bytes %, { and } are written as %25, %7B and %7D; the owner without a name (bare expiries) is "%".
  *
  * Nothing is counted twice, whatever breaks: a flush is known by its sequence, in the same transaction as its sums, for a day.
@@ -35,6 +35,7 @@ enum {
     REDISUSAGE_SEQUENCE_S = 86400, /* for so long a flush is told from its repetition */
     REDISUSAGE_FINISH_MS = 700,    /* for the last flush when the process ends, which has two seconds in all */
     REDISUSAGE_QUIET_MS = 5000,    /* a token that was revoked is not revoked again meanwhile: its calls' last bytes still come */
+    REDISUSAGE_TRIM_MS = 3600000,  /* between two trims of the indexes, the first of which is at the start */
     REDISUSAGE_ENDINGS_MAX = 256,  /* tokens that are being revoked; others wait for their next flush */
 };
 

@@ -24,7 +24,8 @@ enum {
     TOKENSTORE_DAY_S = 86400,        /* days of UTC */
     TOKENSTORE_HOURS_S = 35 * 86400, /* for how long usage is kept by the hour: last month's can be looked at, */
     TOKENSTORE_DAYS_S =
-        400 * 86400, /* and by the day: last year's. As long a token's own, and an owner in the list, after the last use */
+        400 *
+        86400, /* and by the day: last year's. As long a token's own, an owner's in all and he in the list, after the last use */
     TOKENSTORE_LABELS_MAX = 1000, /* of one owner: what comes beyond counts under no label */
 };
 

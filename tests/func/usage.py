@@ -94,6 +94,7 @@ def _(f):
         equal(total, books.all("desk"), f"the sum of keys of {digits} digits")
         check(ttls and all(ttl - 600 < t <= ttl for t in ttls), f"TTLs: {ttls}")
     check(books.all("desk")["ms"] > 100 and books.all("lobby")["ms"] > 100, "no time was counted")
+    tap.within(f.redis.call("TTL", books.key), 400 * 86400 - 600, 400 * 86400, "the TTL of the sums of all time")
     equal(f.redis.call("ZRANGE", "tp:owners", 0, -1), [b"acme"], "the owners")
     for k in f.redis.call("KEYS", "tp:usage:*:seq:*"):
         tap.within(f.redis.call("TTL", k), 80000, 86400, "the TTL of a sequence")
@@ -186,6 +187,20 @@ def _(f):
     m.up(3)
     settle(lambda: books.all("x"), m.used, "the usage at the end", 20)
     settle(lambda: books.token(token[0]), m.used, "the token's usage", 20)
+
+
+@fleet.case("usage: a node trims the lists of owners and tokens, and leaves what has use or a record")
+def _(f):
+    now = int(time.time())
+    f.redis.call("ZADD", "tp:owners", now - 401 * 86400, "gone", now - 399 * 86400, "rare")
+    f.redis.call("ZADD", "tp:tokens", now - 90000, "tgone", now - 80000, "texpired", "+inf", "tendless")
+    with daemon.Daemon(f.net.srv, {**f.settings(0), "listening-port": 3490}):
+        tap.wait_until(lambda: f.redis.call("ZSCORE", "tp:owners", "gone") is None, "the list of owners is trimmed")
+        tap.wait_until(lambda: f.redis.call("ZSCORE", "tp:tokens", "tgone") is None, "the list of tokens is trimmed")
+    check(f.redis.call("ZSCORE", "tp:owners", "rare"), "an owner of last year is gone")
+    check(all(f.redis.call("ZMSCORE", "tp:tokens", "texpired", "tendless")), "tokens with a record are gone")
+    f.redis.call("ZREM", "tp:owners", "rare")
+    f.redis.call("ZREM", "tp:tokens", "texpired", "tendless")
 
 
 @fleet.case("usage: SIGTERM flushes the rest; a process that starts anew begins its sequences anew, and is counted")
