@@ -215,7 +215,8 @@ static void refuse_quota(const struct request *r, enum auth_quota_result q)
 /* Its share of the quotas, counted here and, if its owner has a limit, asked for in the fleet. VERDICT_DONE: it has r->bandwidth, or has been refused. */
 static enum verdict take_share(struct request *r)
 {
-    struct auth_share share = {r->who->owner, &r->from->client, alloc_bps(r->s, r->who)};
+    /* After a wait it is what was taken before it: a reload may have changed the limit since. */
+    struct auth_share share = {r->who->owner, &r->from->client, r->bandwidth ? r->bps : alloc_bps(r->s, r->who)};
     struct auth_grant grant;
     enum auth_quota_result q = r->quota;
 

@@ -95,6 +95,26 @@ static void not_asked(void)
     DOWN();
 }
 
+/* What is given back is what was taken, though a reload has changed the bandwidth in between. */
+static void other_bandwidth(void)
+{
+    struct auth_load load;
+
+    UP(.auth = {.user_quota = 2, .bps_capacity = 1000}, .settings = {.max_bps = 300});
+    for (uint64_t bps = 200; bps <= 400; bps += 200) {
+        fake_shard(&net, 0)->settings.max_bps = 300;
+        CHECK_INT(client_allocate(&alice), NO_ANSWER);
+        auth_quota_load(net.auth, &load);
+        CHECK_INT(load.bps, 300);
+        fake_shard(&net, 0)->settings.max_bps = bps;
+        CHECK(fake_decide(&net, AUTH_QUOTA_USER));
+        CHECK_INT(client_answer(&alice), 486);
+        auth_quota_load(net.auth, &load);
+        CHECK_INT(load.bps, 0);
+    }
+    DOWN();
+}
+
 static void retransmission(void)
 {
     UP(.auth = {.user_quota = 2});
@@ -293,6 +313,7 @@ static const struct tap_test TESTS[] = {
     {"C48 the fleet says that he has as many as he may: 486", refused},
     {"C48 what waits for the fleet is counted", all_at_once},
     {"C48 without a limit, or without a fleet to ask, nobody waits", not_asked},
+    {"C48 an Allocate that the fleet refuses gives back the bandwidth that it took", other_bandwidth},
     {"C36 a retransmission joins the Allocate that waits for the fleet", retransmission},
     {"C39 later requests of a 5-tuple wait behind it", in_order},
     {"S10 who is gone while the fleet is asked leaves nothing behind", gone},
