@@ -24,7 +24,7 @@ struct credentials {
     struct store *store;
     struct sqlsource *embedded;  /* NULL: there is a Redis */
     const char *user, *password; /* generated here; borrowed from configuration and store, NULL: none */
-    bool has_redis;
+    bool has_redis;              /* as at the start, whatever a reload says */
     struct redis_target redis;
     char *redis_prefix;
     struct node *node; /* NULL: no Redis, and so no fleet */
@@ -65,7 +65,6 @@ static int add_redis(struct credentials *cr, const struct config *c)
     err = redisurl_parse(&cr->redis, c->redis, &why);
     if (err)
         return err;
-    cr->has_redis = true;
     err = node_new(&cr->node, cr->auth, c, &cr->redis);
     if (err)
         return err;
@@ -196,7 +195,7 @@ static void on_embedded_health(void *ctx, const char *why)
 /* Where there are no credentials, or only a user name, the store's are used, which are generated when first needed. */
 int credentials_read(struct credentials *cr, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX])
 {
-    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n && !c->redis ? GENERATED_USER : NULL;
+    const char *user = c->generate_user ? c->generate_user : !c->users.n && !c->secrets.n && !cr->has_redis ? GENERATED_USER : NULL;
     struct conf_error e;
     unsigned line;
     int err = config_auth(c, out, &e);
@@ -231,6 +230,30 @@ bool credentials_generated(const struct credentials *cr, struct credentials_show
     return true;
 }
 
+/* The text was wiped at the start; what had been read from it is compared. Both were zeroed before they were read. */
+static bool is_other(bool had, const struct redis_target *at_start, const char *url)
+{
+    struct redis_target now;
+    const char *why;
+    bool other = had != (url != NULL);
+
+    if (had && url) {
+        other = redisurl_parse(&now, url, &why) || memcmp(&now, at_start, sizeof(now)) != 0;
+        explicit_bzero(&now, sizeof(now));
+    }
+    return other;
+}
+
+bool credentials_other_redis(const struct credentials *cr, const struct config *c)
+{
+    return is_other(cr->has_redis, &cr->redis, c->redis);
+}
+
+bool credentials_other_statsdb(const struct credentials *cr, const struct config *c)
+{
+    return is_other(cr->has_statsdb, &cr->statsdb, c->redis_statsdb);
+}
+
 /* ---- Life. ---- */
 
 int credentials_new(struct credentials **out, const struct config *c, char text[static RELAY_TEXT_MAX])
@@ -242,6 +265,7 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
     snprintf(text, RELAY_TEXT_MAX, "%s", err_str(err));
     if (!cr)
         return err;
+    cr->has_redis = c->redis != NULL;
     err = credentials_read(cr, c, &cr->auth, text);
     if (!err && (err = add_redis(cr, c)))
         snprintf(text, RELAY_TEXT_MAX, "redis: %s", err_str(err));

@@ -35,6 +35,10 @@ void credentials_stop(struct credentials *cr);
 /* The fixed users, shared secrets and limits of a new configuration, for auth_replace. Errors as credentials_new. */
 int credentials_read(struct credentials *cr, const struct config *c, struct auth **out, char text[static RELAY_TEXT_MAX]);
 
+/* Does a new configuration name another store than the one of the start, which goes on? */
+bool credentials_other_redis(const struct credentials *cr, const struct config *c);
+bool credentials_other_statsdb(const struct credentials *cr, const struct config *c);
+
 /* A credential that was generated here, to be shown once; false: there is none. The texts are borrowed until the next call above. */
 struct credentials_shown {
     const char *user, *password;

@@ -217,7 +217,7 @@ static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t si
 }
 
 /* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
-static int keep_unchangeable(const struct config *old, struct config *new)
+static int keep_unchangeable(const struct credentials *cr, const struct config *old, struct config *new)
 {
     const struct {
         const char *key;
@@ -234,6 +234,11 @@ static int keep_unchangeable(const struct config *old, struct config *new)
         {"workers", old->workers != new->workers},
         {"realm", strcmp(old->realm, new->realm) != 0},
         {"state-dir", strcmp(old->state_dir, new->state_dir) != 0},
+        {"rest-api-separator", old->rest_api_separator != new->rest_api_separator},
+        {"redis", credentials_other_redis(cr, new)},
+        {"redis-statsdb", credentials_other_statsdb(cr, new)},
+        {"redis-prefix", strcmp(old->redis_prefix, new->redis_prefix) != 0},
+        {"node-id", strcmp(old->node_id, new->node_id) != 0},
     };
     char *realm = strdup(old->realm), *state_dir = strdup(old->state_dir);
 
@@ -249,6 +254,7 @@ static int keep_unchangeable(const struct config *old, struct config *new)
     free(new->state_dir);
     new->realm = realm;
     new->state_dir = state_dir;
+    new->rest_api_separator = old->rest_api_separator; /* the stores parse by it, and what is revoked is found by it */
     return 0;
 }
 
@@ -276,7 +282,7 @@ static void reload(struct server *s)
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
         return;
     }
-    err = keep_unchangeable(s->config, c);
+    err = keep_unchangeable(s->credentials, s->config, c);
     if (!err)
         err = credentials_read(s->credentials, c, &auth, text);
     lc = log_config_of(c);

@@ -534,6 +534,10 @@ def _(n):
         "min-port": 60000,
         "max-port": 60001,
         "workers": 2,
+        "redis": "redis://127.0.0.1:1",
+        "redis-statsdb": "redis://127.0.0.1:1",
+        "redis-prefix": "other:",
+        "node-id": "other",
     }
     with serving(n, {"external-ip": "192.0.2.55", "max-port": 50000, "user": [f"{daemon.USER}:{daemon.PASSWORD}"]}) as d:
         d.reload({**new, "user": [f"{daemon.USER}:{daemon.PASSWORD}", "carol:new"]})
@@ -545,6 +549,27 @@ def _(n):
                 check(port <= 50000, f"its port is {port}")
                 equal(c.realm, daemon.REALM, "the realm")
         d.settings["workers"] = 1
+
+
+@hosts.case("C33 F17 a reload keeps the separator of the names of shared secrets, and tells")
+def _(n):
+    with serving(n, {"user": None, "static-auth-secret": "s"}) as d:
+        d.reload({"rest-api-separator": "|", "static-auth-secret": "t"})
+        d.wait_log("event=reload_needs_restart key=rest-api-separator")
+        user = "4102444800:u"
+        with talk(n, d, user=user, password=stun.shared_secret_password("t", user)) as c:
+            c.allocate()
+
+
+@hosts.case("S24 a reload tells another Redis, by the password alone if need be, and shows none")
+def _(n):
+    url = "redis://:first@127.0.0.1:1?connect_timeout=1"
+    with serving(n, {"redis": url, "redis-statsdb": url}) as d:
+        d.reload({"software": "x"})
+        equal(d.events("reload_needs_restart"), [], "what needs a restart")
+        d.reload({"redis": url.replace("first", "second")})
+        equal([e["key"] for e in d.events("reload_needs_restart")], ["redis"], "what needs a restart")
+        check("first@" not in d.log() and "second@" not in d.log(), "a password is in the log")
 
 
 tap.main()
