@@ -21,7 +21,7 @@ struct entry {
     /* Of a user; unused of a source. */
     struct auth_bandwidth bandwidth;
     uint64_t number;  /* of its last change */
-    uint32_t own;     /* the limit that a credential of his had when last seen */
+    uint32_t own;     /* the last limit that a credential of his had, while he holds anything; 0: none had one */
     uint32_t pending; /* of `count`: the fleet has not said yes yet */
 
     uint32_t count;
@@ -230,8 +230,9 @@ static uint64_t next_number(struct quota *q)
 
 static void user_taken(struct quota *q, struct entry *e, struct auth_grant *grant)
 {
-    e->own = grant->limit;
-    grant->limit = smaller(q->users.limit, e->own);
+    if (grant->limit) /* what others of his credentials hold is still to be told */
+        e->own = grant->limit;
+    grant->limit = smaller(q->users.limit, grant->limit);
     e->pending += q->asks && grant->limit;
     e->number = next_number(q);
     grant->bandwidth = &e->bandwidth;

@@ -269,6 +269,30 @@ static void for_a_fleet(void)
     DOWN();
 }
 
+/* An owner may have a token with a limit and one without: he is told of until nothing of him is left. */
+static void limited_and_not(void)
+{
+    struct addr x = source("192.0.2.1");
+    struct auth_held held;
+
+    UP(0);
+    quota_ask(q);
+    CHECK_INT(TAKE_OWN("a", &x, 10), AUTH_QUOTA_OK);
+    quota_settle(q, "a");
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    CHECK_INT(grant.limit, 0); /* nobody is asked about it */
+    CHECK_INT(limited("a"), 1);
+    quota_held(q, "a", &held);
+    CHECK_INT(held.count, 2);
+    CHECK_INT(held.pending, 0);
+    CHECK(quota_give(q, &(struct auth_share){"a", &x, 0}));
+    CHECK(quota_give(q, &(struct auth_share){"a", &x, 0}));
+    CHECK_INT(TAKE("a", &x), AUTH_QUOTA_OK);
+    CHECK_INT(limited("a"), 0);
+    CHECK(!quota_give(q, &(struct auth_share){"a", &x, 0}));
+    DOWN();
+}
+
 enum { THREADS = 4, ROUNDS = 5000 };
 static _Atomic int over;
 
@@ -381,6 +405,7 @@ static const struct tap_test TESTS[] = {
     {"a refusal takes nothing", refusal_takes_nothing},
     {"S21 one bandwidth by user", one_bandwidth},
     {"what a fleet is told of an owner's allocations", for_a_fleet},
+    {"C48 a token without a limit does not hide what its owner holds by another", limited_and_not},
     {"new limits are in force at once, and take nothing away", new_limits},
     {"F18 workers ask while reloads replace the users: no question misses them", questions_and_reloads},
     {"quotas from several threads come back to zero", threads},
