@@ -92,6 +92,11 @@ uint64_t redisstatus_lost(const struct redisstatus *s)
     return s->lost;
 }
 
+const struct redis_health *redisstatus_health(const struct redisstatus *s)
+{
+    return redis_health(s->redis);
+}
+
 int redisstatus_new(struct redisstatus **out, struct event_base *base, const struct redis_target *target, const char *realm,
                     redis_health_cb *health, void *ctx)
 {

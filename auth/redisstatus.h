@@ -47,5 +47,7 @@ void redisstatus_lives(struct redisstatus *s, const struct redisstatus_allocatio
 void redisstatus_ended(struct redisstatus *s, const struct redisstatus_allocation *a, const struct redisstatus_traffic *t);
 /* Commands that Redis has not taken. */
 uint64_t redisstatus_lost(const struct redisstatus *s);
+/* Of its connection: `pending` is what Redis has not answered yet. */
+const struct redis_health *redisstatus_health(const struct redisstatus *s);
 
 #endif

@@ -310,6 +310,8 @@ void credentials_stop(struct credentials *cr)
     redisevents_free(&cr->events);
     realm_free(&cr->realm);
     stop_usage(cr);
+    if (cr->status)
+        status_finish(cr->status);
     status_free(&cr->status);
     sqlsource_stop(cr->embedded);
     cr->relay = NULL;

@@ -5,13 +5,18 @@
 #include <stdlib.h>
 
 #include "auth/redisstatus.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+
+enum { FINISH_MS = 300, PASS_MS = 10 }; /* of the two seconds in which the process ends; and so often it looks whether it is done */
 
 struct status {
     struct redisstatus *redis;
     struct relay *relay;
-    struct event feed;
+    struct event_base *base;
+    struct event feed, pass;
+    uint64_t news; /* read so far */
 };
 
 static void on_health(void *ctx, const struct redis_health *h)
@@ -30,6 +35,7 @@ static void on_news(void *ctx, const struct feed_news *n)
     const struct redisstatus_allocation a = {
         .user = n->user, .id = n->id, .stream = n->stream, .server = &n->server, .client = &n->client};
 
+    s->news++;
     switch (n->kind) {
     case FEED_CREATED:
         redisstatus_lives(s->redis, &a, false, n->lifetime_s);
@@ -51,6 +57,12 @@ static void on_feed(evutil_socket_t fd, short what, void *ctx)
     relay_read(s->relay, on_news, s);
 }
 
+/* There is nothing to do: so that each pass of the loop ends. */
+static void on_pass(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what, (void)ctx;
+}
+
 int status_start(struct status **out, struct event_base *base, const struct redis_target *target, const char *realm,
                  struct relay *relay)
 {
@@ -61,13 +73,42 @@ int status_start(struct status **out, struct event_base *base, const struct redi
     if (!s)
         return ERR_NOMEM;
     s->relay = relay;
+    s->base = base;
     err = redisstatus_new(&s->redis, base, target, realm, on_health, s);
     if (!err && (event_assign(&s->feed, base, relay_feed(relay), EV_READ | EV_PERSIST, on_feed, s) || event_add(&s->feed, NULL)))
+        err = ERR_NOMEM;
+    if (!err && event_assign(&s->pass, base, -1, EV_PERSIST, on_pass, s))
         err = ERR_NOMEM;
     if (err)
         status_free(&s);
     *out = s;
     return err;
+}
+
+static bool read_some(struct status *s)
+{
+    uint64_t before = s->news;
+
+    relay_read(s->relay, on_news, s);
+    return s->news != before;
+}
+
+/* What Redis owes is waited for before more is read: all ends at once would be more than may be pending. */
+void status_finish(struct status *s)
+{
+    const struct redis_health *h = redisstatus_health(s->redis);
+    uint64_t until_ms = clock_now().ms + FINISH_MS;
+    bool done = false;
+
+    event_del(&s->feed);
+    evtimer_add(&s->pass, &(struct timeval){.tv_usec = PASS_MS * 1000});
+    while (!done && h->ready && clock_now().ms < until_ms) {
+        done = h->pending == 0 && !read_some(s);
+        if (!done && event_base_loop(s->base, EVLOOP_ONCE))
+            break;
+    }
+    if (!done && (h->pending || read_some(s)))
+        LOG(LOG_WARNING, "status_lost", LOG_STR("reason", h->ready ? "Redis could not be told before the end" : h->reason));
 }
 
 void status_free(struct status **sp)
@@ -79,6 +120,8 @@ void status_free(struct status **sp)
         return;
     if (event_initialized(&s->feed))
         event_del(&s->feed);
+    if (event_initialized(&s->pass))
+        evtimer_del(&s->pass);
     redisstatus_free(&s->redis);
     free(s);
 }

@@ -17,6 +17,8 @@ struct event_base;
 /* The relay has been made with `feed`. `target` and `realm` are copied. ERR_NOMEM, ERR_NOSPC. */
 int status_start(struct status **out, struct event_base *base, const struct redis_target *target, const char *realm,
                  struct relay *relay);
+/* After the workers: tells the rest, what has ended with them above all, for 0.3 s at most. Then only status_free is left to be called. */
+void status_finish(struct status *s);
 /* NULL-safe; nulls the pointer. */
 void status_free(struct status **s);
 

@@ -424,6 +424,27 @@ def _(t):
     tap.wait_until(lambda: not t.listener.keys(), "the keys are deleted")
 
 
+@told.case("status events: a node that is stopped tells the end of all that it had")
+def _(t):
+    with contextlib.ExitStack() as stack:
+        d = stack.enter_context(
+            daemon.Daemon(t.net.srv, {**t.fleet.settings(2), "redis": "redis://127.0.0.1:6379", "redis-statsdb": "ip=127.0.0.1 port=6379"})
+        )
+        d.wait_log("event=status_ready")
+        clients = [client.Client(t.net.cli, t.net.client_ip(i % 8), (S.SERVER, d.port()), user="carol", password="hush") for i in range(40)]
+        for c in clients:
+            stack.callback(c.close)
+            c.allocate()
+        made = {x[1] for x in t.listener.take(len(clients))}
+        equal(len(t.listener.keys()), len(clients), "the number of keys")
+        start = time.monotonic()
+        d.stop()
+        check(time.monotonic() - start < 2, "the end took two seconds")
+        last = t.listener.take(5 * len(clients))
+        equal({x[1] for x in last if x[2:] == ("status", "deleted")}, made, "whose end was told")
+        equal(t.listener.keys(), {}, "the keys that are left")
+
+
 @told.case("F2 status events: without Redis no request waits; what it does not take in time is lost and counted, and the rest comes")
 def _(t):
     c = t.fleet.client(t.fleet.token())
