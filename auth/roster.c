@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/secret.h"
+#include "auth/revoked.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "stun/integrity.h"
@@ -31,13 +31,6 @@ _Static_assert(sizeof(((struct auth_answer *)0)->peers) >= sizeof(((struct token
                "an answer has room for a token's peers");
 _Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX, "a token's label fits");
 
-struct mark {
-    struct map_node by_user;
-    int64_t before;
-    size_t len;
-    char user[];
-};
-
 struct part {
     pthread_mutex_t lock;
     struct map map;
@@ -45,18 +38,12 @@ struct part {
 
 struct roster {
     char *realm;
-    char separator;
     unsigned round;
     struct part names[PARTS], hashes[PARTS]; /* of struct entry; an entry is in both, or under way between */
-    struct part marks;
+    struct revoked *revoked;
 };
 
 #define ENTRY_OF(node, member) ((struct entry *)(void *)((char *)(node)-offsetof(struct entry, member)))
-
-static struct mark *mark_of(struct map_node *n)
-{
-    return (struct mark *)(void *)n; /* the node is the first member */
-}
 
 /* ---- Parts. ---- */
 
@@ -101,15 +88,6 @@ static struct entry *by_hash(const struct part *p, uint64_t hash, const uint8_t 
     return n ? ENTRY_OF(n, by_hash) : NULL;
 }
 
-static struct mark *by_user(const struct part *p, uint64_t hash, const char *user, size_t len)
-{
-    struct map_node *n = map_first(&p->map, hash);
-
-    while (n && (mark_of(n)->len != len || memcmp(mark_of(n)->user, user, len) != 0))
-        n = map_next(n);
-    return n ? mark_of(n) : NULL;
-}
-
 /* ---- Asking. ---- */
 
 static enum auth_status answer_of(const struct entry *e, const struct auth_request *request, struct auth_answer *answer)
@@ -149,18 +127,7 @@ enum auth_status roster_check(struct roster *r, const struct auth_request *reque
 
 bool roster_refuses(struct roster *r, const char *name)
 {
-    struct part *p = &r->marks;
-    struct secret_name parts;
-    const struct mark *m;
-    bool refused;
-
-    if (!secret_parse_name(&parts, name, r->separator))
-        return false;
-    pthread_mutex_lock(&p->lock);
-    m = by_user(p, map_hash(&p->map, parts.user, parts.user_len), parts.user, parts.user_len);
-    refused = m && parts.expires_at < m->before;
-    pthread_mutex_unlock(&p->lock);
-    return refused;
+    return revoked_has(r->revoked, name);
 }
 
 /* ---- Changing. ---- */
@@ -263,24 +230,7 @@ bool roster_remove(struct roster *r, const char *name)
 
 int roster_mark(struct roster *r, const char *user, int64_t before, bool *news)
 {
-    size_t len = strlen(user);
-    uint64_t hash = map_hash(&r->marks.map, user, len);
-    struct mark *m = by_user(&r->marks, hash, user, len), *new = m ? NULL : calloc(1, sizeof(*new) + len + 1);
-
-    *news = !m || before > m->before;
-    if (!m && !new)
-        return ERR_NOMEM;
-    pthread_mutex_lock(&r->marks.lock);
-    if (new) {
-        m = new;
-        m->len = len;
-        memcpy(m->user, user, len);
-        map_insert(&r->marks.map, &m->by_user, hash);
-    }
-    if (*news)
-        m->before = before;
-    pthread_mutex_unlock(&r->marks.lock);
-    return 0;
+    return revoked_add(r->revoked, user, before, news);
 }
 
 /* ---- All of them. ---- */
@@ -329,32 +279,15 @@ void roster_end(struct roster *r, void (*gone)(void *ctx, const char *name), voi
     remove_found(r, &(struct search){.round = r->round}, gone, ctx);
 }
 
-struct mark_search {
-    struct roster *r;
-    int64_t now;
-};
-
-static void forget_mark(struct map_node *n, void *ctx)
-{
-    const struct mark_search *s = ctx;
-
-    if (mark_of(n)->before > s->now)
-        return;
-    map_remove(&s->r->marks.map, n);
-    free(n);
-}
-
 void roster_sweep(struct roster *r, int64_t now)
 {
     remove_found(r, &(struct search){.now = now}, NULL, NULL);
-    pthread_mutex_lock(&r->marks.lock);
-    map_each(&r->marks.map, forget_mark, &(struct mark_search){r, now});
-    pthread_mutex_unlock(&r->marks.lock);
+    revoked_sweep(r->revoked, now);
 }
 
 size_t roster_count(const struct roster *r)
 {
-    size_t n = r->marks.map.count;
+    size_t n = revoked_count(r->revoked);
 
     for (size_t i = 0; i < PARTS; i++)
         n += r->names[i].map.count;
@@ -363,9 +296,9 @@ size_t roster_count(const struct roster *r)
 
 /* ---- Life. ---- */
 
-static int init(struct roster *r, const char *realm)
+static int init(struct roster *r, const char *realm, char separator)
 {
-    int err = part_init(&r->marks);
+    int err = revoked_new(&r->revoked, 0, separator);
 
     for (size_t i = 0; i < PARTS && !err; i++) {
         err = part_init(&r->names[i]);
@@ -382,10 +315,8 @@ int roster_new(struct roster **out, const char *realm, char separator)
     struct roster *r = calloc(1, sizeof(*r));
     int err = ERR_NOMEM;
 
-    if (r) {
-        r->separator = separator;
-        err = init(r, realm);
-    }
+    if (r)
+        err = init(r, realm, separator);
     if (err)
         roster_free(&r);
     *out = r;
@@ -398,12 +329,6 @@ static void visit_free(struct map_node *n, void *ctx)
     free_entry(ENTRY_OF(n, by_name));
 }
 
-static void visit_free_mark(struct map_node *n, void *ctx)
-{
-    (void)ctx;
-    free(n);
-}
-
 void roster_free(struct roster **r)
 {
     if (!*r)
@@ -414,9 +339,7 @@ void roster_free(struct roster **r)
         part_deinit(&(*r)->names[i]);
         part_deinit(&(*r)->hashes[i]);
     }
-    if ((*r)->marks.map.slots)
-        map_each(&(*r)->marks.map, visit_free_mark, NULL);
-    part_deinit(&(*r)->marks);
+    revoked_free(&(*r)->revoked);
     free((*r)->realm);
     free(*r);
     *r = NULL;
