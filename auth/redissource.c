@@ -8,6 +8,7 @@
 
 #include "auth/cache.h"
 #include "auth/redismarks.h"
+#include "auth/redisrefuse.h"
 #include "auth/redisshares.h"
 #include "auth/secret.h"
 #include "auth/token.h"
@@ -579,7 +580,7 @@ int redissource_add(struct auth *a, const struct redissource_config *config)
     s->seats = calloc(s->workers, sizeof(*s->seats));
     if ((size_t)snprintf(s->prefix, sizeof(s->prefix), "%s", config->prefix) >= sizeof(s->prefix))
         err = ERR_NOSPC;
-    else if (s->realm && s->seats)
+    else if (s->realm && s->seats && redisrefuse_add(a, s->separator) == 0) /* the one that can be pending comes last */
         err = auth_add_source(a, &(struct auth_source){.name = "redis",
                                                        .check = check,
                                                        .cancel = cancel,

@@ -9,7 +9,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import call, daemon, net, redis, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import call, daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import REVOKED_S, Fleet, Stream, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
@@ -18,6 +18,7 @@ net.need_namespaces()
 daemon.need_daemon()
 
 S = net.Standard
+SECRET = "northwind"
 CUT_S = 3.0
 LOOKUP_S = 2.0  # a look-up's deadline
 
@@ -223,6 +224,77 @@ def _(f):
         c.user = f"tforged{i}"
         equal(c.exchange(c.signed(stun.ALLOCATE, [(stun.REQUESTED_TRANSPORT, stun.UDP)])).error, 438, "the error with a forged nonce")
     equal(lookups() - before, 0, "look-ups with forged nonces")
+
+
+@tap.group
+def configured():
+    """Nodes with a shared secret of their own, beside Redis."""
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
+        yield Fleet(stack, n, server, **{"static-auth-secret": SECRET})
+
+
+@contextlib.contextmanager
+def started(f, address):
+    """One more node, that reaches Redis by this address."""
+    settings = {**f.settings(len(f.nodes)), "redis": f"redis://{address}:6379", "static-auth-secret": SECRET}
+    with daemon.Daemon(f.net.srv, settings) as d:
+        w = world.World(f.net, d)
+        f.nodes.append(w)
+        try:
+            yield w
+        finally:
+            f.nodes.remove(w)
+            w.close()
+
+
+def names_of(user):
+    """Two names of it, with a time between their ends."""
+    now = int(time.time())
+    return rest(f"{now + 3600}:{user}", SECRET), rest(f"{now + 7200}:{user}", SECRET), f"@{now + 7200}"
+
+
+@configured.case("a revoked user part, the secret being the configuration's: its calls end and its names are refused on every node; others are served")
+def _(f):
+    (doomed, longer, before), (other, _, _) = names_of("dave"), names_of("erin")
+    with Stream(f.nodes[0], f.client(doomed)) as a, Stream(f.nodes[1], f.client(doomed, node=1, transport="tcp")) as b:
+        start = time.monotonic()
+        f.ctl("user", "revoke", "dave", "--before", before)
+        a.ended(f.nodes[0])
+        b.ended(f.nodes[1])
+        check(max(a.last, b.last) - start < REVOKED_S, f"the last packet came after {max(a.last, b.last) - start:.2f} s")
+    for node in range(2):
+        for i in range(4):  # of several workers
+            equal(f.client(doomed, node=node, i=i).refuse_allocate(), 401, f"the error on node {node}")
+        f.client(longer, node=node, i=4).allocate()
+        f.client(other, node=node, i=5).allocate()
+
+
+@configured.case("F1 a node that starts without Redis serves a revoked name, and ends its call when Redis is there")
+def _(f):
+    doomed, _, before = names_of("grace")
+    f.ctl("user", "revoke", "grace", "--before", before)
+    with contextlib.ExitStack() as cut:
+        cut.enter_context(f.cut(1))
+        with started(f, "127.0.0.2") as w, Stream(w, f.client(doomed, node=2)) as a:
+            cut.close()
+            a.ended(w)
+            equal(f.client(doomed, node=2, i=3).refuse_allocate(), 401, "the error when Redis is there")
+
+
+@configured.case("F2 Redis dies: whose names were revoked is refused all the same, others of the secret are served")
+def _(f):
+    (doomed, longer, before), (other, _, _) = names_of("heidi"), names_of("ivan")
+    f.ctl("user", "revoke", "heidi", "--before", before)
+    for w in f.nodes:
+        w.daemon.wait_log("event=credential_revoked user=heidi ")
+    f.redis.kill()
+    for node, w in enumerate(f.nodes):
+        w.daemon.wait_log("event=redis_unavailable")
+        equal(f.client(doomed, node=node).refuse_allocate(), 401, f"the error on node {node} without Redis")
+        f.client(longer, node=node, i=1).allocate()
+        f.client(other, node=node, i=2).allocate()
 
 
 @tap.group
