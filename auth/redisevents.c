@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 
 enum {
@@ -22,7 +23,10 @@ struct redisevents {
     struct redisevents_ops ops;
     void *ctx;
     char stream[STREAM_MAX];
-    char last[ID_MAX]; /* "": not known yet */
+    char last[ID_MAX]; /* seen; "": it is not known yet where the stream ended at the beginning, */
+    struct id {
+        uint64_t ms, number;
+    } end; /* and there */
 };
 
 static void ask(struct redisevents *e);
@@ -45,6 +49,24 @@ static bool take_id(struct redisevents *e, const redisReply *id)
     return true;
 }
 
+static struct id id_of(const char *text)
+{
+    char *rest;
+    struct id id = {.ms = strtoull(text, &rest, 10)};
+
+    if (*rest == '-')
+        id.number = strtoull(rest + 1, NULL, 10);
+    return id;
+}
+
+/* Had the event that was taken last happened before we began? */
+static bool is_old(const struct redisevents *e)
+{
+    struct id id = id_of(e->last);
+
+    return id.ms < e->end.ms || (id.ms == e->end.ms && id.number <= e->end.number);
+}
+
 /* "revoke" with `name`, and `before` when the name is a user part; or another kind. */
 static void take_event(struct redisevents *e, const redisReply *fields)
 {
@@ -63,6 +85,8 @@ static void take_event(struct redisevents *e, const redisReply *fields)
         else if (strcmp(name->str, "before") == 0)
             r.expires_before = strtoll(value->str, NULL, 10);
     }
+    if (is_old(e) && (strcmp(kind, "revoke") != 0 || r.expires_before <= clock_now().wall))
+        return; /* what is asked for at the start knows it, or no name of the user part is valid any more */
     if (strcmp(kind, "revoke") != 0)
         e->ops.told(e->ctx, kind);
     else if ((r.name[0] || r.expires_before > 0) && r.expires_before >= 0)
@@ -100,23 +124,30 @@ static void on_events(void *ctx, int err, const redisReply *reply)
         ask_later(e);
 }
 
+static void begin(struct redisevents *e)
+{
+    e->end = id_of(e->last);
+    memcpy(e->last, "0-0", sizeof("0-0"));
+    e->ops.begun(e->ctx);
+    ask(e);
+}
+
 static void on_last(void *ctx, int err, const redisReply *reply)
 {
     struct redisevents *e = ctx;
+    bool fine = false;
 
     e->call = NULL;
-    if (!err && reply->type == REDIS_REPLY_ARRAY && reply->elements == 0) {
-        memcpy(e->last, "0-0", sizeof("0-0"));
-        ask(e);
-    } else if (!err && reply->type == REDIS_REPLY_ARRAY && reply->element[0]->type == REDIS_REPLY_ARRAY &&
-               reply->element[0]->elements == 2 && take_id(e, reply->element[0]->element[0])) {
-        ask(e);
-    } else {
+    if (!err && reply->type == REDIS_REPLY_ARRAY)
+        fine = reply->elements == 0 || (reply->element[0]->type == REDIS_REPLY_ARRAY && reply->element[0]->elements == 2 &&
+                                        take_id(e, reply->element[0]->element[0]));
+    if (fine)
+        begin(e);
+    else
         ask_later(e);
-    }
 }
 
-/* ---- Asking: where the stream ends; from then on for what comes behind the last one seen. ---- */
+/* ---- Asking: where the stream ends; then for all that it has, and for what comes behind the last one seen. ---- */
 
 static struct redis_arg arg(const char *text)
 {

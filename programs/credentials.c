@@ -87,6 +87,13 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
 }
 
+static void on_events_begun(void *ctx)
+{
+    struct credentials *cr = ctx;
+
+    cr->events_lost = relay_recheck(cr->relay) != 0;
+}
+
 static void on_told(void *ctx, const char *kind)
 {
     struct credentials *cr = ctx;
@@ -300,7 +307,7 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
         &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
     if (!err)
         err = redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
-                              &(struct redisevents_ops){.revoked = on_revoked, .told = on_told, .health = on_events_health}, cr);
+                              &(struct redisevents_ops){on_revoked, on_events_begun, on_told, on_events_health}, cr);
     return err;
 }
 

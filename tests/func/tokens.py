@@ -271,6 +271,26 @@ def _(f):
         f.client(other, node=node, i=5).allocate()
 
 
+@configured.case("a node that starts later knows whose names were revoked before, and nothing else of what has happened")
+def _(f):
+    doomed, longer, before = names_of("frank")
+    early, late = f.token(), f.token()
+    f.ctl("token", "revoke", early[0])
+    f.redis.call("XADD", "tp:events", "*", "kind", "revoke", "name", "over", "before", int(time.time()) - 1)
+    for _ in range(600):  # more than one answer brings
+        f.redis.call("XADD", "tp:events", "*", "kind", "policy")
+    f.ctl("user", "revoke", "frank", "--before", before)
+    with started(f, "127.0.0.1") as w:
+        w.daemon.wait_log("event=credential_revoked user=frank ")
+        for i in range(4):
+            equal(f.client(doomed, node=2, i=i).refuse_allocate(), 401, "the error on the new node")
+        f.client(longer, node=2, i=4).allocate()
+        f.ctl("token", "revoke", late[0])
+        w.daemon.wait_log(f"event=credential_revoked user={late[0]} ")
+        told = {e["user"] for e in w.daemon.events("credential_revoked")}
+        check("frank" in told and not told & {early[0], "over"}, f"told: {told}")
+
+
 @configured.case("F1 a node that starts without Redis serves a revoked name, and ends its call when Redis is there")
 def _(f):
     doomed, _, before = names_of("grace")
@@ -281,6 +301,21 @@ def _(f):
             cut.close()
             a.ended(w)
             equal(f.client(doomed, node=2, i=3).refuse_allocate(), 401, "the error when Redis is there")
+
+
+@configured.case("a token that is revoked before a node has begun to read the events: its call ends when it does")
+def _(f):
+    doomed = f.token()
+    f.redis.call("ACL", "SETUSER", "default", "-xrevrange")
+    try:
+        with started(f, "127.0.0.1") as w, Stream(w, f.client(doomed, node=2)) as a:
+            f.ctl("token", "revoke", doomed[0])
+            before = a.count
+            tap.wait_until(lambda: a.count > before + 20, "the call goes on where nobody knows")
+            f.redis.call("ACL", "SETUSER", "default", "+xrevrange")
+            a.ended(w)
+    finally:
+        f.redis.call("ACL", "SETUSER", "default", "+xrevrange")
 
 
 @configured.case("F2 Redis dies: whose names were revoked is refused all the same, others of the secret are served")
