@@ -27,6 +27,7 @@ _Static_assert(3 * AUTH_QUOTA_PARTS * REDISFLEET_TICK_MS < (int)REDISSHARES_TTL_
 struct peer {
     struct redisfleet *fleet;
     bool alive;
+    uint64_t known_ms; /* when it was read last: one whose part of a Cluster is away says nothing of the others */
     char id[FLEET_ID_MAX + 1];
     struct fleet_node node;
 };
@@ -53,10 +54,9 @@ struct redisfleet {
     bool taken;      /* and then another's: told once */
     bool refused;    /* told once */
     struct redis_call *beating, *listing;
-    unsigned reading;  /* peers that are being read */
-    uint64_t known_ms; /* when they were read last */
+    unsigned reading; /* peers that are being read */
     struct peer peers[FLEET_NODES_MAX];
-    size_t npeers;
+    size_t npeers, npublished;
 
     struct owners *owners; /* whose shares are to be told */
     unsigned telling;      /* shares that are being told */
@@ -225,17 +225,34 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(((const struct fleet_node *)a)->id, ((const struct fleet_node *)b)->id);
 }
 
+/* Does it live, as far as anybody knows? */
+static bool is_known(const struct peer *p, uint64_t now_ms)
+{
+    return p->alive && now_ms <= p->known_ms + REDISFLEET_TTL_MS;
+}
+
+static size_t count_known(const struct redisfleet *f, uint64_t now_ms)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < f->npeers; i++)
+        n += is_known(&f->peers[i], now_ms);
+    return n;
+}
+
 static void publish(struct redisfleet *f)
 {
     struct fleet_node *nodes = calloc(FLEET_NODES_MAX, sizeof(*nodes));
+    uint64_t now_ms = clock_now().ms;
     size_t n = 0;
 
     for (size_t i = 0; nodes && i < f->npeers; i++)
-        if (f->peers[i].alive)
+        if (is_known(&f->peers[i], now_ms))
             nodes[n++] = f->peers[i].node;
     if (n)
         qsort(nodes, n, sizeof(*nodes), compare_ids);
     fleet_publish(f->fleet, nodes, n);
+    f->npublished = n;
     free(nodes);
 }
 
@@ -270,12 +287,10 @@ static void on_node(void *ctx, int err, const redisReply *reply)
         if (alive != p->alive)
             tell_event(f, alive ? REDISFLEET_NODE_UP : REDISFLEET_NODE_DOWN, p->id);
         p->alive = alive;
+        p->known_ms = clock_now().ms;
     }
-    if (--f->reading)
-        return;
-    if (!err)
-        f->known_ms = clock_now().ms;
-    publish(f);
+    if (--f->reading == 0)
+        publish(f);
 }
 
 static bool listed(const redisReply *ids, const char *id)
@@ -333,10 +348,8 @@ static void read_peers(struct redisfleet *f)
         if (redis_command(f->redis, key, strlen(key), argv, 2, REDISFLEET_DEADLINE_MS, on_node, p, NULL) == 0)
             f->reading++;
     }
-    if (f->reading)
-        return;
-    f->known_ms = clock_now().ms;
-    publish(f);
+    if (!f->reading)
+        publish(f);
 }
 
 static void on_listed(void *ctx, int err, const redisReply *reply)
@@ -383,10 +396,8 @@ static void on_beat(evutil_socket_t fd, short what, void *ctx)
     struct redisfleet *f = ctx;
 
     (void)fd, (void)what;
-    if (f->known_ms && clock_now().ms > f->known_ms + REDISFLEET_TTL_MS) { /* nobody knows who lives */
-        f->known_ms = 0;
-        fleet_publish(f->fleet, NULL, 0);
-    }
+    if (count_known(f, clock_now().ms) < f->npublished) /* nobody knows any more whether those live */
+        publish(f);
     redisfleet_beat(f);
 }
 
