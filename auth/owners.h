@@ -1,8 +1,8 @@
 /*
- * Purpose:  names of owners of whom something is to be told, each once, in the order in which they came.
+ * Purpose:  names of owners of whom something is to be told or shown, each once, in the order in which they came.
  * Owner:    any thread adds, one takes.
  * Lifetime: owners_new to owners_free.
- * Callers:  auth/redisfleet.
+ * Callers:  auth/redisfleet, auth/redistokens.
  * RFC:      none.
  */
 #ifndef AUTH_OWNERS_H

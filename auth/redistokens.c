@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/owners.h"
 #include "auth/redis.h"
 #include "auth/redisevents.h"
 #include "auth/redisusage.h"
@@ -467,49 +468,45 @@ static int read_owner(struct redistokens *r, struct reading *reading, const stru
     return err;
 }
 
-/* Some owners, and where the rest begins. */
-struct owners {
-    char cursor[TOKEN_NUMBER_MAX + 2]; /* "0": this was the end */
-    size_t n;
-    char (*name)[STUN_USERNAME_MAX + 1];
+/* The owners that have been listed, and where the rest begins. */
+struct scan {
+    char cursor[TOKEN_NUMBER_MAX + 2]; /* "0": at the end */
+    struct owners *owners;             /* each once: a scan of a list that grows meanwhile may meet one twice */
 };
 
 static int read_owners(struct command *c, const redisReply *reply)
 {
-    struct owners *owners = c->out;
+    struct scan *scan = c->out;
     const redisReply *list = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 ? reply->element[1] : NULL;
 
-    if (!list || !is_pairs(list) || reply->element[0]->type != REDIS_REPLY_STRING ||
-        reply->element[0]->len >= sizeof(owners->cursor))
+    if (!list || !is_pairs(list) || reply->element[0]->type != REDIS_REPLY_STRING || reply->element[0]->len >= sizeof(scan->cursor))
         return fail(c->r, ERR_MALFORMED, "the list of owners is no list");
-    memcpy(owners->cursor, reply->element[0]->str, reply->element[0]->len + 1);
-    owners->name = calloc(list->elements / 2 + 1, sizeof(*owners->name));
-    if (!owners->name)
-        return fail(c->r, ERR_NOMEM, "no memory");
-    for (size_t i = 0; i < list->elements; i += 2) {
-        const redisReply *name = list->element[i];
-
-        if (name->len <= STUN_USERNAME_MAX)
-            memcpy(owners->name[owners->n++], name->str, name->len + 1);
-    }
+    memcpy(scan->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    for (size_t i = 0; i < list->elements; i += 2)
+        if (list->element[i]->len <= STUN_USERNAME_MAX)
+            (void)owners_add(scan->owners, list->element[i]->str, false);
     return 0;
 }
 
 /* By cursor, not by rank: an owner whose last use changes meanwhile neither is left out nor pushes another one out. */
 static int list_owners(struct redistokens *r, const char *key, struct owners *owners)
 {
-    struct command c = {.read = read_owners, .out = owners};
-    char cursor[sizeof(owners->cursor)], page[TOKEN_NUMBER_MAX + 2];
+    struct scan scan = {.cursor = "0", .owners = owners};
+    char cursor[sizeof(scan.cursor)], page[TOKEN_NUMBER_MAX + 2];
+    int err;
 
-    memcpy(cursor, owners->cursor, sizeof(cursor));
-    free(owners->name);
-    *owners = (struct owners){.cursor = "0"};
-    add_text(&c, "ZSCAN");
-    add_text(&c, key);
-    add_text(&c, cursor);
-    add_text(&c, "COUNT");
-    add_text(&c, number(page, TOKENSTORE_PAGE));
-    return run(r, &c);
+    do {
+        struct command c = {.read = read_owners, .out = &scan};
+
+        memcpy(cursor, scan.cursor, sizeof(cursor));
+        add_text(&c, "ZSCAN");
+        add_text(&c, key);
+        add_text(&c, cursor);
+        add_text(&c, "COUNT");
+        add_text(&c, number(page, TOKENSTORE_PAGE));
+        err = run(r, &c);
+    } while (!err && strcmp(scan.cursor, "0") != 0);
+    return err;
 }
 
 static int usage(struct tokenstore *s, const struct tokenstore_period *period,
@@ -517,23 +514,25 @@ static int usage(struct tokenstore *s, const struct tokenstore_period *period,
 {
     struct redistokens *r = s->self;
     struct reading reading = {.usage.owner = period->owner, .visit = visit, .ctx = ctx, .more = true};
-    struct owners owners = {.cursor = "0"};
-    char key[KEY_MAX];
+    struct owners *owners;
+    char key[KEY_MAX], *name;
     int err;
 
     if (period->owner)
         return read_owner(r, &reading, period);
+    if (owners_new(&owners))
+        return fail(r, ERR_NOMEM, "no memory");
+    owners_open(owners, true);
     list_key(r, key, "owners");
     err = sweep(r, key, NULL, period->until - TOKENSTORE_DAYS_S);
-    do {
-        if (!err)
-            err = list_owners(r, key, &owners);
-        for (size_t i = 0; i < owners.n && !err && reading.more; i++) {
-            reading.usage.owner = owners.name[i];
-            err = read_owner(r, &reading, period);
-        }
-    } while (!err && reading.more && strcmp(owners.cursor, "0") != 0);
-    free(owners.name);
+    if (!err)
+        err = list_owners(r, key, owners);
+    while (!err && reading.more && (name = owners_take(owners))) {
+        reading.usage.owner = name;
+        err = read_owner(r, &reading, period);
+        free(name);
+    }
+    owners_free(&owners);
     return err;
 }
 

@@ -189,6 +189,16 @@ def _(f):
     settle(lambda: books.token(token[0]), m.used, "the token's usage", 20)
 
 
+@fleet.case("usage: an owner whom Redis lists twice, as it may while the list grows, is shown once")
+def _(f):
+    scans = iter([b"$1\r\n7\r\n*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n1\r\n", b"$1\r\n0\r\n*4\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nc\r\n$1\r\n1\r\n"])
+    answers = {b"ZREMRANGEBYSCORE": lambda: b":0\r\n", b"ZSCAN": lambda: b"*2\r\n" + next(scans), b"HGETALL": lambda: b"*2\r\n$9\r\nbytes_up:\r\n$1\r\n5\r\n"}
+    with redis.Fake(f.net.srv, lambda words: answers[words[0]](), port=6390), daemon.Directory() as directory:
+        config = directory.file("conf", f"realm={daemon.REALM}\nredis=redis://127.0.0.1:6390\n")
+        shown = [u["owner"] for u in json.loads(f.ctl("--config", config, "usage", "--json"))]
+    equal(shown, ["a", "b", "c"], "the owners")
+
+
 @fleet.case("usage: a node trims the lists of owners and tokens, and leaves what has use or a record")
 def _(f):
     now = int(time.time())
