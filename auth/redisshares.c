@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/rediskeys.h"
 #include "base/err.h"
 
 enum {
-    KEY_MAX = 3 * STUN_USERNAME_MAX + 256, /* each byte of an owner may be %XX */
+    KEY_MAX = REDISKEYS_OWNER_MAX + 256,
     NUMBER_MAX = 24,
 };
 
@@ -76,15 +77,12 @@ static const char TELL[] = "if ARGV[5] == 'end' then\n"
 
 /* ---- Keys and commands. ---- */
 
-static void make_key(const struct redisshares *s, char key[static KEY_MAX], const char *owner)
+static bool make_key(const struct redisshares *s, char key[static KEY_MAX], const char *owner)
 {
-    size_t n = (size_t)snprintf(key, KEY_MAX, "%squota:{", s->prefix);
+    char written[REDISKEYS_OWNER_MAX];
 
-    if (!*owner)
-        n += (size_t)snprintf(key + n, KEY_MAX - n, "%%"); /* an empty tag would be no tag */
-    for (const char *p = owner; *p; p++)
-        n += (size_t)snprintf(key + n, KEY_MAX - n, *p == '{' || *p == '}' || *p == '%' ? "%%%02X" : "%c", *p);
-    snprintf(key + n, KEY_MAX - n, "}");
+    return rediskeys_owner(written, sizeof(written), owner) &&
+           (size_t)snprintf(key, KEY_MAX, "%squota:{%s}", s->prefix, written) < KEY_MAX;
 }
 
 static int run(const struct redisshares *s, struct redis *redis, const char *script, const char *owner, uint64_t count,
@@ -95,7 +93,8 @@ static int run(const struct redisshares *s, struct redis *redis, const char *scr
                                {share, 0},    {s->node, strlen(s->node)}, {texts[0], 0}, {texts[1], 0},
                                {texts[2], 0}, {last, strlen(last)}};
 
-    make_key(s, nodes, owner);
+    if (!make_key(s, nodes, owner))
+        return ERR_NOSPC;
     snprintf(share, sizeof(share), "%s:%s", nodes, s->node);
     snprintf(texts[0], NUMBER_MAX, "%llu", (unsigned long long)count);
     snprintf(texts[1], NUMBER_MAX, "%llu", (unsigned long long)(s->base + number));

@@ -21,7 +21,7 @@ enum {
 /*
  * The share of a node is `<prefix>quota:{<owner>}:<node>`, "COUNT NUMBER" with a TTL; the set `<prefix>quota:{<owner>}` names the nodes that have one. A
  * script adds up the others' shares and sets this node's, or refuses: Redis runs one at a time, so two Allocates at the same moment on two nodes can't
- * both get the last place. NUMBER orders what this node says on several connections. '{', '}' and '%' of an owner are %XX in the key.
+ * both get the last place. NUMBER orders what this node says on several connections. The owner is written as rediskeys_owner does.
  */
 struct redisshares;
 

@@ -10,6 +10,7 @@
 #include "auth/owners.h"
 #include "auth/redis.h"
 #include "auth/redisevents.h"
+#include "auth/rediskeys.h"
 #include "auth/redisusage.h"
 #include "base/err.h"
 
@@ -269,19 +270,6 @@ static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(
 
 /* ---- Revoke: the marker first, for those who look it up; then the word to all who listen. ---- */
 
-static int mark(struct redistokens *r, const char *key, const char *value, int64_t seconds)
-{
-    struct command c = {0};
-    char life[TOKEN_NUMBER_MAX + 2];
-
-    add_text(&c, "SET");
-    add_text(&c, key);
-    add_text(&c, value);
-    add_text(&c, "EX");
-    add_text(&c, number(life, seconds > 0 ? seconds : 1));
-    return run(r, &c);
-}
-
 static int tell(struct redistokens *r, const char *name, const char *before)
 {
     struct command c = {0};
@@ -310,23 +298,22 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
     struct redistokens *r = s->self;
     struct command c = {0};
     struct token token = {0};
-    char key[KEY_MAX], marker[KEY_MAX], when[TOKEN_NUMBER_MAX + 2];
+    char key[KEY_MAX], marker[KEY_MAX], when[TOKEN_NUMBER_MAX + 2], life[TOKEN_NUMBER_MAX + 2];
     int err = get(s, id, &token);
 
+    token_wipe(&token);
     if (!err)
         err = key_of(r, key, "token", id);
     if (!err)
         err = key_of(r, marker, "revoked", id);
-    if (!err)
-        err = mark(r, marker, number(when, now), token.expires_at ? token.expires_at - now : TOKENSTORE_MARK_S);
-    if (!err && !token.revoked_at) {
-        add_text(&c, "HSET");
-        add_text(&c, key);
-        add_text(&c, "revoked_at");
-        add_text(&c, when);
-        err = run(r, &c);
-    }
-    token_wipe(&token);
+    if (err)
+        return err;
+    add_script(&c, REDISKEYS_MARK, "2");
+    add_text(&c, key);
+    add_text(&c, marker);
+    add_text(&c, number(when, now));
+    add_text(&c, number(life, TOKENSTORE_MARK_S));
+    err = run(r, &c);
     return err ? err : tell(r, id, NULL);
 }
 

@@ -11,6 +11,7 @@
 
 #include "auth/ledger.h"
 #include "auth/redisevents.h"
+#include "auth/rediskeys.h"
 #include "auth/tokenstore.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -19,8 +20,7 @@
 enum {
     PREFIX_MAX = 64,
     BOOT_BYTES = 8,
-    OWNER_MAX = 3 * STUN_USERNAME_MAX, /* bytes of an owner as it is written in a key */
-    KEY_MAX = PREFIX_MAX + OWNER_MAX + TOKEN_TEXT_MAX + 32,
+    KEY_MAX = PREFIX_MAX + REDISKEYS_OWNER_MAX + TOKEN_TEXT_MAX + 32,
     NUMBERS_MAX = AUTH_USED_N * (TOKEN_NUMBER_MAX + 1),
     ARGS_MAX = 16 + 4 * LEDGER_LINES_MAX,
 };
@@ -79,12 +79,6 @@ static const char FLUSH[] =
     "end\n"
     "return totals\n";
 
-/* As tokenstore_revoke marks a token. KEYS: the token, its marker. ARGV: now, the marker's TTL if the token has no end. */
-static const char MARK[] = "local left = (tonumber(redis.call('HGET', KEYS[1], 'expires_at') or 0) or 0) - ARGV[1]\n"
-                           "redis.call('SET', KEYS[2], ARGV[1], 'EX', left > 0 and left or ARGV[2])\n"
-                           "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'revoked_at', ARGV[1]) end\n"
-                           "return 1\n";
-
 /* KEYS: an index by time. ARGV: for how long it names what is past. By the server's clock: one node's that goes wrong would empty it for all. */
 static const char TRIM[] = "return redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1] - ARGV[1])\n";
 
@@ -135,30 +129,11 @@ struct redisusage {
 
 /* ---- Keys. ---- */
 
-/* A brace of the owner's would end the hash tag, and an owner without a name would be none. */
-static bool write_owner(char *out, size_t cap, const char *owner)
-{
-    size_t n = 0;
-
-    if (!owner[0])
-        return (size_t)snprintf(out, cap, "%%") < cap;
-    for (const char *p = owner; *p; p++) {
-        if (n + 4 > cap)
-            return false;
-        if (*p == '%' || *p == '{' || *p == '}')
-            n += (size_t)snprintf(out + n, cap - n, "%%%02X", (unsigned)(unsigned char)*p);
-        else
-            out[n++] = *p;
-    }
-    out[n] = '\0';
-    return true;
-}
-
 bool redisusage_key(char *out, size_t cap, const char *prefix, const char *owner, const char *suffix)
 {
-    char written[OWNER_MAX + 4];
+    char written[REDISKEYS_OWNER_MAX];
 
-    return write_owner(written, sizeof(written), owner) &&
+    return rediskeys_owner(written, sizeof(written), owner) &&
            (size_t)snprintf(out, cap, "%susage:{%s}%s%s", prefix, written, suffix ? ":" : "", suffix ? suffix : "") < cap;
 }
 
@@ -319,7 +294,7 @@ static void revoke(struct redisusage *u, const struct ledger_line *token, uint64
     u->endings = e;
     u->nendings++;
     c = begin_command(u, "EVAL");
-    put_bytes(c, MARK, sizeof(MARK) - 1);
+    put_bytes(c, REDISKEYS_MARK, strlen(REDISKEYS_MARK));
     put(c, "2");
     put(c, "%stoken:{%s}", u->prefix, e->id);
     put(c, "%srevoked:{%s}", u->prefix, e->id);

@@ -20,7 +20,7 @@
  *   PREFIX usage:{OWNER}:token:ID    hash: COUNTER, of one token; with a TTL from its last use on
  *   PREFIX usage:{OWNER}:seq:BOOT    the last sequence of a node's process that has been counted; with a TTL
  *   PREFIX owners                    sorted set: owners by their last use; trimmed by every node, as is the index of tokens (auth/redistokens)
- * In OWNER, the bytes %, { and } are written as %25, %7B and %7D; the owner without a name (bare expiries) is "%".
+ * OWNER is written as rediskeys_owner does; the one without a name is that of bare expiries.
  *
  * Nothing is counted twice, whatever breaks: a flush is known by its sequence, in the same transaction as its sums, for a day.
  * What can be lost: what Redis itself loses (since its last save or fsync, or by a failover to a replica that had not copied it); what a
