@@ -299,6 +299,31 @@ def _(f):
     settle(lambda: others.token(fresh[0]), n.used, "the token's usage")
 
 
+@fleet.case("S23 usage: a store that takes nothing is not asked about every owner each second; what waited is counted once it takes it")
+def _(f):
+    owners = [f"waits{i}" for i in range(300)]
+    soon = int(time.time()) + 3600
+
+    def refused():
+        stats = f.redis.call("INFO", "commandstats").decode()
+        return sum(int(n) for n in re.findall(r"cmdstat_eval:.*rejected_calls=(\d+)", stats))
+
+    f.redis.call("ACL", "SETUSER", "default", "-eval")
+    for owner in owners:
+        c = f.client(rest(f"{soon}:{owner}", SECRET))
+        c.allocate()
+        c.refresh(0)
+        c.close()
+    start, before = time.monotonic(), refused()
+    tap.wait_until(lambda: refused() > before + 3 * len(owners), "many are refused", 30)
+    took = time.monotonic() - start
+    print(f"# {refused() - before} were refused in {took:.1f} s")
+    f.redis.call("ACL", "SETUSER", "default", "+eval")
+    check(took > 4.5, f"{3 * len(owners)} were sent in {took:.1f} s")
+    for owner in owners:
+        settle(Books(f, owner).all, {"allocations": 1}, f"the usage of {owner}")
+
+
 @tap.group
 def cluster():
     with contextlib.ExitStack() as stack:
