@@ -366,6 +366,21 @@ static void answer_refresh(const struct request *r, uint32_t lifetime_s)
     request_send(r, &o);
 }
 
+/* How long something of the allocation will live when `family` (ADDR_NONE: both) is granted so much; 0: it ends. */
+static uint32_t longest_life(const struct request *r, struct alloc *a, uint8_t family, uint32_t granted)
+{
+    uint32_t longest = 0;
+
+    for (uint8_t f = ADDR_V4; f <= ADDR_V6; f++) {
+        const struct leg *leg = alloc_leg(a, f);
+        uint32_t s = family == ADDR_NONE || f == family ? granted : left_s(r, leg);
+
+        if (leg->socket && s > longest)
+            longest = s;
+    }
+    return longest;
+}
+
 enum verdict allocate_on_refresh(struct request *r)
 {
     struct alloc *a = request_alloc(r);
@@ -386,7 +401,7 @@ enum verdict allocate_on_refresh(struct request *r)
         return VERDICT_DONE;
     }
     granted = wanted ? lifetime(r, wanted) : 0;
-    report(r, EVENT_ALLOCATION_REFRESHED, a, granted);
+    report(r, EVENT_ALLOCATION_REFRESHED, a, longest_life(r, a, family, granted));
     for (uint8_t f = ADDR_V4; f <= ADDR_V6 && a; f++) {
         if (!alloc_leg(a, f)->socket || (err == 0 && f != family))
             continue;

@@ -24,7 +24,7 @@ enum feed_kind { FEED_CREATED, FEED_REFRESHED, FEED_DELETED };
 struct feed_news {
     enum feed_kind kind;
     bool stream;         /* the client came by TCP */
-    uint32_t lifetime_s; /* as granted; not with FEED_DELETED */
+    uint32_t lifetime_s; /* as granted, of the address that lives longest; not with FEED_DELETED */
     uint64_t id;         /* the same in all news of an allocation, and, but for chance, in no other's of any server; 18 digits */
     struct addr client, server;
     uint64_t packets_up, bytes_up, packets_down, bytes_down; /* payloads, so far */

@@ -36,7 +36,7 @@ _Static_assert(offsetof(struct path, io) == PATH_KEY_LEN, "the 5-tuple stands in
 struct alloc;
 enum relay_event {
     EVENT_ALLOCATION_CREATED,   /* `lifetime_s` */
-    EVENT_ALLOCATION_REFRESHED, /* `lifetime_s`; 0: it ends, or one of its addresses does */
+    EVENT_ALLOCATION_REFRESHED, /* `lifetime_s`, of the address that lives longest; 0: it ends */
     EVENT_ALLOCATION_DELETED,   /* `detail` is the reason */
     EVENT_REQUEST_REFUSED,      /* `code` and `detail` */
     EVENT_PEER_DENIED,          /* `detail` is the policy entry */

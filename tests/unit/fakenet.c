@@ -230,6 +230,7 @@ static void on_event(void *net, const struct relay_event_info *e)
 
     w->net->events[e->event]++;
     w->net->last_code = e->code;
+    w->net->last_lifetime_s = e->lifetime_s;
     w->net->last_age_ms = e->alloc ? w->shard.now.ms - e->alloc->created_ms : 0;
     snprintf(w->net->last_method, sizeof(w->net->last_method), "%s", e->method ? e->method : "");
     snprintf(w->net->last_detail, sizeof(w->net->last_detail), "%s", e->detail ? e->detail : "");

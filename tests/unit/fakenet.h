@@ -143,6 +143,7 @@ struct fakenet {
     unsigned events[FAKE_EVENTS];
     char last_detail[128], last_method[32], last_user[STUN_USERNAME_MAX + 1]; /* of the last event */
     int last_code;
+    uint32_t last_lifetime_s;
     uint64_t last_age_ms; /* of its allocation */
     unsigned opens;       /* binds that were tried */
     unsigned violations;  /* what no answer may ever be; found by the test's client */

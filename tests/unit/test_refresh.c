@@ -121,6 +121,29 @@ static void c55(void)
     DOWN();
 }
 
+/* What is told is how long anything of the allocation lives: one address may go, or get another end, and the other stays. */
+static void told(void)
+{
+    UP(.relays = {"9.9.9.9", "2a09::9"});
+    for (uint32_t gone = CLIENT_V4; gone <= CLIENT_V6; gone += CLIENT_V4) {
+        CHECK_INT(client_allocate_with(&alice, STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY, CLIENT_V6), 0);
+        CHECK_INT(net.last_lifetime_s, 600);
+        CHECK_INT(refresh_family(&alice, 1800, CLIENT_V6 + CLIENT_V4 - gone), 0);
+        CHECK_INT(net.last_lifetime_s, 1800);
+        fake_pass(&net, 100000);
+        CHECK_INT(refresh_family(&alice, 600, gone), 0);
+        CHECK_INT(net.last_lifetime_s, 1700);
+        CHECK_INT(refresh_family(&alice, 0, gone), 0);
+        CHECK_INT(net.last_lifetime_s, 1700);
+        CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], gone / CLIENT_V4 - 1);
+        CHECK_INT(client_refresh(&alice, 600), 0);
+        CHECK_INT(net.last_lifetime_s, 600);
+        CHECK_INT(client_refresh(&alice, 0), 0);
+        CHECK_INT(net.events[EVENT_ALLOCATION_DELETED], gone / CLIENT_V4);
+    }
+    DOWN();
+}
+
 /* To the second, and on use: no timer has to fire first. */
 static void lifetime(void)
 {
@@ -264,6 +287,7 @@ static const struct tap_test TESTS[] = {
     {"C37 Refresh 0 retransmitted is 437", c37},
     {"C54 Refresh 0 ends everything at once, no LIFETIME means 600", c54},
     {"C55 Refresh by family", c55},
+    {"a Refresh of one family is told with the longest life that is left", told},
     {"an allocation ends to the millisecond, on use", lifetime},
     {"C50 a Refresh shortens a life", shortened},
     {"a faster data path is told what is bound and what ends", offload},
