@@ -269,15 +269,34 @@ static int create_file(const struct sql *db, const char *dir)
     return err;
 }
 
+/* As with the file: else root's turnpikectl would make one that turnpiked can't reach. */
+static int make_dir(const char *dir)
+{
+    struct stat st;
+    int fd, err = 0;
+
+    if (mkdir(dir, 0700))
+        return errno == EEXIST ? 0 : -errno;
+    if (geteuid() != 0)
+        return 0;
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstatat(fd, "..", &st, 0) || fchown(fd, st.st_uid, st.st_gid))
+        err = -errno;
+    close(fd);
+    return err;
+}
+
 /* The directory may be reached by a link, the file may not. */
 static int find_file(struct sql *db, const char *dir, bool create)
 {
     char *real;
     struct stat st;
-    int err = 0;
+    int err = create ? make_dir(dir) : 0;
 
-    if (create && mkdir(dir, 0700) && errno != EEXIST)
-        return -errno;
+    if (err)
+        return err;
     real = realpath(dir, NULL);
     if (!real)
         return -errno;

@@ -408,6 +408,32 @@ static void missing_directory(void)
     rmdir(sub);
 }
 
+/* root's turnpikectl makes it for turnpiked, which is another user; who isn't root makes it for himself. */
+static void owner_of_directory(void)
+{
+    struct token t = fresh("acme", 0);
+    uid_t want = geteuid() == 0 ? 65534 : geteuid();
+    char sub[80], file[96];
+    struct stat st;
+
+    CHECK(begin());
+    tokenstore_close(&store);
+    snprintf(sub, sizeof(sub), "%s/owned", dir);
+    snprintf(file, sizeof(file), "%s/turnpike.db", sub);
+    CHECK_INT(geteuid() == 0 ? chown(dir, want, want) : 0, 0);
+    CHECK_INT(sqltokens_open(&store, sub), 0);
+    CHECK_INT(tokenstore_issue(&store, &t), 0);
+    CHECK_INT(stat(sub, &st), 0);
+    CHECK_INT(st.st_uid, want);
+    CHECK_INT(st.st_mode & 0777, 0700);
+    CHECK_INT(stat(file, &st), 0);
+    CHECK_INT(st.st_uid, want);
+    tokenstore_close(&store);
+    CHECK_INT(unlink(file), 0);
+    CHECK_INT(rmdir(sub), 0);
+    CHECK_INT(geteuid() == 0 ? chown(dir, 0, 0) : 0, 0);
+}
+
 static void read_only(void)
 {
     struct token t = fresh("acme", 0), back, more = fresh("more", 0);
@@ -566,6 +592,7 @@ static const struct tap_test TESTS[] = {
     {"a damaged store is said to be that", damaged},
     {"S25 a link or a directory in its place is not followed", no_file},
     {"the last part of a path is made, with mode 0700, and no other", missing_directory},
+    {"S24 a directory that is made, and the file in it, belong to whom it lies in belongs to", owner_of_directory},
     {"a read-only store keeps what it has and says what to do", read_only},
     {"what was said to be kept is there after kill -9 (F15)", killed},
     {"several processes make one store at once, and lose nothing", crowd},
