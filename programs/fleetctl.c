@@ -7,6 +7,7 @@
 #include "auth/redisnodes.h"
 #include "base/err.h"
 #include "base/random.h"
+#include "programs/show.h"
 
 static int fail(struct fleetctl *f, int err, const char *what, const char *why)
 {
@@ -45,13 +46,6 @@ static int read_nodes(struct fleetctl *f, struct fleet_node **nodes, size_t *n)
         fail(f, err, "nodes", redisnodes_why(r));
     redisnodes_close(&r);
     return err;
-}
-
-static void print_json(json_t *root)
-{
-    json_dumpf(root, stdout, JSON_INDENT(1));
-    putchar('\n');
-    json_decref(root);
 }
 
 /* ---- nodes ---- */
@@ -96,7 +90,7 @@ int fleetctl_nodes(struct fleetctl *f)
         array = json_array();
         for (size_t i = 0; i < n; i++)
             json_array_append_new(array, node_json(&nodes[i]));
-        print_json(array);
+        show_json(array);
         goto out;
     }
     if (n)
@@ -124,7 +118,7 @@ int fleetctl_drain(struct fleetctl *f)
     if (err)
         return err;
     if (f->json)
-        print_json(json_pack("{s:s,s:b}", "id", id, "draining", !f->off));
+        show_json(json_pack("{s:s,s:b}", "id", id, "draining", !f->off));
     else if (f->off)
         printf("%s takes new allocations again.\n", id);
     else
@@ -189,7 +183,7 @@ int fleetctl_ice_servers(struct fleetctl *f)
     add_uris(stun, &nodes[0], false);
     for (size_t i = 0; i < n && i < FLEETCTL_ICE_NODES; i++)
         add_uris(turn, &nodes[i], true);
-    print_json(
+    show_json(
         json_pack("{s:[{s:o},{s:o,s:s,s:s}]}", "iceServers", "urls", stun, "urls", turn, "username", id, "credential", password));
 out:
     explicit_bzero(password, sizeof(password));

@@ -2,7 +2,7 @@
  * Purpose:  how turnpikectl shows tokens: lines for people, JSON for programs. Keys are never among them.
  * Owner:    one thread; writes to standard output.
  * Lifetime: no state.
- * Callers:  programs/turnpikectl.c.
+ * Callers:  programs/turnpikectl.c, programs/fleetctl.c.
  * RFC:      3339 (times).
  */
 #ifndef PROGRAMS_SHOW_H
