@@ -10,6 +10,7 @@
 #include "auth/secret.h"
 #include "auth/usage.h"
 #include "base/err.h"
+#include "base/limit.h"
 
 enum {
     SOURCE_FIXED, /* first: fixed users win over everything */
@@ -317,17 +318,12 @@ static void swap_source(struct auth_source *a, struct auth_source *b)
     *b = t;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-    return !a || (b && b < a) ? b : a;
-}
-
 static void limit(struct auth *a)
 {
     struct quota_limits limits = a->configured;
 
-    limits.user = smaller(limits.user, a->of_realm.user);
-    limits.total = smaller(limits.total, a->of_realm.total);
+    limits.user = limit_smaller32(limits.user, a->of_realm.user);
+    limits.total = limit_smaller32(limits.total, a->of_realm.total);
     quota_limit(a->quota, &limits);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/map.h"
 
 enum {
@@ -218,11 +219,6 @@ static bool add(_Atomic uint64_t *counted, uint64_t n, uint64_t limit)
     return true;
 }
 
-static uint32_t smaller(uint32_t limit, uint32_t own)
-{
-    return !limit || (own && own < limit) ? own : limit;
-}
-
 static uint64_t next_number(struct quota *q)
 {
     return atomic_fetch_add_explicit(&q->number, 1, memory_order_relaxed) + 1;
@@ -232,7 +228,7 @@ static void user_taken(struct quota *q, struct entry *e, struct auth_grant *gran
 {
     if (grant->limit) /* what others of his credentials hold is still to be told */
         e->own = grant->limit;
-    grant->limit = smaller(q->users.limit, grant->limit);
+    grant->limit = limit_smaller32(q->users.limit, grant->limit);
     e->pending += q->asks && grant->limit;
     e->number = next_number(q);
     grant->bandwidth = &e->bandwidth;
@@ -243,7 +239,7 @@ static void user_taken(struct quota *q, struct entry *e, struct auth_grant *gran
 static void user_given(struct quota *q, struct entry *e, struct auth_grant *grant)
 {
     e->number = next_number(q);
-    grant->limit = smaller(q->users.limit, e->own);
+    grant->limit = limit_smaller32(q->users.limit, e->own);
 }
 
 /* What was pending and did not even come to be asked. */
@@ -260,7 +256,7 @@ enum auth_quota_result quota_take(struct quota *q, const struct auth_share *shar
     int err;
 
     *grant = (struct auth_grant){.limit = own->allocations};
-    err = table_take(q, &q->users, owner_key(share->owner), smaller(q->users.limit, own->allocations), user_taken, grant);
+    err = table_take(q, &q->users, owner_key(share->owner), limit_smaller32(q->users.limit, own->allocations), user_taken, grant);
     if (err)
         return err == ERR_NOMEM ? AUTH_QUOTA_NOMEM : AUTH_QUOTA_USER;
     err = table_take(q, &q->sources, source_key(share->source), q->sources.limit, NULL, NULL);
@@ -342,7 +338,7 @@ static void visit_entry(struct map_node *n, void *ctx)
     const struct entry *e = (struct entry *)(void *)n;
     const struct visit *v = ctx;
 
-    if (smaller(v->quota->users.limit, e->own))
+    if (limit_smaller32(v->quota->users.limit, e->own))
         v->visit(v->ctx, (const char *)e->key);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/limit.h"
 #include "base/log.h"
 
 struct lists {
@@ -42,11 +43,6 @@ static int copy(struct conf_list *out, const char *const *entries, size_t n)
     return err;
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return !a || (b && b < a) ? b : a;
-}
-
 /* All entries of both are judged by their prefixes: their order does not count. */
 static int merge(const char ***merged, const char *const **entries, size_t *n, const struct conf_list *more)
 {
@@ -71,7 +67,7 @@ int realm_narrow(struct realm *r, struct relay_config *rc)
 
     if (!r)
         return 0;
-    rc->settings.max_bps = smaller(rc->settings.max_bps, r->max_bps);
+    rc->settings.max_bps = limit_smaller(rc->settings.max_bps, r->max_bps);
     err = merge(&r->allowed, &rc->allowed, &rc->nallowed, &r->lists.allowed);
     return err ? err : merge(&r->denied, &rc->denied, &rc->ndenied, &r->lists.denied);
 }

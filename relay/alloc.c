@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/limit.h"
 
 enum { MS_PER_S = 1000 };
 
@@ -33,14 +34,9 @@ struct alloc *alloc_find(struct shard *s, const struct path *path)
     return NULL;
 }
 
-static uint64_t smaller(uint64_t limit, uint64_t own)
-{
-    return !limit || (own && own < limit) ? own : limit;
-}
-
 uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who)
 {
-    return smaller(s->settings.max_bps, who->limits.bps);
+    return limit_smaller(s->settings.max_bps, who->limits.bps);
 }
 
 /* Both buckets hold a second's worth, and no less than one packet. What is sent costs its payload; nothing is for free. */
@@ -67,14 +63,14 @@ static bool take(const struct shard *s, struct rate *bucket, struct rate_shared 
 
 bool alloc_take_up(const struct shard *s, struct alloc *a, size_t len)
 {
-    uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
+    uint64_t user_bps = limit_smaller(s->settings.user_max_bps, a->user_bps);
 
     return (!s->settings.max_bps && !user_bps) || take(s, &a->up, &a->bandwidth->up, user_bps, len);
 }
 
 bool alloc_take_down(const struct shard *s, struct alloc *a, size_t len)
 {
-    uint64_t user_bps = smaller(s->settings.user_max_bps, a->user_bps);
+    uint64_t user_bps = limit_smaller(s->settings.user_max_bps, a->user_bps);
 
     return (!s->settings.max_bps && !user_bps) || take(s, &a->down, &a->bandwidth->down, user_bps, len);
 }
