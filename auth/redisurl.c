@@ -378,6 +378,36 @@ int redisurl_parse(struct redis_target *out, const char *text, const char **why)
     return 0;
 }
 
+static bool same_hosts(const struct redis_target *a, const struct redis_target *b)
+{
+    size_t i = 0;
+
+    if (a->nhosts != b->nhosts)
+        return false;
+    while (i < a->nhosts && a->hosts[i].port == b->hosts[i].port && strcmp(a->hosts[i].name, b->hosts[i].name) == 0)
+        i++;
+    return i == a->nhosts;
+}
+
+bool redisurl_equal(const struct redis_target *a, const struct redis_target *b)
+{
+    const char *const texts[][2] = {{a->path, b->path},
+                                    {a->master, b->master},
+                                    {a->user, b->user},
+                                    {a->password, b->password},
+                                    {a->sentinel_user, b->sentinel_user},
+                                    {a->sentinel_password, b->sentinel_password},
+                                    {a->cacert, b->cacert},
+                                    {a->cert, b->cert},
+                                    {a->key, b->key}};
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (strcmp(texts[i][0], texts[i][1]) != 0)
+            return false;
+    return a->kind == b->kind && a->tls == b->tls && a->db == b->db && a->connect_timeout_ms == b->connect_timeout_ms &&
+           a->silence_timeout_ms == b->silence_timeout_ms && a->backoff_max_ms == b->backoff_max_ms && same_hosts(a, b);
+}
+
 void redisurl_host_text(const struct redis_host *host, char *out, size_t cap)
 {
     bool v6 = strchr(host->name, ':') != NULL;

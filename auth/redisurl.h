@@ -67,6 +67,8 @@ struct redis_target {
  * ERR_INVAL: `*why` is a static text that quotes nothing of the input, which may hold a password.
  */
 int redisurl_parse(struct redis_target *out, const char *text, const char **why);
+/* Do both name the same, with the same log-in and options? */
+bool redisurl_equal(const struct redis_target *a, const struct redis_target *b);
 /* As a URL without user, password and options: for logs. Always NUL-terminated (cap > 0). */
 void redisurl_describe(const struct redis_target *t, char *out, size_t cap);
 /* "host:port", "[v6]:port" or the path's text; always NUL-terminated. */

@@ -237,7 +237,7 @@ bool credentials_generated(const struct credentials *cr, struct credentials_show
     return true;
 }
 
-/* The text was wiped at the start; what had been read from it is compared. Both were zeroed before they were read. */
+/* The text was wiped at the start; what had been read from it is compared. */
 static bool is_other(bool had, const struct redis_target *at_start, const char *url)
 {
     struct redis_target now;
@@ -245,7 +245,7 @@ static bool is_other(bool had, const struct redis_target *at_start, const char *
     bool other = had != (url != NULL);
 
     if (had && url) {
-        other = redisurl_parse(&now, url, &why) || memcmp(&now, at_start, sizeof(now)) != 0;
+        other = redisurl_parse(&now, url, &why) || !redisurl_equal(&now, at_start);
         explicit_bzero(&now, sizeof(now));
     }
     return other;

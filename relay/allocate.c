@@ -371,9 +371,9 @@ static uint32_t longest_life(const struct request *r, struct alloc *a, uint8_t f
 {
     uint32_t longest = 0;
 
-    for (uint8_t f = ADDR_V4; f <= ADDR_V6; f++) {
-        const struct leg *leg = alloc_leg(a, f);
-        uint32_t s = family == ADDR_NONE || f == family ? granted : left_s(r, leg);
+    for (int i = 0; i < 2; i++) {
+        const struct leg *leg = &a->legs[i];
+        uint32_t s = family == ADDR_NONE || leg == alloc_leg(a, family) ? granted : left_s(r, leg);
 
         if (leg->socket && s > longest)
             longest = s;
