@@ -86,4 +86,4 @@ def add_cases(g, relay4, relay6):
 add_cases(setup(1), SERVER, SERVER6)
 add_cases(setup(2, **{"external-ip": "192.0.2.200"}), "192.0.2.200", SERVER6)
 
-tap.main()
+tap.main(alone=True)

@@ -190,4 +190,4 @@ def _(w):
     check(peaks[1] - peaks[0] < MEMORY, f"{peaks[1] - peaks[0]} bytes more were resident the second time")
 
 
-tap.main()
+tap.main(alone=True)

@@ -381,4 +381,4 @@ def _(f):
     steady(f, switch, refused=())
 
 
-tap.main()
+tap.main(alone=True)

@@ -14,6 +14,7 @@ A group's set-up is entered once, its cases run in order, then it is left; leavi
 shows whether it ends as it should.
 """
 import contextlib
+import fcntl
 import os
 import select
 import shutil
@@ -183,8 +184,16 @@ def _run_group(report, g, wanted):
         report.run(f"{g.name}: all that was started ends as it should", stack.pop_all().close, 60)
 
 
-def main():
+def _take_turn(alone):
+    """`make -j check` runs several files at once; one that measures the server under load has the machine for itself."""
+    lock = open(os.path.join(os.environ.get("TP_BUILDDIR", "."), "tests.lock"), "a", encoding="ascii")
+    fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+    return lock  # held until the process ends
+
+
+def main(alone=False):
     """Run every group; arguments choose cases by the start of their titles, or groups by name."""
+    turn = _take_turn(alone)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _ended)
     signal.signal(signal.SIGALRM, _alarm)
@@ -192,4 +201,5 @@ def main():
     for g in _groups:
         _run_group(report, g, sys.argv[1:])
     print(f"1..{report.count}", flush=True)
+    turn.close()
     sys.exit(1 if report.failed else 0)
