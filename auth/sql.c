@@ -323,7 +323,7 @@ static int number(struct sql *db, const char *text, int64_t *out)
     return err;
 }
 
-/* The version of the schema, 0 being an empty file, as it is made; an error: it is left as it is. */
+/* The version of the schema, 0 being an empty file, as it is made; an error: it is left as it is. Within a transaction: another may be making it. */
 static int judge(struct sql *db)
 {
     int64_t application = 0, schema = 0, tables = 0;
@@ -394,7 +394,9 @@ int sql_open(struct sql **out, const char *dir, bool create, int patience_ms, ch
     else
         err = connect_file(db, patience_ms);
     if (!err)
-        err = judge(db);
+        err = sql_begin(db, false);
+    if (!err)
+        err = sql_finish(db, judge(db));
     if (err >= 0 && err < SQL_SCHEMA)
         err = make_schema(db);
     if (err > 0)

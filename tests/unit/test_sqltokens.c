@@ -524,6 +524,7 @@ static void crowd(void)
                 struct token t = fresh("crowd", 0);
                 if (tokenstore_issue(&store, &t)) {
                     printf("# %s\n", store.why);
+                    fflush(stdout);
                     _exit(1);
                 }
             }
