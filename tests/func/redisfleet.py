@@ -166,6 +166,7 @@ def _(w):
 def _(w):
     with redis.Drive(w.ns) as d:
         d.new(CLUSTER_URL).ready()
+        w.settle()
         dead = w.owner(w.nodes[7000].call("CLUSTER", "KEYSLOT", "{dead}n"))[0]
         asked = next(p for p in w.PORTS if p != dead)
         alive = next(f"k{i}" for i in range(300) if w.owner(w.nodes[7000].call("CLUSTER", "KEYSLOT", f"k{i}"))[0] != dead)
@@ -187,6 +188,7 @@ def _(w):
 def _(w):
     with redis.Drive(w.ns) as d:
         d.new(CLUSTER_URL, silence_ms=1000, connect_ms=500).ready()
+        w.settle()
         alive = next(p for p in w.PORTS if w.nodes[p].process)
         slots = {f"k{i}": w.owner(w.nodes[alive].call("CLUSTER", "KEYSLOT", f"k{i}"), alive)[0] for i in range(50)}
         still = next(p for p in slots.values() if p != alive and w.replicas(p, alive))
