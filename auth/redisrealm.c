@@ -128,7 +128,7 @@ static int read_peers(struct redisrealm *r, enum option o, const redisReply *rep
             return ERR_NOMEM;
         out->npeers++;
     }
-    if (out->npeers)
+    if (out->peers)
         qsort(out->peers, out->npeers, sizeof(*out->peers), by_text);
     return 0;
 }

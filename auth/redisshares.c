@@ -1,6 +1,7 @@
 #include "auth/redisshares.h"
 
 #include <hiredis/hiredis.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +97,8 @@ static int run(const struct redisshares *s, struct redis *redis, const char *scr
     if (!make_key(s, nodes, owner))
         return ERR_NOSPC;
     snprintf(share, sizeof(share), "%s:%s", nodes, s->node);
-    snprintf(texts[0], NUMBER_MAX, "%llu", (unsigned long long)count);
-    snprintf(texts[1], NUMBER_MAX, "%llu", (unsigned long long)(s->base + number));
+    snprintf(texts[0], NUMBER_MAX, "%" PRIu64, count);
+    snprintf(texts[1], NUMBER_MAX, "%" PRIu64, s->base + number);
     snprintf(texts[2], NUMBER_MAX, "%d", REDISSHARES_TTL_MS);
     argv[3].len = strlen(nodes);
     argv[4].len = strlen(share);

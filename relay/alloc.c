@@ -367,6 +367,7 @@ void alloc_permit(struct shard *s, struct alloc *a, const struct addr *peer, boo
         assert(a->npermissions < a->permissions_cap);
         p = &a->permissions[a->npermissions++];
     }
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): where there is room, there is an array
     *p = (struct permission){.ip = addr_with_port(peer, 0),
                              .expires_ms = s->now.ms + PERMISSION_LIFETIME_S * 1000ULL,
                              .policy = policy_generation(s->policy),

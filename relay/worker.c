@@ -386,7 +386,7 @@ int worker_init(struct worker *w, const struct shard_config *config, struct work
     w->dirty = calloc(count, sizeof(*w->dirty));
     pthread_mutex_init(&w->mailbox_lock, NULL);
     rate_init(&w->log_rate, EVENTS_LOGGED_PER_S, EVENTS_LOGGED_PER_S * 4, c.now.ms);
-    rate_init(&w->log_allocations, ALLOCATIONS_LOGGED_PER_S, ALLOCATIONS_LOGGED_PER_S * 4, c.now.ms);
+    rate_init(&w->log_allocations, EVENTS_LOGGED_PER_S, EVENTS_LOGGED_PER_S * 4, c.now.ms);
     if (w->wake_fd < 0 || !w->base || !w->rings || !w->dirty)
         goto out;
     for (unsigned from = 0; from < count; from++)

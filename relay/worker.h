@@ -19,12 +19,12 @@
 #include "relay/shard.h"
 
 enum {
-    RING_BYTES = 1 << 20,           /* of each ordered pair of workers: 20 ms of 250 Mbit/s; more queued would be late anyway */
-    RING_PASS_MAX = 256,            /* records taken from one ring in a pass, so that no ring starves a socket */
-    TICK_MS = 250,                  /* a wheel's tick */
-    ACCEPT_LOG_S = 60,              /* between two lines that tell that accept rests: whoever connects can cause it */
-    EVENTS_LOGGED_PER_S = 50,       /* lines a second that strangers can cause, by worker; the rest is counted (habit 11) */
-    ALLOCATIONS_LOGGED_PER_S = 500, /* lines of allocations, which take a valid credential: no stranger takes their place */
+    RING_BYTES = 1 << 20, /* of each ordered pair of workers: 20 ms of 250 Mbit/s; more queued would be late anyway */
+    RING_PASS_MAX = 256,  /* records taken from one ring in a pass, so that no ring starves a socket */
+    TICK_MS = 250,        /* a wheel's tick */
+    ACCEPT_LOG_S = 60,    /* between two lines that tell that accept rests: whoever connects can cause it */
+    EVENTS_LOGGED_PER_S =
+        50, /* lines a second of allocations, and as many of strangers, by worker; the rest is counted (habit 11) */
 };
 
 struct udp;

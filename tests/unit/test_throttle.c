@@ -191,7 +191,7 @@ static void guesses_that_wait(void)
     int answered = 0;
 
     UP(.async = true);
-    for (uint16_t i = 0; i < PORTS; i++) {
+    for (unsigned i = 0; i < PORTS; i++) {
         client_init(&c[i], &net, 0, "11.3.3.3:5000", TRANSPORT_UDP);
         c[i].path.client.port = (uint16_t)(5000 + i);
         CHECK_INT(client_greet(&c[i]), 401);
