@@ -57,7 +57,7 @@ static void end(struct cache *c, struct entry *e)
 {
     unlink_entry(sort_of(c, e), e);
     map_remove(&c->map, &e->by_name);
-    explicit_bzero(&e->credential, sizeof(e->credential));
+    explicit_bzero(e, sizeof(*e));
     free(e);
 }
 
