@@ -386,7 +386,7 @@ static void many(void)
     CHECK(up());
     CHECK_INT(tokenstore_issue(&store, &first), 0);
     for (int i = 0; i < MANY; i++) {
-        char owner[16];
+        char owner[24];
 
         snprintf(owner, sizeof(owner), "owner %d", i);
         t[i] = token(i % 2 ? owner : "one", "", 0);
