@@ -128,4 +128,4 @@ add_everywhere(one)
 add_more(one)
 add_everywhere(with_peer(2, "coturn's clients"))
 
-tap.main(alone=True)
+tap.main()
