@@ -382,6 +382,7 @@ static void many(void)
 {
     struct token first = token("one", "", 0), t[MANY];
     uint64_t bytes = 0;
+    int more = 100; /* a slow machine takes several times */
 
     CHECK(up());
     CHECK_INT(tokenstore_issue(&store, &first), 0);
@@ -392,7 +393,9 @@ static void many(void)
         t[i] = token(i % 2 ? owner : "one", "", 0);
         use(&t[i], (uint64_t)i + 1);
     }
-    CHECK(sqlusage_finish(kept));
+    while (!sqlusage_finish(kept) && more)
+        more--;
+    CHECK(more);
     CHECK_INT(number("SELECT sum(bytes_up) FROM usage WHERE span = 0"), MANY * (MANY + 1) / 2);
     CHECK_INT(number("SELECT sum(bytes_up) FROM usage WHERE span = 2"), MANY * (MANY + 1) / 2);
     for (int i = 0; i < MANY; i++)
