@@ -313,7 +313,8 @@ int policy_own(struct policy **out, const char *text, const char **bad)
         policy_unref(&p);
         return err;
     }
-    qsort(p->entries, p->n, sizeof(*p->entries), by_weight);
+    if (p->n)
+        qsort(p->entries, p->n, sizeof(*p->entries), by_weight);
     *out = p;
     return 0;
 }
