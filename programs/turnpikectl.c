@@ -2,7 +2,6 @@
 #include <config.h> /* the build's; not programs/config.h */
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +18,7 @@
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
+#include "programs/ctloptions.h"
 #include "programs/fleetctl.h"
 #include "programs/show.h"
 #include "programs/showusage.h"
@@ -66,14 +66,6 @@ static const char USAGE[] =
     "  --allow-peer ENTRY     a peer that it may reach, as allowed-peer-ip; may repeat (all that the server allows)\n"
     "\n"
     "TIME is 90s, 30m, 8h or 7d from now (--since: ago), or @ and seconds since 1970.\n";
-
-struct options {
-    char *config_file;
-    const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
-        *since, *node, *ttl;
-    char peers[TOKEN_PEERS_MAX + 1];
-    bool json, off, password_stdin;
-};
 
 /* How the program ends with a fault: cause, and what to do about it. */
 static int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -438,18 +430,18 @@ static const struct verb {
     const char *argument;    /* what has to be named; NULL: nothing */
     int (*run)(struct command *c);
 } VERBS[] = {
-    {"token", "issue", NULL, issue},
-    {"token", "list", NULL, list_tokens},
-    {"token", "show", "ID", show},
-    {"token", "revoke", "ID", revoke_token},
-    {"user", "revoke", "NAME", revoke_user},
-    {"user", "add", "NAME", add_user},
-    {"user", "list", NULL, list_users},
-    {"user", "remove", "NAME", remove_user},
-    {"usage", NULL, NULL, usage},
-    {"nodes", NULL, NULL, nodes},
-    {"drain", NULL, NULL, drain},
-    {"ice-servers", NULL, NULL, ice_servers},
+    [CTL_TOKEN_ISSUE] = {"token", "issue", NULL, issue},
+    [CTL_TOKEN_LIST] = {"token", "list", NULL, list_tokens},
+    [CTL_TOKEN_SHOW] = {"token", "show", "ID", show},
+    [CTL_TOKEN_REVOKE] = {"token", "revoke", "ID", revoke_token},
+    [CTL_USER_REVOKE] = {"user", "revoke", "NAME", revoke_user},
+    [CTL_USER_ADD] = {"user", "add", "NAME", add_user},
+    [CTL_USER_LIST] = {"user", "list", NULL, list_users},
+    [CTL_USER_REMOVE] = {"user", "remove", "NAME", remove_user},
+    [CTL_USAGE] = {"usage", NULL, NULL, usage},
+    [CTL_NODES] = {"nodes", NULL, NULL, nodes},
+    [CTL_DRAIN] = {"drain", NULL, NULL, drain},
+    [CTL_ICE_SERVERS] = {"ice-servers", NULL, NULL, ice_servers},
 };
 
 static const struct verb *find_verb(const char *noun, const char *verb)
@@ -506,25 +498,14 @@ static int run(const struct verb *v, const struct options *o, const char *argume
     return status;
 }
 
-/* ---- Options. ---- */
-
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_JSON, OPTION_PEER, OPTION_CONFIG, OPTION_OFF, OPTION_PASSWORD, OPTION_TEXTS };
-
-/* One peer more, with a blank between. */
-static int add_peer(struct options *o, const char *entry)
-{
-    size_t n = strlen(o->peers);
-
-    if ((size_t)snprintf(o->peers + n, sizeof(o->peers) - n, "%s%s", n ? " " : "", entry) >= sizeof(o->peers) - n)
-        return complain(STATUS_USAGE, "--allow-peer: at most %d bytes in all", TOKEN_PEERS_MAX);
-    return 0;
-}
+/* ---- In. ---- */
 
 /* What stands before and behind the options: noun, verb if it has one, and argument. */
 static int dispatch(const struct options *o, int n, char *const words[])
 {
     const struct verb *v = n >= 1 ? find_verb(words[0], n >= 2 ? words[1] : NULL) : NULL;
     int own = v && !v->verb ? 1 : 2, wanted = own + (v && v->argument);
+    const char *stray;
 
     if (n == 0) {
         fputs(USAGE, stderr);
@@ -537,54 +518,27 @@ static int dispatch(const struct options *o, int n, char *const words[])
         return complain(STATUS_USAGE, "%s %s: %s is missing", v->noun, v->verb, v->argument);
     if (n > wanted)
         return complain(STATUS_USAGE, "%s: %s is one word too many", v->noun, words[wanted]);
+    stray = ctloptions_stray(o, (enum ctl_verb)(v - VERBS));
+    if (stray)
+        return complain(STATUS_USAGE, "--%s does not go with %s%s%s; see --help", stray, v->noun, v->verb ? " " : "",
+                        v->verb ? v->verb : "");
     return run(v, o, v->argument ? words[own] : NULL);
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {0};
-    const char **const texts[] = {&o.owner,   &o.label,      &o.tenant,          &o.scope,   &o.realm,
-                                  &o.expires, &o.not_before, &o.max_allocations, &o.max_bps, &o.max_bytes,
-                                  &o.before,  &o.by,         &o.since,           &o.node,    &o.ttl};
-    static const char *const NAMES[] = {"owner",   "label",      "tenant",          "scope",   "realm",
-                                        "expires", "not-before", "max-allocations", "max-bps", "max-bytes",
-                                        "before",  "by",         "since",           "node",    "ttl"};
-    enum { TEXTS_N = sizeof(NAMES) / sizeof(NAMES[0]) };
-    struct option options[TEXTS_N + 8] = {{0}};
-    int option, status = 0;
+    struct options o;
+    int first;
 
-    for (int i = 0; i < TEXTS_N; i++)
-        options[i] = (struct option){NAMES[i], required_argument, NULL, OPTION_TEXTS + i};
-    options[TEXTS_N] = (struct option){"help", no_argument, NULL, OPTION_HELP};
-    options[TEXTS_N + 1] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
-    options[TEXTS_N + 2] = (struct option){"json", no_argument, NULL, OPTION_JSON};
-    options[TEXTS_N + 3] = (struct option){"allow-peer", required_argument, NULL, OPTION_PEER};
-    options[TEXTS_N + 4] = (struct option){"config", required_argument, NULL, OPTION_CONFIG};
-    options[TEXTS_N + 5] = (struct option){"off", no_argument, NULL, OPTION_OFF};
-    options[TEXTS_N + 6] = (struct option){"password-stdin", no_argument, NULL, OPTION_PASSWORD};
-    while (!status && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == OPTION_HELP) {
-            fputs(USAGE, stdout);
-            return STATUS_OK;
-        }
-        if (option == OPTION_VERSION) {
-            printf("turnpikectl %s\n", PACKAGE_VERSION);
-            return STATUS_OK;
-        }
-        if (option == OPTION_JSON)
-            o.json = true;
-        else if (option == OPTION_OFF)
-            o.off = true;
-        else if (option == OPTION_PASSWORD)
-            o.password_stdin = true;
-        else if (option == OPTION_PEER)
-            status = add_peer(&o, optarg);
-        else if (option == OPTION_CONFIG)
-            o.config_file = optarg;
-        else if (option >= OPTION_TEXTS)
-            *texts[option - OPTION_TEXTS] = optarg;
-        else
-            status = STATUS_USAGE; /* getopt has said why */
+    if (!ctloptions_read(&o, argc, argv, &first))
+        return STATUS_USAGE;
+    if (o.help) {
+        fputs(USAGE, stdout);
+        return STATUS_OK;
     }
-    return status ? status : dispatch(&o, argc - optind, argv + optind);
+    if (o.version) {
+        printf("turnpikectl %s\n", PACKAGE_VERSION);
+        return STATUS_OK;
+    }
+    return dispatch(&o, argc - first, argv + first);
 }
