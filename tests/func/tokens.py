@@ -60,6 +60,7 @@ def _(f):
             equal("over already" in f.ctl("token", "issue", "--owner", "acme", *options, status=2), True, "an expiry in the past is refused")
             continue
         equal(f.client(f.token(*options)).refuse_allocate(), 401, f"the error with {options}")
+    check("--ttl does not go with token issue" in f.ctl("token", "issue", "--owner", "acme", "--ttl", "1h", status=2), "a stray option")
     equal(f.client((good[0], "wrong")).refuse_allocate(), 401, "the error with a wrong password")
     equal(f.client(("tnobody", "x")).refuse_allocate(), 401, "the error of an id that never was")
     listed = {t["id"]: t for t in json.loads(f.ctl("token", "list", "--json"))}
