@@ -496,27 +496,50 @@ static int list_owners(struct redistokens *r, const char *key, struct owners *ow
     return err;
 }
 
+/* All of them first: the store is not asked about one while it tells the next. The caller frees them, whatever happens. */
+static int find_owners(struct redistokens *r, int64_t now, struct owners **out)
+{
+    char key[KEY_MAX];
+    int err;
+
+    if (owners_new(out))
+        return fail(r, ERR_NOMEM, "no memory");
+    owners_open(*out, true);
+    list_key(r, key, "owners");
+    err = sweep(r, key, NULL, now - TOKENSTORE_DAYS_S);
+    return err ? err : list_owners(r, key, *out);
+}
+
 static int usage(struct tokenstore *s, const struct tokenstore_period *period,
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
 {
     struct redistokens *r = s->self;
     struct reading reading = {.usage.owner = period->owner, .visit = visit, .ctx = ctx, .more = true};
     struct owners *owners;
-    char key[KEY_MAX], *name;
+    char *name;
     int err;
 
     if (period->owner)
         return read_owner(r, &reading, period);
-    if (owners_new(&owners))
-        return fail(r, ERR_NOMEM, "no memory");
-    owners_open(owners, true);
-    list_key(r, key, "owners");
-    err = sweep(r, key, NULL, period->until - TOKENSTORE_DAYS_S);
-    if (!err)
-        err = list_owners(r, key, owners);
+    err = find_owners(r, period->until, &owners);
     while (!err && reading.more && (name = owners_take(owners))) {
         reading.usage.owner = name;
         err = read_owner(r, &reading, period);
+        free(name);
+    }
+    owners_free(&owners);
+    return err;
+}
+
+static int visit_owners(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    struct owners *owners;
+    bool more = true;
+    char *name;
+    int err = find_owners(s->self, now, &owners);
+
+    while (!err && more && (name = owners_take(owners))) {
+        more = visit(ctx, name);
         free(name);
     }
     owners_free(&owners);
@@ -572,6 +595,7 @@ static const struct tokenstore_ops OPS = {.issue = issue,
                                           .revoke_user = revoke_user,
                                           .usage = usage,
                                           .used = used_by,
+                                          .owners = visit_owners,
                                           .close = end};
 
 int redistokens_open(struct tokenstore *out, const struct redis_target *target, const char *prefix)

@@ -122,6 +122,21 @@ int sqlsums_read(struct sql *db, const struct tokenstore_period *p, bool (*visit
     return err;
 }
 
+int sqlsums_owners(struct sql *db, bool (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    char owner[STUN_USERNAME_MAX + 1];
+    struct sqlite3_stmt *rows;
+    bool more = true;
+    int err = sql_start(db, &rows, "SELECT owner FROM usage_owner", NULL, 0);
+
+    while (!err && more && (err = sql_next(db, rows)) == 1) {
+        err = 0;
+        more = !sql_text(rows, 0, owner, sizeof(owner)) || visit(ctx, owner);
+    }
+    sql_end(&rows);
+    return err;
+}
+
 int sqlsums_used(struct sql *db, const char *name, struct auth_used *out)
 {
     struct sqlite3_stmt *rows;

@@ -20,6 +20,8 @@ int sqlsums_add(struct sql *db, const struct ledger_flush *f);
 /* As `usage` of struct tokenstore_ops. */
 int sqlsums_read(struct sql *db, const struct tokenstore_period *period, bool (*visit)(void *ctx, const struct tokenstore_usage *u),
                  void *ctx);
+/* As `owners` of struct tokenstore_ops. */
+int sqlsums_owners(struct sql *db, bool (*visit)(void *ctx, const char *owner), void *ctx);
 /* What one credential has used in all; nothing, if nobody knows it. */
 int sqlsums_used(struct sql *db, const char *name, struct auth_used *out);
 /* Whoever has this name begins anew. */

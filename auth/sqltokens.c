@@ -16,6 +16,8 @@ struct sqltokens {
 /* How a credential came to its name. */
 enum kind { KIND_TOKEN, KIND_USER };
 
+static const char NO_TOKEN[] = "no such token", NO_USER[] = "no such user";
+
 static int fail(struct sqltokens *t, int err, const char *text)
 {
     snprintf(t->store->why, sizeof(t->store->why), "%s", text);
@@ -119,22 +121,32 @@ static int add_user(struct tokenstore *s, const struct token *t)
 
 /* ---- Get and list. ---- */
 
-static int get(struct tokenstore *s, const char *id, struct token *out)
+static int get_kind(struct tokenstore *s, enum kind kind, const char *id, struct token *out, const char *none)
 {
     struct sqltokens *tokens = s->self;
     struct sqlite3_stmt *rows = NULL;
     int err = ready(tokens, false);
 
     if (err)
-        return err == ERR_NOENT ? fail(tokens, err, "no such token") : err;
+        return err == ERR_NOENT ? fail(tokens, err, none) : err;
     err = told(tokens, sql_start(tokens->db, &rows, "SELECT " SQLTOKENS_COLUMNS " FROM credential WHERE name = ? AND kind = ?",
-                                 SQL_VALUES(SQL_TEXT(id), SQL_INT(KIND_TOKEN))));
+                                 SQL_VALUES(SQL_TEXT(id), SQL_INT(kind))));
     if (!err && (err = told(tokens, sql_next(tokens->db, rows))) == 0)
-        err = fail(tokens, ERR_NOENT, "no such token");
+        err = fail(tokens, ERR_NOENT, none);
     else if (err == 1 && (err = sqltokens_read(rows, out)))
         fail(tokens, err, "the record is no token");
     sql_end(&rows);
     return err;
+}
+
+static int get(struct tokenstore *s, const char *id, struct token *out)
+{
+    return get_kind(s, KIND_TOKEN, id, out, NO_TOKEN);
+}
+
+static int get_user(struct tokenstore *s, const char *name, struct token *out)
+{
+    return get_kind(s, KIND_USER, name, out, NO_USER);
 }
 
 /* What has ended a day ago is left out whether it has been swept or not: so the offset of a page means the same for all pages. */
@@ -203,7 +215,7 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
     return change(
         s, id, now,
         "UPDATE credential SET revoked_at = CASE revoked_at WHEN 0 THEN ? ELSE revoked_at END WHERE name = ? AND kind = ?",
-        SQL_VALUES(SQL_INT(now), SQL_TEXT(id), SQL_INT(KIND_TOKEN)), "no such token");
+        SQL_VALUES(SQL_INT(now), SQL_TEXT(id), SQL_INT(KIND_TOKEN)), NO_TOKEN);
 }
 
 int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *used)
@@ -226,7 +238,21 @@ int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *u
 static int remove_user(struct tokenstore *s, const char *name, int64_t now)
 {
     return change(s, name, now, "DELETE FROM credential WHERE name = ? AND kind = ?",
-                  SQL_VALUES(SQL_TEXT(name), SQL_INT(KIND_USER)), "no such user");
+                  SQL_VALUES(SQL_TEXT(name), SQL_INT(KIND_USER)), NO_USER);
+}
+
+static int put_user(struct tokenstore *s, const struct token *t, int64_t now)
+{
+    return change(s, t->id, now,
+                  "UPDATE credential SET owner = ?, label = ?, tenant = ?, realm = ?, peers = ?, scope = ?, md5 = ?, sha256 = ?,"
+                  " issued_at = ?, not_before = ?, ends = ?, revoked_at = ?, max_allocations = ?, max_bps = ?, max_bytes = ?"
+                  " WHERE name = ? AND kind = ?",
+                  SQL_VALUES(SQL_TEXT(t->owner), SQL_TEXT(t->label), SQL_TEXT(t->tenant), SQL_TEXT(t->realm), SQL_TEXT(t->peers),
+                             SQL_INT(t->scope), SQL_BYTES(t->md5, sizeof(t->md5)), SQL_BYTES(t->sha256, sizeof(t->sha256)),
+                             SQL_INT(t->issued_at), SQL_INT(t->not_before), SQL_INT(ends(t)), SQL_INT(t->revoked_at),
+                             SQL_INT(t->max_allocations), SQL_INT(t->max_bps), SQL_INT(t->max_bytes), SQL_TEXT(t->id),
+                             SQL_INT(KIND_USER)),
+                  NO_USER);
 }
 
 static int revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now)
@@ -260,6 +286,17 @@ static int usage(struct tokenstore *s, const struct tokenstore_period *period,
     if (err)
         return err == ERR_NOENT ? 0 : err;
     return told(tokens, sqlsums_read(tokens->db, period, visit, ctx));
+}
+
+static int owners(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, false);
+
+    (void)now; /* the sweep of turnpiked drops those whose usage is not kept any more */
+    if (err)
+        return err == ERR_NOENT ? 0 : err;
+    return told(tokens, sqlsums_owners(tokens->db, visit, ctx));
 }
 
 static int used(struct tokenstore *s, const struct token *t, struct auth_used *out)
@@ -319,7 +356,10 @@ static const struct tokenstore_ops OPS = {.issue = issue,
                                           .revoke_user = revoke_user,
                                           .usage = usage,
                                           .used = used,
+                                          .owners = owners,
                                           .add_user = add_user,
+                                          .put_user = put_user,
+                                          .get_user = get_user,
                                           .list_users = list_users,
                                           .remove_user = remove_user,
                                           .close = end};

@@ -31,14 +31,21 @@ int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t befor
     return s->ops->revoke_user(s, user, before, now);
 }
 
+static int no_usage(struct tokenstore *s)
+{
+    snprintf(s->why, sizeof(s->why), "this store keeps no usage");
+    return ERR_INVAL;
+}
+
 int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
                      bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
 {
-    if (!s->ops->usage) {
-        snprintf(s->why, sizeof(s->why), "this store keeps no usage");
-        return ERR_INVAL;
-    }
-    return s->ops->usage(s, period, visit, ctx);
+    return s->ops->usage ? s->ops->usage(s, period, visit, ctx) : no_usage(s);
+}
+
+int tokenstore_owners(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx)
+{
+    return s->ops->owners ? s->ops->owners(s, now, visit, ctx) : no_usage(s);
 }
 
 int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out)
@@ -56,6 +63,16 @@ static int no_users(struct tokenstore *s)
 int tokenstore_add_user(struct tokenstore *s, const struct token *t)
 {
     return s->ops->add_user ? s->ops->add_user(s, t) : no_users(s);
+}
+
+int tokenstore_put_user(struct tokenstore *s, const struct token *t, int64_t now)
+{
+    return s->ops->put_user ? s->ops->put_user(s, t, now) : no_users(s);
+}
+
+int tokenstore_get_user(struct tokenstore *s, const char *name, struct token *out)
+{
+    return s->ops->get_user ? s->ops->get_user(s, name, out) : no_users(s);
 }
 
 int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t),

@@ -57,12 +57,15 @@ struct tokenstore_ops {
                 size_t *bad);
     int (*revoke)(struct tokenstore *s, const char *id, int64_t now);
     int (*revoke_user)(struct tokenstore *s, const char *user, int64_t before, int64_t now);
-    /* These two NULL: it keeps no usage. */
+    /* These three NULL: it keeps no usage. */
     int (*usage)(struct tokenstore *s, const struct tokenstore_period *period,
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
     int (*used)(struct tokenstore *s, const struct token *t, struct auth_used *out);
-    /* NULL, all three: users are somebody else's matter. */
+    int (*owners)(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx);
+    /* NULL, all five: users are somebody else's matter. */
     int (*add_user)(struct tokenstore *s, const struct token *t);
+    int (*put_user)(struct tokenstore *s, const struct token *t, int64_t now);
+    int (*get_user)(struct tokenstore *s, const char *name, struct token *out);
     int (*list_users)(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
                       size_t *bad);
     int (*remove_user)(struct tokenstore *s, const char *name, int64_t now);
@@ -88,12 +91,19 @@ int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t befor
 /* What has been used: by owner, and for each by time; labels in no order. `visit` returns false to end it. */
 int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
                      bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
+/* Those of whom there is usage, each once, in no order. `visit` returns false to end it. */
+int tokenstore_owners(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx);
 /* What one token has used in all. */
 int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out);
 
 /* Users with a password of their own, who live until they are removed: tokens whose id was chosen (prepared, as their password was).
  * ERR_EXIST: there is one of that name already. ERR_INVAL: this store keeps none. */
 int tokenstore_add_user(struct tokenstore *s, const struct token *t);
+/* In place of the one of this name: ERR_NOENT if there is none. What he has used stays. Allocations that began with other keys end; other
+ * limits hold from the next answer on. */
+int tokenstore_put_user(struct tokenstore *s, const struct token *t, int64_t now);
+/* ERR_NOENT. */
+int tokenstore_get_user(struct tokenstore *s, const char *name, struct token *out);
 int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t),
                           void *ctx, size_t *bad);
 /* As tokenstore_revoke, but the name may be given again. */

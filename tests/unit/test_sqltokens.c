@@ -218,7 +218,7 @@ static void user_parts(void)
 
 static void users(void)
 {
-    struct token alice = user("alice"), t = fresh("acme", 0);
+    struct token alice = user("alice"), t = fresh("acme", 0), back;
     size_t bad;
 
     CHECK(begin());
@@ -232,6 +232,13 @@ static void users(void)
     CHECK_INT(tokenstore_list_users(&store, NOW, 0, see, NULL, &bad), 0);
     CHECK_INT(nseen, 1); /* and a token no user */
     CHECK_MEM(&seen[0], &alice, sizeof(alice));
+    alice.max_bps = 7;
+    CHECK_INT(tokenstore_put_user(&store, &alice, NOW), 0); /* in place of the first */
+    CHECK_INT(tokenstore_get_user(&store, "alice", &back), 0);
+    CHECK_MEM(&back, &alice, sizeof(alice));
+    CHECK_INT(number("SELECT count(*) FROM change WHERE what = 'alice'"), 2);
+    CHECK_INT(tokenstore_get_user(&store, t.id, &back), ERR_NOENT);
+    CHECK_INT(tokenstore_put_user(&store, &t, NOW), ERR_NOENT);
     CHECK_INT(tokenstore_remove_user(&store, t.id, NOW), ERR_NOENT);
     CHECK_INT(tokenstore_remove_user(&store, "alice", NOW), 0);
     CHECK_INT(tokenstore_remove_user(&store, "alice", NOW), ERR_NOENT);
@@ -585,7 +592,7 @@ static const struct tap_test TESTS[] = {
     {"a list goes by expiry and by page; what is no token is counted", by_page},
     {"revoking keeps the first time, and leaves a word each time", revoked},
     {"of two revocations of a user part the one that reaches further stays", user_parts},
-    {"users are no tokens: added once, listed, removed, added again", users},
+    {"users are no tokens: added once, listed, replaced, removed, added again", users},
     {"what nobody needs is swept, a bounded number at once", sweep},
     {"a file that is no database is refused and left alone", foreign},
     {"another program's database is refused and left alone", foreign_database},
