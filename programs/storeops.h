@@ -23,8 +23,8 @@ struct storeops_config {
     const char *realm;                /* of what is issued */
     const char *node;                 /* this one's id in the fleet */
     char separator;                   /* rest-api-separator */
-    const char *const *uris;          /* "stun:192.0.2.1:3478", "turn:192.0.2.1:3478?transport=udp": where clients reach this relay; none: */
-    size_t nuris;                     /* it does not run, or nobody knows */
+    const char *const *uris; /* "stun:192.0.2.1:3478", "turn:192.0.2.1:3478?transport=udp": where clients reach this relay; none: */
+    size_t nuris;            /* it does not run, or nobody knows */
 };
 
 /* Nothing is opened before it is needed. ERR_NOMEM, ERR_NOSPC (the prefix is too long). */

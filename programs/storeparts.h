@@ -13,11 +13,9 @@
 #include "auth/redisnodes.h"
 #include "auth/tokenstore.h"
 
-enum {
-    STOREPARTS_TTL_MAX_S = 100 * 366 * 86400LL,           /* seconds: beyond that is never */
-    STOREPARTS_NUMBER_MAX = (INT64_C(1) << 53) - 1,       /* what every reader of JSON takes as it is */
-    STOREPARTS_ICE_NODES = 2, /* of a list: browsers warn from the fifth URL on, and a client tries them all */
-};
+enum { STOREPARTS_ICE_NODES = 2 }; /* of a list: browsers warn from the fifth URL on, and a client tries them all */
+#define STOREPARTS_TTL_MAX_S  (INT64_C(100) * 366 * 86400) /* seconds: beyond that is never */
+#define STOREPARTS_NUMBER_MAX ((INT64_C(1) << 53) - 1)     /* what every reader of JSON takes as it is */
 
 struct storeops {
     struct tokenstore store;
@@ -46,19 +44,22 @@ void storejson_number(json_t *object, const char *key, int64_t n);
 json_t *storejson_peers(const char *peers);
 bool storejson_read_peers(const struct admin_request *r, const char *key, char *out, size_t cap, struct admin_answer *a);
 
-/* ---- storetoken.c: what is asked for, as a token ---- */
+/* ---- storetokens.c ---- */
 
-/* All of `t` but id and keys. The owner falls back on `owner` (NULL: it is needed), the end on `ttl` seconds from now (0: never). False: with an
+/* What is asked for: all of `t` but id and keys. The owner falls back on `owner` (NULL: it is needed), the end on `ttl` seconds from now (0: never). False: with an
  * answer. */
-bool storetoken_read(const struct storeops *s, const struct admin_request *r, struct token *t, const char *owner, int64_t ttl,
-                     struct admin_answer *a);
+bool storetokens_read(const struct storeops *s, const struct admin_request *r, struct token *t, const char *owner, int64_t ttl,
+                      struct admin_answer *a);
+
+/* ---- storeusers.c ---- */
+
 /* As auth_opaque_string of the name in the path; false, with an answer. */
-bool storetoken_name(const struct admin_request *r, char *out, size_t cap, struct admin_answer *a);
+bool storeusers_name(const struct admin_request *r, char *out, size_t cap, struct admin_answer *a);
 
 /* ---- storelists.c ---- */
 
-typedef int storelists_fn(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
-                          size_t *bad);
+typedef int storelists_fn(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t),
+                          void *ctx, size_t *bad);
 /* A page of what `list` gives, by owner and label if asked. */
 void storelists_page(struct storeops *s, const struct admin_request *r, struct admin_answer *a, storelists_fn *list,
                      const char *what);

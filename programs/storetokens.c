@@ -58,8 +58,8 @@ static bool read_times(const struct admin_request *r, struct token *t, int64_t t
     return true;
 }
 
-bool storetoken_read(const struct storeops *s, const struct admin_request *r, struct token *t, const char *owner, int64_t ttl,
-                     struct admin_answer *a)
+bool storetokens_read(const struct storeops *s, const struct admin_request *r, struct token *t, const char *owner, int64_t ttl,
+                      struct admin_answer *a)
 {
     if (!read_text(r, "owner", t->owner, sizeof(t->owner), owner ? owner : "", a) ||
         !read_text(r, "label", t->label, sizeof(t->label), "", a) || !read_text(r, "tenant", t->tenant, sizeof(t->tenant), "", a) ||
@@ -119,7 +119,7 @@ void storetokens_issue(struct storeops *s, const struct admin_request *r, struct
         return;
     if (!json_object_get(r->body, "ttl"))
         admin_answer_problem(a, 400, "ttl: seconds until it ends are needed, or null: it never does");
-    else if (storetoken_read(s, r, &t, NULL, 0, a))
+    else if (storetokens_read(s, r, &t, NULL, 0, a))
         issue(s, r, &t, a);
     token_wipe(&t);
 }

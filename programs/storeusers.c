@@ -12,7 +12,7 @@ void storeusers_list(struct storeops *s, const struct admin_request *r, struct a
     storelists_page(s, r, a, tokenstore_list_users, "users");
 }
 
-bool storetoken_name(const struct admin_request *r, char *out, size_t cap, struct admin_answer *a)
+bool storeusers_name(const struct admin_request *r, char *out, size_t cap, struct admin_answer *a)
 {
     if (r->id && auth_opaque_string(out, cap, r->id, strlen(r->id)) == 0)
         return true;
@@ -25,7 +25,7 @@ static int get(struct storeops *s, const struct admin_request *r, struct token *
     char name[TOKEN_TEXT_MAX + 1];
     int err = ERR_INVAL;
 
-    if (storetoken_name(r, name, sizeof(name), a) && (err = tokenstore_get_user(&s->store, name, t)))
+    if (storeusers_name(r, name, sizeof(name), a) && (err = tokenstore_get_user(&s->store, name, t)))
         storeops_store_failed(s, err, name, a);
     return err;
 }
@@ -44,7 +44,7 @@ void storeusers_remove(struct storeops *s, const struct admin_request *r, struct
     char name[TOKEN_TEXT_MAX + 1];
     int err;
 
-    if (!storetoken_name(r, name, sizeof(name), a))
+    if (!storeusers_name(r, name, sizeof(name), a))
         return;
     err = tokenstore_remove_user(&s->store, name, r->now);
     if (err)
@@ -118,7 +118,7 @@ static bool choose_name(const struct storeops *s, const struct admin_request *r,
 {
     struct secret_name parts;
 
-    if (!storetoken_name(r, t->id, sizeof(t->id), a))
+    if (!storeusers_name(r, t->id, sizeof(t->id), a))
         return false;
     if (!secret_parse_name(&parts, t->id, s->separator))
         return true;
@@ -135,7 +135,7 @@ void storeusers_put(struct storeops *s, const struct admin_request *r, struct ad
 
     if (!admin_only(r, "password owner label tenant realm scope ttl not_before max_allocations max_bps max_bytes peers", a) ||
         !choose_name(s, r, &p.user, a) || !admin_text(r, "password", PASSWORD_MAX, &p.given, a) ||
-        !storetoken_read(s, r, &p.user, p.user.id, 0, a))
+        !storetokens_read(s, r, &p.user, p.user.id, 0, a))
         goto out;
     err = tokenstore_get_user(&s->store, p.user.id, &old);
     if (!err) {
