@@ -1,0 +1,126 @@
+// The page itself: which view is seen, when the relay is asked, and who may ask.
+
+import * as allocations from "/dashboard/allocations.js";
+import { get, session } from "/dashboard/api.js";
+import * as credentials from "/dashboard/credentials.js";
+import { $, onSubmit, setText, showProblem } from "/dashboard/dom.js";
+import * as events from "/dashboard/events.js";
+import { time } from "/dashboard/format.js";
+import * as overview from "/dashboard/overview.js";
+import * as peers from "/dashboard/peers.js";
+import * as relay from "/dashboard/relay.js";
+import { rightsChanged } from "/dashboard/rights.js";
+
+const POLL_MS = 2000;
+const views = { overview, allocations, credentials, peers, relay, events };
+
+let seen = "overview";
+let state = "new"; // then "in" or "out"
+let answeredAt = Date.now() / 1000;
+let timer = null, asking = false;
+
+// ---- views ----
+function show(name) {
+  seen = name in views ? name : "overview";
+  for (const id of Object.keys(views)) $(id).hidden = state !== "in" || id !== seen;
+  for (const link of $("nav").children) {
+    if (link.hash === `#${seen}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+window.addEventListener("hashchange", () => {
+  const name = location.hash.slice(1);
+  if (name === "content") return; // the skip link
+  show(name);
+  window.scrollTo(0, 0);
+  if (state !== "in") return;
+  $("content").focus({ preventScroll: true });
+  ask();
+});
+
+// ---- asking ----
+async function askOnce() {
+  try {
+    const status = await get("/status");
+    answeredAt = Date.now() / 1000;
+    session.roles = status.caller?.roles ?? null;
+    enter();
+    rightsChanged();
+    overview.showStatus(status);
+    relay.showStatus(status);
+    await views[seen].poll?.();
+  } catch (error) {
+    if (error.status === 401) return;
+    enter();
+    overview.showLost(error, time(answeredAt));
+  }
+}
+
+// Asks now, and then every two seconds: while the page is seen and somebody is in, one question at a time.
+async function ask() {
+  clearTimeout(timer);
+  if (asking || document.hidden || state === "out") return;
+  asking = true;
+  await askOnce();
+  asking = false;
+  if (state !== "out") timer = setTimeout(ask, POLL_MS);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    clearTimeout(timer);
+    events.stop();
+  } else if (state === "in") {
+    events.start();
+    ask();
+  }
+});
+
+// ---- who ----
+function enter() {
+  if (state === "in") return;
+  state = "in";
+  $("sign-in").hidden = true;
+  $("nav").hidden = false;
+  $("sign-out").hidden = session.token === null;
+  show(location.hash.slice(1));
+  events.start();
+}
+
+// A bearer token is wanted, or the one that there was is good no more.
+function leave(problem) {
+  const had = session.token !== null;
+  state = "out";
+  session.signOut();
+  clearTimeout(timer);
+  events.forget();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  $("nav").hidden = true;
+  $("sign-out").hidden = true;
+  show(seen);
+  $("sign-in").hidden = false;
+  $("pill").dataset.state = "unknown";
+  setText($("pill-text"), "Signed out");
+  showProblem($("sign-in-form"), had ? problem : null);
+  $("sign-in-form").elements.token.focus();
+}
+
+session.onUnauthorized = leave;
+
+onSubmit($("sign-in-form"), async (form) => {
+  session.signIn(form.get("token").trim());
+  await get("/status"); // who is refused stays here
+  $("sign-in-form").reset();
+  state = "new";
+  await ask();
+  $("content").focus({ preventScroll: true });
+});
+
+// What was seen goes with the token.
+$("sign-out").addEventListener("click", () => {
+  session.signOut();
+  location.reload();
+});
+
+ask();

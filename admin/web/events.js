@@ -1,0 +1,146 @@
+// What happens, as it happens: server-sent events, read by fetch because an EventSource can't carry a bearer token.
+
+import { headers, problemOf, session } from "/dashboard/api.js";
+import { $, el, setText, showProblem } from "/dashboard/dom.js";
+import { time } from "/dashboard/format.js";
+
+const KEPT = 500;
+const LATEST = 6;
+const AGAIN_MS = 3000;
+
+const events = []; // newest first
+let lastId = null, reader = null, held = false;
+
+const WORDS = {
+  allocation: (e) => [`${e.user || "somebody"} ${e.what === "created" ? "has an allocation" : "has left"}`, e.client, e.what === "deleted" ? e.reason : null],
+  auth_failure: (e) => [`${e.user || "somebody"} is refused`, e.client, e.reason],
+  revocation: (e) => [`${e.user} is revoked`],
+  quota: (e) => [`${e.owner} has reached a limit`, e.limit === undefined || e.limit === null ? null : String(e.limit)],
+  drain: (e) => [`${e.node || "this relay"} ${e.draining ? "drains" : "takes new clients"}`],
+  fault: (e) => [e.what, e.reason],
+  admin: (e) => [`${e.caller}: ${e.operation}`, e.status ? String(e.status) : null],
+};
+
+const NAMES = { auth_failure: "auth failure" };
+
+function line(e) {
+  const words = (WORDS[e.type]?.(e.data) ?? [JSON.stringify(e.data)]).filter((w) => w);
+  return el("li", { "data-type": e.type }, el("time", {}, e.data.at ? time(e.data.at) : ""), el("span", { class: "kind" }, NAMES[e.type] ?? e.type),
+    el("span", { class: "words" }, words.join(" · ")));
+}
+
+function wanted(e) {
+  const type = $("events-filter").elements.type.value;
+  return !type || e.type === type;
+}
+
+function showAll() {
+  $("events-list").replaceChildren(...events.filter(wanted).map(line));
+}
+
+function add(e) {
+  events.unshift(e);
+  if (events.length > KEPT) events.pop();
+  $("latest").prepend(line(e));
+  while ($("latest").children.length > LATEST) $("latest").lastChild.remove();
+  if (held || !wanted(e)) return;
+  $("events-list").prepend(line(e));
+  while ($("events-list").children.length > KEPT) $("events-list").lastChild.remove();
+}
+
+// Blocks of "field: value" lines, each ended by an empty line.
+class Parser {
+  rest = "";
+
+  feed(text) {
+    const blocks = (this.rest + text).replaceAll("\r\n", "\n").split("\n\n");
+    this.rest = blocks.pop();
+    for (const block of blocks) {
+      const e = { type: "message", data: "" };
+      for (const row of block.split("\n")) {
+        const [, field, value] = /^(\w*): ?(.*)$/.exec(row) ?? [];
+        if (field === "id") e.id = value;
+        if (field === "event") e.type = value;
+        if (field === "data") e.data += value;
+      }
+      if (e.id !== undefined) lastId = e.id;
+      if (!e.data) continue; // a comment that keeps the connection open
+      try {
+        e.data = JSON.parse(e.data);
+      } catch {
+        continue;
+      }
+      add(e);
+    }
+  }
+}
+
+function say(text) {
+  setText($("events-state"), text);
+}
+
+async function follow(signal) {
+  const response = await fetch("/api/v1/events", {
+    headers: headers({ Accept: "text/event-stream", ...(lastId === null ? {} : { "Last-Event-ID": lastId }) }), cache: "no-store", signal,
+  });
+  if (!response.ok) throw await problemOf(response);
+  showProblem($("events"), null);
+  say(held ? "Held" : "Live");
+  const parser = new Parser(), text = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (;;) {
+    const { done, value } = await text.read();
+    if (done) return;
+    parser.feed(value);
+  }
+}
+
+export async function start() {
+  if (reader) return;
+  reader = new AbortController();
+  const mine = reader;
+  while (reader === mine) {
+    try {
+      await follow(mine.signal);
+    } catch (error) {
+      if (reader !== mine) return;
+      if (error.status === 401 || error.status === 403) {
+        say("");
+        showProblem($("events"), error);
+        if (error.status === 401) session.onUnauthorized(error);
+        reader = null;
+        return;
+      }
+    }
+    if (reader !== mine) return;
+    say("Interrupted, trying again");
+    await new Promise((done) => setTimeout(done, AGAIN_MS));
+  }
+}
+
+export function stop() {
+  reader?.abort();
+  reader = null;
+}
+
+export function forget() {
+  stop();
+  events.length = 0;
+  lastId = null;
+  $("latest").replaceChildren();
+  showAll();
+}
+
+$("events-filter").elements.type.addEventListener("change", showAll);
+$("events-filter").addEventListener("submit", (event) => event.preventDefault());
+$("events-hold").addEventListener("click", () => {
+  held = !held;
+  $("events-hold").setAttribute("aria-pressed", String(held));
+  say(held ? "Held" : "Live");
+  if (!held) showAll();
+});
+$("events-clear").addEventListener("click", () => {
+  events.length = 0;
+  showAll();
+});
+
+export async function poll() {}
