@@ -4,15 +4,13 @@
 `make check` runs a short form. `load.py --soak` is the long one: 1000 sessions at 50 packets a second for a minute, and 30,000 packets a
 second relay-relay.
 """
-import json
-import os
 import re
 import resource
-import subprocess
 import sys
 
-from lib import daemon, flood, net, tap, world
-from lib.call import MEMORY, descriptors, resident
+from lib import daemon, flood, generator, net, tap
+from lib.call import MEMORY, resident
+from lib.generator import CLIENTS
 from lib.tap import check, equal
 
 SOAK = "--soak" in sys.argv
@@ -21,11 +19,9 @@ if SOAK:
 
 net.need_namespaces()
 daemon.need_daemon()
-if not os.access(daemon.BENCH, os.X_OK):
-    tap.skip_all(f"{daemon.BENCH} is not built")
+generator.need()
 
 S = net.Standard
-CLIENTS, PEERS = "198.51.100.10", "203.0.113.10"
 MAX_LOSS = 0.01  # per cent
 SECONDS = 60 if SOAK else 5
 SESSIONS = 1000 if SOAK else 20 if tap.SANITIZER else 200
@@ -35,47 +31,16 @@ RELAY_RELAY_RATE = 30000 if SOAK else SESSIONS * RATE  # in all
 
 
 def one_generator(workers, **more):
-    """Clients and peers are one process, so they share a host; the server stands between its two networks."""
-
     def enter():
-        with net.Net("gen", "srv") as n:
-            n.link(n.gen, "eth0", [f"{CLIENTS}/24", "2001:db8:1::10/64"], n.srv, "cli0", [f"{S.SERVER}/24", f"{S.SERVER6}/64"])
-            n.link(n.gen, "eth1", [f"{PEERS}/24", "2001:db8:2::10/64"], n.srv, "peer0", [f"{S.RELAY}/24", f"{S.RELAY6}/64"])
-            settings = {
-                "workers": workers,
-                "listening-ip": [S.SERVER, S.SERVER6],
-                "listening-port": 0,
-                "relay-ip": [S.RELAY, S.RELAY6],
-                "allowed-peer-ip": list(S.PEER_NETS),
-                **more,
-            }
-            with daemon.Daemon(n.srv, settings) as d:
-                yield world.World(n, d)
+        with generator.beside(workers, **more) as w:
+            yield w
 
     enter.__name__ = f"load, {workers} worker{'s' if workers > 1 else ''}"
     return tap.group(enter)
 
 
 def bench(w, mode, *options, v6=False, sessions=SESSIONS):
-    """Runs turnpike-bench and returns what it says; what the load took from the daemon is given back."""
-    most = descriptors(w.daemon.pid)
-    server = f"[{w.server6}]:{w.daemon.port()}" if v6 else f"{w.server}:{w.daemon.port()}"
-    ips = ["--client-ip", "2001:db8:1::10" if v6 else CLIENTS] + (["--peer-ip", "2001:db8:2::10" if v6 else PEERS] if mode in ("up", "down") else [])
-    command = [daemon.BENCH, mode, "--server", server, "--user", daemon.USER, *ips, "--sessions", str(sessions)]
-    command += ["--duration", str(SECONDS), "--pid", str(w.daemon.pid), "--json", *options]
-    env = {**os.environ, "TURNPIKE_BENCH_PASSWORD": daemon.PASSWORD}
-    with w.net.gen.popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
-        try:
-            out, err = p.communicate(timeout=SECONDS + 60 * (4 if tap.SANITIZER else 1))
-        except BaseException:
-            p.kill()
-            raise
-    check(p.returncode == 0, f"turnpike-bench ended with {p.returncode}: {err}{out}\n{w.daemon.tail()}")
-    result = json.loads(out)
-    keys = ("sent", "received", "lost", "loss_percent", "duplicates", "crosstalk", "seconds", "rate", "cpu_us_each")
-    print(f"# {mode} {' '.join(options)}: {', '.join(f'{k} {result.get(k)}' for k in keys)}", flush=True)
-    tap.wait_until(lambda: descriptors(w.daemon.pid) <= most, lambda: f"at most {most} descriptors, {descriptors(w.daemon.pid)} now")
-    return result
+    return generator.run(w, mode, *options, v6=v6, sessions=sessions, seconds=SECONDS)
 
 
 def no_loss(w, mode, *options, rate, **kw):
