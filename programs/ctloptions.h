@@ -22,16 +22,20 @@ enum ctl_verb {
     CTL_USER_ADD,
     CTL_USER_LIST,
     CTL_USER_REMOVE,
-    CTL_USAGE,
+    CTL_USAGE_SHOW,
     CTL_NODES,
     CTL_DRAIN,
     CTL_ICE_SERVERS,
+    CTL_ADMIN_TOKEN_ISSUE,
+    CTL_ADMIN_TOKEN_LIST,
+    CTL_ADMIN_TOKEN_REVOKE,
+    CTL_IMPORT_COTURN,
 };
 
 struct options {
     char *config_file;
     const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
-        *since, *node, *ttl;
+        *since, *node, *ttl, *role;
     char peers[TOKEN_PEERS_MAX + 1]; /* with a blank between */
     bool json, off, password_stdin, help, version;
     unsigned given; /* a bit for each entry of the table */

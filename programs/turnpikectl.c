@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <jansson.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "auth/tokenstore.h"
 #include "base/err.h"
 #include "programs/config.h"
+#include "programs/ctl.h"
 #include "programs/ctloptions.h"
 #include "programs/fleetctl.h"
 #include "programs/show.h"
@@ -26,9 +26,6 @@
 #include "relay/policy.h"
 
 enum {
-    STATUS_OK = 0,
-    STATUS_FAULT = 1,
-    STATUS_USAGE = 2,
     USER_REVOKE_S = 86400, /* names of a user part are revoked that expire within a day: longer ones are rarely handed out */
     PASSWORD_MAX = 1023,   /* bytes, as for user= in the configuration */
 };
@@ -46,6 +43,11 @@ static const char USAGE[] =
     "       turnpikectl [--config FILE] nodes                                  of the fleet: state, load, addresses\n"
     "       turnpikectl [--config FILE] drain [--node ID] [--off]              a node takes no new allocations, or does again\n"
     "       turnpikectl [--config FILE] ice-servers [--ttl TIME] [--owner NAME]   a token and the least loaded nodes\n"
+    "       turnpikectl [--config FILE] admin-token issue NAME --role ROLES [--expires TIME]   a bearer token of the admin plane\n"
+    "       turnpikectl [--config FILE] admin-token list\n"
+    "       turnpikectl [--config FILE] admin-token revoke NAME                refuse it\n"
+    "       turnpikectl import-coturn FILE                                     a turnserver.conf as ours; what is lost, on "
+    "standard error\n"
     "       turnpikectl --help | --version\n"
     "\n"
     "  --config FILE          turnpiked's configuration: it names the store and the realm\n"
@@ -67,26 +69,12 @@ static const char USAGE[] =
     "\n"
     "TIME is 90s, 30m, 8h or 7d from now (--since: ago), or @ and seconds since 1970.\n";
 
-/* How the program ends with a fault: cause, and what to do about it. */
-static int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int complain(int status, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("turnpikectl: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    return status;
-}
-
 static int store_failed(const struct tokenstore *s, int err, const char *what)
 {
-    return complain(STATUS_FAULT, "%s: %s%s%s", what, s->why[0] ? s->why : err_str(err),
-                    err == ERR_TIMEDOUT || err == ERR_NOTCONN ? " (is the store that redis= names up, and reachable from here?)"
-                                                              : "",
-                    err == ERR_DENIED ? " (what may this user of Redis do? see ACL in turnpiked.conf(5))" : "");
+    return ctl_complain(CTL_FAULT, "%s: %s%s%s", what, s->why[0] ? s->why : err_str(err),
+                        err == ERR_TIMEDOUT || err == ERR_NOTCONN ? " (is the store that redis= names up, and reachable from here?)"
+                                                                  : "",
+                        err == ERR_DENIED ? " (what may this user of Redis do? see ACL in turnpiked.conf(5))" : "");
 }
 
 /* ---- Reading options. ---- */
@@ -96,7 +84,7 @@ static int copy(char *out, size_t cap, const char *text, const char *option)
     if (!text)
         return 0;
     if ((size_t)snprintf(out, cap, "%s", text) >= cap)
-        return complain(STATUS_USAGE, "--%s: at most %zu bytes", option, cap - 1);
+        return ctl_complain(CTL_USAGE, "--%s: at most %zu bytes", option, cap - 1);
     return 0;
 }
 
@@ -109,11 +97,11 @@ static int check_peers(const char *peers)
 
     policy_unref(&own);
     if (err == ERR_CONFIG)
-        return complain(STATUS_USAGE,
-                        "--allow-peer=%.*s: an address, CIDR or range is expected, with ports if wanted: 10.1.2.0/24, "
-                        "10.1.2.3-10.1.2.9, 10.1.2.3:5060-5070/udp, [2001:db8::/32]:5060/udp",
-                        (int)strcspn(bad, " "), bad);
-    return err ? complain(STATUS_FAULT, "%s", err_str(err)) : 0;
+        return ctl_complain(CTL_USAGE,
+                            "--allow-peer=%.*s: an address, CIDR or range is expected, with ports if wanted: 10.1.2.0/24, "
+                            "10.1.2.3-10.1.2.9, 10.1.2.3:5060-5070/udp, [2001:db8::/32]:5060/udp",
+                            (int)strcspn(bad, " "), bad);
+    return err ? ctl_complain(CTL_FAULT, "%s", err_str(err)) : 0;
 }
 
 static int fill_token(struct token *t, const struct options *o, const char *realm, int64_t now)
@@ -129,16 +117,16 @@ static int fill_token(struct token *t, const struct options *o, const char *real
 
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         if (sizes[i].text && words_size(sizes[i].out, sizes[i].text))
-            return complain(STATUS_USAGE, "--%s=%s: a number is expected, with k, M or G behind it if wanted", sizes[i].option,
-                            sizes[i].text);
+            return ctl_complain(CTL_USAGE, "--%s=%s: a number is expected, with k, M or G behind it if wanted", sizes[i].option,
+                                sizes[i].text);
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         if (times[i].text && words_time(times[i].out, times[i].text, now))
-            return complain(STATUS_USAGE, "--%s=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected", times[i].option,
-                            times[i].text);
+            return ctl_complain(CTL_USAGE, "--%s=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected", times[i].option,
+                                times[i].text);
     if (t->expires_at && t->expires_at <= now)
-        return complain(STATUS_USAGE, "--expires=%s: that is over already", o->expires);
+        return ctl_complain(CTL_USAGE, "--expires=%s: that is over already", o->expires);
     if (token_scope_read(&t->scope, o->scope ? o->scope : "turn"))
-        return complain(STATUS_USAGE, "--scope=%s: turn, phone and bridge are expected, with commas between", o->scope);
+        return ctl_complain(CTL_USAGE, "--scope=%s: turn, phone and bridge are expected, with commas between", o->scope);
     t->issued_at = now;
     status = copy(t->owner, sizeof(t->owner), o->owner ? o->owner : t->id, "owner");
     if (!status)
@@ -156,28 +144,19 @@ static int fill_token(struct token *t, const struct options *o, const char *real
 
 /* ---- Commands. ---- */
 
-struct command {
-    const struct options *options;
-    const char *argument; /* ID or NAME; NULL: none */
-    const char *realm;
-    const struct config *config;
-    struct tokenstore *store;
-    int64_t now;
-};
-
-static int issue(struct command *c)
+static int issue(struct ctl *c)
 {
     struct token t = {0};
     char password[TOKEN_PASSWORD_LEN + 1] = "";
     const char *why;
-    int err, status = fill_token(&t, c->options, c->realm, c->now);
+    int err, status = fill_token(&t, c->options, c->config->realm, c->now);
 
     if (status)
         return status;
     if (!c->options->owner)
-        return complain(STATUS_USAGE, "token issue: --owner NAME is needed: quotas and usage count for it");
+        return ctl_complain(CTL_USAGE, "token issue: --owner NAME is needed: quotas and usage count for it");
     if (token_issue(&t, password, &why))
-        return complain(STATUS_USAGE, "token issue: %s", why);
+        return ctl_complain(CTL_USAGE, "token issue: %s", why);
     err = tokenstore_issue(c->store, &t);
     if (err)
         status = store_failed(c->store, err, "token issue");
@@ -192,45 +171,44 @@ static int issue(struct command *c)
 static int read_password(char out[static PASSWORD_MAX + 1])
 {
     char line[PASSWORD_MAX + 2];
-    int status = STATUS_OK;
+    int status = CTL_OK;
 
     if (!fgets(line, sizeof(line), stdin))
-        return complain(STATUS_USAGE, "user add: there is no line on standard input");
+        return ctl_complain(CTL_USAGE, "user add: there is no line on standard input");
     line[strcspn(line, "\n")] = '\0';
     if (auth_opaque_string(out, PASSWORD_MAX + 1, line, strlen(line)))
-        status =
-            complain(STATUS_USAGE, "user add: a password in UTF-8 without control characters, of at most %d bytes, is expected",
-                     PASSWORD_MAX);
+        status = ctl_complain(
+            CTL_USAGE, "user add: a password in UTF-8 without control characters, of at most %d bytes, is expected", PASSWORD_MAX);
     explicit_bzero(line, sizeof(line));
     return status;
 }
 
-static int keep_user(struct command *c, struct token *t, const char *password, bool given)
+static int keep_user(struct ctl *c, struct token *t, const char *password, bool given)
 {
     const char *why;
     int err;
 
     if (token_derive(t, password, &why))
-        return complain(STATUS_FAULT, "user add: %s", why);
+        return ctl_complain(CTL_FAULT, "user add: %s", why);
     if (token_check(t, &why))
-        return complain(STATUS_USAGE, "user add: %s", why);
+        return ctl_complain(CTL_USAGE, "user add: %s", why);
     err = tokenstore_add_user(c->store, t);
     if (err)
         return store_failed(c->store, err, "user add");
     show_made(t, c->now, given ? "" : password, c->options->json);
-    return STATUS_OK;
+    return CTL_OK;
 }
 
-static int add_user(struct command *c)
+static int add_user(struct ctl *c)
 {
     struct token t = {0};
     char password[PASSWORD_MAX + 1] = "";
     int status;
 
     if (auth_opaque_string(t.id, sizeof(t.id), c->argument, strlen(c->argument)))
-        return complain(STATUS_USAGE, "user add: a name in UTF-8 without control characters, of at most %d bytes, is expected",
-                        TOKEN_TEXT_MAX);
-    status = fill_token(&t, c->options, c->realm, c->now);
+        return ctl_complain(CTL_USAGE, "user add: a name in UTF-8 without control characters, of at most %d bytes, is expected",
+                            TOKEN_TEXT_MAX);
+    status = fill_token(&t, c->options, c->config->realm, c->now);
     if (!status && c->options->password_stdin)
         status = read_password(password);
     else if (!status)
@@ -242,7 +220,7 @@ static int add_user(struct command *c)
     return status;
 }
 
-static int remove_user(struct command *c)
+static int remove_user(struct ctl *c)
 {
     int err = tokenstore_remove_user(c->store, c->argument, c->now);
 
@@ -252,14 +230,14 @@ static int remove_user(struct command *c)
         show_json(json_pack("{s:s}", "user", c->argument));
     else
         printf("%s is removed: it is refused from now on, and its allocations end.\n", c->argument);
-    return STATUS_OK;
+    return CTL_OK;
 }
 
-static int show(struct command *c)
+static int show(struct ctl *c)
 {
     struct auth_used used;
     struct token t = {0};
-    int status = STATUS_OK, err = tokenstore_get(c->store, c->argument, &t);
+    int status = CTL_OK, err = tokenstore_get(c->store, c->argument, &t);
 
     if (!err)
         err = tokenstore_used(c->store, &t, &used);
@@ -279,7 +257,7 @@ static int show(struct command *c)
 }
 
 struct listing {
-    const struct command *command;
+    const struct ctl *command;
     json_t *array; /* NULL: lines */
     size_t seen, shown;
 };
@@ -308,7 +286,7 @@ static bool list_one(void *ctx, const struct token *t)
 typedef int list_fn(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
                     size_t *bad);
 
-static int list(struct command *c, list_fn *page, const char *what)
+static int list(struct ctl *c, list_fn *page, const char *what)
 {
     struct listing l = {.command = c, .array = c->options->json ? json_array() : NULL};
     size_t bad = 0, all_bad = 0, offset = 0, before;
@@ -329,21 +307,21 @@ static int list(struct command *c, list_fn *page, const char *what)
     if (!l.array && !l.shown)
         printf("There are no %s.\n", what);
     if (all_bad)
-        return complain(STATUS_FAULT, "%s: %zu records are none, and left out", what, all_bad);
-    return STATUS_OK;
+        return ctl_complain(CTL_FAULT, "%s: %zu records are none, and left out", what, all_bad);
+    return CTL_OK;
 }
 
-static int list_tokens(struct command *c)
+static int list_tokens(struct ctl *c)
 {
     return list(c, tokenstore_list, "tokens");
 }
 
-static int list_users(struct command *c)
+static int list_users(struct ctl *c)
 {
     return list(c, tokenstore_list_users, "users");
 }
 
-static int revoke_token(struct command *c)
+static int revoke_token(struct ctl *c)
 {
     int err = tokenstore_revoke(c->store, c->argument, c->now);
 
@@ -353,18 +331,18 @@ static int revoke_token(struct command *c)
         show_json(json_pack("{s:s,s:I}", "id", c->argument, "revoked_at", (json_int_t)c->now));
     else
         printf("%s is revoked: it is refused from now on, and its allocations end.\n", c->argument);
-    return STATUS_OK;
+    return CTL_OK;
 }
 
-static int revoke_user(struct command *c)
+static int revoke_user(struct ctl *c)
 {
     int64_t before = c->now + USER_REVOKE_S;
     char text[32];
     int err;
 
     if (c->options->before && (words_time(&before, c->options->before, c->now) || before <= c->now))
-        return complain(STATUS_USAGE, "--before=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future",
-                        c->options->before);
+        return ctl_complain(CTL_USAGE, "--before=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future",
+                            c->options->before);
     err = tokenstore_revoke_user(c->store, c->argument, before, c->now);
     if (err)
         return store_failed(c->store, err, c->argument);
@@ -373,10 +351,10 @@ static int revoke_user(struct command *c)
         show_json(json_pack("{s:s,s:I}", "user", c->argument, "before", (json_int_t)before));
     else
         printf("Names of %s that expire before %s are refused from now on, and their allocations end.\n", c->argument, text);
-    return STATUS_OK;
+    return CTL_OK;
 }
 
-static int usage(struct command *c)
+static int usage(struct ctl *c)
 {
     const struct options *o = c->options;
     struct showusage_query query = {.label = o->label, .json = o->json};
@@ -384,16 +362,16 @@ static int usage(struct command *c)
     int err;
 
     if (o->since && (!o->by || words_time(&since, o->since, c->now)))
-        return complain(STATUS_USAGE, "--since=%s: 8h or 7d (ago), or @ and seconds since 1970 is expected, and --by", o->since);
+        return ctl_complain(CTL_USAGE, "--since=%s: 8h or 7d (ago), or @ and seconds since 1970 is expected, and --by", o->since);
     if (o->since && o->since[0] != '@')
         since = 2 * c->now - since;
     if (showusage_period(&query.period, o->owner, o->by, since, c->now))
-        return complain(STATUS_USAGE, "--by=%s: hour or day is expected", o->by);
+        return ctl_complain(CTL_USAGE, "--by=%s: hour or day is expected", o->by);
     err = showusage(c->store, &query);
-    return err ? store_failed(c->store, err, "usage") : STATUS_OK;
+    return err ? store_failed(c->store, err, "usage") : CTL_OK;
 }
 
-static int fleet(struct command *c, int (*run)(struct fleetctl *f))
+static int fleet(struct ctl *c, int (*run)(struct fleetctl *f))
 {
     const struct options *o = c->options;
     struct fleetctl f = {.config = c->config,
@@ -406,42 +384,50 @@ static int fleet(struct command *c, int (*run)(struct fleetctl *f))
                          .json = o->json};
 
     if (o->ttl && (words_time(&f.expires_at, o->ttl, c->now) || f.expires_at <= c->now))
-        return complain(STATUS_USAGE, "--ttl=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future", o->ttl);
-    return run(&f) ? complain(STATUS_FAULT, "%s", f.why) : STATUS_OK;
+        return ctl_complain(CTL_USAGE, "--ttl=%s: 90s, 30m, 8h, 7d, or @ and seconds since 1970 is expected, in the future",
+                            o->ttl);
+    return run(&f) ? ctl_complain(CTL_FAULT, "%s", f.why) : CTL_OK;
 }
 
-static int nodes(struct command *c)
+static int nodes(struct ctl *c)
 {
     return fleet(c, fleetctl_nodes);
 }
 
-static int drain(struct command *c)
+static int drain(struct ctl *c)
 {
     return fleet(c, fleetctl_drain);
 }
 
-static int ice_servers(struct command *c)
+static int ice_servers(struct ctl *c)
 {
     return fleet(c, fleetctl_ice_servers);
 }
 
+enum need { NEEDS_NOTHING, NEEDS_CONFIG, NEEDS_STORE };
+
 static const struct verb {
     const char *noun, *verb; /* verb NULL: the noun says all */
     const char *argument;    /* what has to be named; NULL: nothing */
-    int (*run)(struct command *c);
+    enum need need;
+    int (*run)(struct ctl *c);
 } VERBS[] = {
-    [CTL_TOKEN_ISSUE] = {"token", "issue", NULL, issue},
-    [CTL_TOKEN_LIST] = {"token", "list", NULL, list_tokens},
-    [CTL_TOKEN_SHOW] = {"token", "show", "ID", show},
-    [CTL_TOKEN_REVOKE] = {"token", "revoke", "ID", revoke_token},
-    [CTL_USER_REVOKE] = {"user", "revoke", "NAME", revoke_user},
-    [CTL_USER_ADD] = {"user", "add", "NAME", add_user},
-    [CTL_USER_LIST] = {"user", "list", NULL, list_users},
-    [CTL_USER_REMOVE] = {"user", "remove", "NAME", remove_user},
-    [CTL_USAGE] = {"usage", NULL, NULL, usage},
-    [CTL_NODES] = {"nodes", NULL, NULL, nodes},
-    [CTL_DRAIN] = {"drain", NULL, NULL, drain},
-    [CTL_ICE_SERVERS] = {"ice-servers", NULL, NULL, ice_servers},
+    [CTL_TOKEN_ISSUE] = {"token", "issue", NULL, NEEDS_STORE, issue},
+    [CTL_TOKEN_LIST] = {"token", "list", NULL, NEEDS_STORE, list_tokens},
+    [CTL_TOKEN_SHOW] = {"token", "show", "ID", NEEDS_STORE, show},
+    [CTL_TOKEN_REVOKE] = {"token", "revoke", "ID", NEEDS_STORE, revoke_token},
+    [CTL_USER_REVOKE] = {"user", "revoke", "NAME", NEEDS_STORE, revoke_user},
+    [CTL_USER_ADD] = {"user", "add", "NAME", NEEDS_STORE, add_user},
+    [CTL_USER_LIST] = {"user", "list", NULL, NEEDS_STORE, list_users},
+    [CTL_USER_REMOVE] = {"user", "remove", "NAME", NEEDS_STORE, remove_user},
+    [CTL_USAGE_SHOW] = {"usage", NULL, NULL, NEEDS_STORE, usage},
+    [CTL_NODES] = {"nodes", NULL, NULL, NEEDS_STORE, nodes},
+    [CTL_DRAIN] = {"drain", NULL, NULL, NEEDS_STORE, drain},
+    [CTL_ICE_SERVERS] = {"ice-servers", NULL, NULL, NEEDS_STORE, ice_servers},
+    [CTL_ADMIN_TOKEN_ISSUE] = {"admin-token", "issue", "NAME", NEEDS_CONFIG, ctladmin_issue},
+    [CTL_ADMIN_TOKEN_LIST] = {"admin-token", "list", NULL, NEEDS_CONFIG, ctladmin_list},
+    [CTL_ADMIN_TOKEN_REVOKE] = {"admin-token", "revoke", "NAME", NEEDS_CONFIG, ctladmin_revoke},
+    [CTL_IMPORT_COTURN] = {"import-coturn", NULL, "FILE", NEEDS_NOTHING, ctlimport_coturn},
 };
 
 static const struct verb *find_verb(const char *noun, const char *verb)
@@ -462,37 +448,44 @@ static int open_store(struct tokenstore *store, const struct config *c)
 
     if (!c->redis) {
         err = sqltokens_open(store, c->state_dir);
-        return err ? complain(STATUS_FAULT, "%s: %s", c->state_dir, err_str(err)) : 0;
+        return err ? ctl_complain(CTL_FAULT, "%s: %s", c->state_dir, err_str(err)) : 0;
     }
     if (redisurl_parse(&target, c->redis, &why))
-        return complain(STATUS_USAGE, "redis=...: %s", why);
+        return ctl_complain(CTL_USAGE, "redis=...: %s", why);
     err = redistokens_open(store, &target, c->redis_prefix);
     explicit_bzero(&target, sizeof(target));
-    return err ? complain(STATUS_FAULT, "redis: %s", err_str(err)) : 0;
+    return err ? ctl_complain(CTL_FAULT, "redis: %s", err_str(err)) : 0;
+}
+
+static int run_on_store(const struct verb *v, struct ctl *c)
+{
+    struct tokenstore store = {0};
+    int status = open_store(&store, c->config);
+
+    c->store = &store;
+    if (!status)
+        status = v->run(c);
+    tokenstore_close(&store);
+    return status;
 }
 
 static int run(const struct verb *v, const struct options *o, const char *argument)
 {
     char program[] = "turnpikectl", option[] = "--config";
     char *argv[] = {program, option, o->config_file, NULL};
-    struct command c = {.options = o, .argument = argument, .now = (int64_t)time(NULL)};
-    struct tokenstore store = {0};
-    struct config *config;
+    struct ctl c = {.options = o, .argument = argument, .now = (int64_t)time(NULL)};
+    struct config *config = NULL;
     struct conf_error e;
     int status;
 
+    if (v->need == NEEDS_NOTHING)
+        return v->run(&c);
     if (config_load(&config, o->config_file ? 3 : 1, argv, environ, &e))
-        return complain(STATUS_USAGE, "%s", e.text);
+        return ctl_complain(CTL_USAGE, "%s", e.text);
     umask(077);               /* what is made here holds keys */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
-    status = open_store(&store, config);
-    if (!status) {
-        c.realm = config->realm;
-        c.config = config;
-        c.store = &store;
-        status = v->run(&c);
-    }
-    tokenstore_close(&store);
+    c.config = config;
+    status = v->need == NEEDS_STORE ? run_on_store(v, &c) : v->run(&c);
     config_wipe_secrets(config);
     config_free(&config);
     return status;
@@ -509,19 +502,19 @@ static int dispatch(const struct options *o, int n, char *const words[])
 
     if (n == 0) {
         fputs(USAGE, stderr);
-        return STATUS_USAGE;
+        return CTL_USAGE;
     }
     if (!v)
-        return complain(STATUS_USAGE, "%s%s%s: there is no such command; see --help", words[0], n > 1 ? " " : "",
-                        n > 1 ? words[1] : "");
+        return ctl_complain(CTL_USAGE, "%s%s%s: there is no such command; see --help", words[0], n > 1 ? " " : "",
+                            n > 1 ? words[1] : "");
     if (n < wanted)
-        return complain(STATUS_USAGE, "%s %s: %s is missing", v->noun, v->verb, v->argument);
+        return ctl_complain(CTL_USAGE, "%s%s%s: %s is missing", v->noun, v->verb ? " " : "", v->verb ? v->verb : "", v->argument);
     if (n > wanted)
-        return complain(STATUS_USAGE, "%s: %s is one word too many", v->noun, words[wanted]);
+        return ctl_complain(CTL_USAGE, "%s: %s is one word too many", v->noun, words[wanted]);
     stray = ctloptions_stray(o, (enum ctl_verb)(v - VERBS));
     if (stray)
-        return complain(STATUS_USAGE, "--%s does not go with %s%s%s; see --help", stray, v->noun, v->verb ? " " : "",
-                        v->verb ? v->verb : "");
+        return ctl_complain(CTL_USAGE, "--%s does not go with %s%s%s; see --help", stray, v->noun, v->verb ? " " : "",
+                            v->verb ? v->verb : "");
     return run(v, o, v->argument ? words[own] : NULL);
 }
 
@@ -531,14 +524,14 @@ int main(int argc, char **argv)
     int first;
 
     if (!ctloptions_read(&o, argc, argv, &first))
-        return STATUS_USAGE;
+        return CTL_USAGE;
     if (o.help) {
         fputs(USAGE, stdout);
-        return STATUS_OK;
+        return CTL_OK;
     }
     if (o.version) {
         printf("turnpikectl %s\n", PACKAGE_VERSION);
-        return STATUS_OK;
+        return CTL_OK;
     }
     return dispatch(&o, argc - first, argv + first);
 }
