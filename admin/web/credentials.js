@@ -168,10 +168,14 @@ const usage = new Table($("usage-table"), "Usage by owner", [
   { label: "Peak", number: true, cell: (u) => orNone(u.peak, count).replace("none", "–") },
 ], "Nobody has used anything yet.");
 
+const USAGE_MS = 6000; // sums over all owners: asked for less often
+let usageAt = 0;
+
 const usagePager = new Pager("usage", refreshUsage);
 
 async function refreshUsage() {
   const wanted = usagePager.state();
+  usageAt = Date.now();
   try {
     const page = await get("/usage", { by: $("usage-by").value, ...wanted.query, limit: 50 });
     if (!usagePager.isStill(wanted)) return;
@@ -191,5 +195,5 @@ guard($("issue"), "credentials");
 guard($("revoke-user"), "credentials");
 
 export async function poll() {
-  await Promise.all([refresh(), refreshUsage()]);
+  await Promise.all([refresh(), Date.now() - usageAt >= USAGE_MS ? refreshUsage() : null]);
 }

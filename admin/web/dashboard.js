@@ -17,7 +17,7 @@ const views = { overview, allocations, credentials, peers, relay, events };
 let seen = "overview";
 let state = "new"; // then "in" or "out"
 let answeredAt = Date.now() / 1000;
-let timer = null, asking = false;
+let timer = null, asking = false, again = false;
 
 // ---- views ----
 function show(name) {
@@ -60,9 +60,14 @@ async function askOnce() {
 // Asks now, and then every two seconds: while the page is seen and somebody is in, one question at a time.
 async function ask() {
   clearTimeout(timer);
-  if (asking || document.hidden || state === "out") return;
+  if (document.hidden || state === "out") return;
+  again = asking;
+  if (asking) return;
   asking = true;
-  await askOnce();
+  do {
+    again = false;
+    await askOnce();
+  } while (again);
   asking = false;
   if (state !== "out") timer = setTimeout(ask, POLL_MS);
 }

@@ -29,13 +29,23 @@ export function setList(node, texts, make) {
 let toastTimer;
 const TOAST_MS = 6000;
 
-// Tells what was done, to eyes and to screen readers.
+// Tells what was done, to eyes and to screen readers. What lies behind an open dialog is told to nobody, so the message goes where people are.
 export function announce(text) {
-  const toast = $("toast");
+  const toast = $("toast"), place = document.querySelector("dialog[open]") ?? document.body;
+  if (toast.parentNode !== place) place.append(toast);
   toast.textContent = text;
   toast.classList.add("shown");
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => toast.classList.remove("shown"), TOAST_MS);
+}
+
+for (const dialog of document.querySelectorAll("dialog")) {
+  dialog.addEventListener("close", () => {
+    const toast = $("toast");
+    if (toast.parentNode !== dialog) return;
+    document.body.append(toast);
+    if (toast.classList.contains("shown")) announce(toast.textContent);
+  });
 }
 
 // A problem, in place: in the ".problem" within `scope`. null takes it away.
@@ -66,7 +76,7 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
     announce(`${what} copied.`);
   } catch {
-    announce(`The browser does not let this page copy; select the text instead.`);
+    announce("The browser does not let this page copy; select the text instead.");
   }
 }
 

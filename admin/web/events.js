@@ -7,6 +7,7 @@ import { time } from "/dashboard/format.js";
 const KEPT = 500;
 const LATEST = 6;
 const AGAIN_MS = 3000;
+const SILENCE_MS = 45000; // three times what the relay leaves between two signs of life: the way to it is broken
 
 const events = []; // newest first
 let lastId = null, reader = null, held = false;
@@ -88,7 +89,9 @@ async function follow(signal) {
   say(held ? "Held" : "Live");
   const parser = new Parser(), text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
+    const timer = setTimeout(() => text.cancel(), SILENCE_MS);
     const { done, value } = await text.read();
+    clearTimeout(timer);
     if (done) return;
     parser.feed(value);
   }

@@ -61,21 +61,23 @@ function forget() {
 }
 
 function showHealth(status) {
-  const reasons = [...status.reasons];
+  const reasons = [...status.reasons], knows = (word) => reasons.some((r) => r.startsWith(word));
   if (status.draining) {
-    reasons.push(status.drain_deadline_at ? `draining: until ${when(status.drain_deadline_at)}, then what still lives is closed` : "draining: without a deadline");
+    const until = status.drain_deadline_at ? `until ${when(status.drain_deadline_at)}, then what still lives is closed` : "without a deadline";
+    reasons.splice(0, reasons.length, ...reasons.filter((r) => !r.startsWith("draining")), `draining: ${until}`);
   }
-  if (status.memory_short && !reasons.some((r) => r.startsWith("memory"))) reasons.push("memory: it is near its limit");
-  const state = status.ready ? (reasons.length ? "warn" : "good") : "bad";
-  $("health").dataset.state = state;
-  setText($("health-title"), status.ready ? (reasons.length ? "Ready, with something to know" : "Ready") : "Not ready");
+  if (status.memory_short && !knows("memory")) reasons.push("memory: it is near its limit");
+  const broken = reasons.some((r) => !r.startsWith("draining") && !r.startsWith("memory"));
+  const state = broken ? "bad" : reasons.length || !status.ready ? "warn" : "good";
+  const word = broken ? "Not ready" : status.draining ? "Draining" : state === "warn" ? "Nearly full" : "Ready";
+  $("health").dataset.state = $("pill").dataset.state = state;
+  setText($("health-title"), word);
+  setText($("pill-text"), word);
   setList($("health-text"), reasons.length ? reasons : [""], (r) => {
     if (!r) return el("p", {}, "Clients are served, credentials can be looked up, all listeners are up.");
-    const word = r.split(":")[0].toLowerCase();
-    return el("p", {}, el("strong", {}, r), MEANING[word] ? ` ${MEANING[word]}` : "");
+    const meaning = MEANING[r.split(":")[0].toLowerCase()];
+    return el("p", {}, el("strong", {}, `${r[0].toUpperCase()}${r.slice(1)}${r.endsWith(".") ? "" : "."}`), meaning ? ` ${meaning}` : "");
   });
-  $("pill").dataset.state = state;
-  setText($("pill-text"), status.draining ? "Draining" : status.ready ? "Ready" : "Not ready");
 }
 
 export function showLost(error, since) {

@@ -7,7 +7,6 @@ const guarded = []; // [element, roles]
 function apply([node, roles]) {
   const allowed = session.may(...roles);
   for (const control of node.matches("button, input, select, textarea") ? [node] : node.querySelectorAll("button, input, select, textarea")) {
-    if (control.dataset.own) continue;
     control.disabled = !allowed;
     control.title = allowed ? "" : reason(roles);
   }
