@@ -1,12 +1,11 @@
 #include "auth/redisnodes.h"
 
-#include <event2/event.h>
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "auth/redis.h"
+#include "auth/redisask.h"
 #include "auth/redisevents.h"
 #include "auth/redisfleet.h"
 #include "base/err.h"
@@ -15,61 +14,24 @@ enum { KEY_MAX = REDISFLEET_PREFIX_MAX + FLEET_ID_MAX + 16 };
 
 struct redisnodes {
     const char *prefix;
-    struct event_base *base;
-    struct redis *redis;
+    struct redisask ask;
     char why[256];
 };
 
-/* One command's wait. */
-struct wait {
-    struct redisnodes *nodes;
-    int (*read)(struct redisnodes *r, const redisReply *reply, void *out); /* NULL: any answer but an error is fine */
-    void *out;
-    int err;
-    bool over;
-};
-
-static int fail(struct redisnodes *r, int err, const char *why)
-{
-    snprintf(r->why, sizeof(r->why), "%s", why);
-    return err;
-}
-
-static void on_reply(void *ctx, int err, const redisReply *reply)
-{
-    struct wait *w = ctx;
-    const char *reason = redis_health(w->nodes->redis)->reason;
-
-    w->over = true;
-    if (err)
-        w->err = fail(w->nodes, err, *reason ? reason : err_str(err));
-    else if (reply->type == REDIS_REPLY_ERROR)
-        w->err = fail(w->nodes, ERR_DENIED, reply->str);
-    else if (w->read)
-        w->err = w->read(w->nodes, reply, w->out);
-}
+typedef int read_fn(struct redisask *q, const redisReply *reply, void *out);
 
 /* The second word is the key. */
-static int ask(struct redisnodes *r, struct wait *w, const char *const *words, size_t n)
+static int ask(struct redisnodes *r, read_fn *read, void *out, const char *const *words, size_t n)
 {
-    enum { WORDS_MAX = 12 };
-    struct redis_arg argv[WORDS_MAX];
-    int err;
+    struct redisask_command c = {.read = read, .out = out};
 
-    w->nodes = r;
     for (size_t i = 0; i < n; i++)
-        argv[i] = (struct redis_arg){words[i], strlen(words[i])};
-    err = redis_command(r->redis, argv[1].data, argv[1].len, argv, n, REDISNODES_DEADLINE_MS, on_reply, w, NULL);
-    if (err)
-        return fail(r, err, err_str(err));
-    while (!w->over)
-        if (event_base_loop(r->base, EVLOOP_ONCE) < 0)
-            return fail(r, ERR_IO, "the event loop has failed");
-    return w->err;
+        redisask_text(&c, words[i]);
+    return redisask_run(&r->ask, &c);
 }
 
-#define ASK(r, w, ...)                                                                                                             \
-    ask((r), (w), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
+#define ASK(r, read, out, ...)                                                                                                     \
+    ask((r), (read), (out), (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
 /* ---- List. ---- */
 
@@ -78,12 +40,12 @@ struct ids {
     char id[FLEET_NODES_MAX][FLEET_ID_MAX + 1];
 };
 
-static int read_ids(struct redisnodes *r, const redisReply *reply, void *out)
+static int read_ids(struct redisask *q, const redisReply *reply, void *out)
 {
     struct ids *ids = out;
 
     if (reply->type != REDIS_REPLY_ARRAY)
-        return fail(r, ERR_MALFORMED, "the list of nodes is no list");
+        return redisask_fail(q, ERR_MALFORMED, "the list of nodes is no list");
     for (size_t i = 0; i < reply->elements && ids->n < FLEET_NODES_MAX; i++) {
         const redisReply *id = reply->element[i];
 
@@ -99,11 +61,11 @@ struct record {
     bool alive;
 };
 
-static int read_record(struct redisnodes *r, const redisReply *reply, void *out)
+static int read_record(struct redisask *q, const redisReply *reply, void *out)
 {
     struct record *record = out;
 
-    (void)r;
+    (void)q;
     record->alive = redisfleet_read(record->node, record->id, reply) == 0; /* none any more: it is dead */
     return 0;
 }
@@ -121,14 +83,14 @@ int redisnodes_list(struct redisnodes *r, struct fleet_node nodes[static FLEET_N
 
     *n = 0;
     if (!ids)
-        return fail(r, ERR_NOMEM, err_str(ERR_NOMEM));
+        return redisask_fail(&r->ask, ERR_NOMEM, err_str(ERR_NOMEM));
     snprintf(key, sizeof(key), "%snodes", r->prefix);
-    err = ASK(r, &((struct wait){.read = read_ids, .out = ids}), "ZRANGE", key, "0", "-1");
+    err = ASK(r, read_ids, ids, "ZRANGE", key, "0", "-1");
     for (size_t i = 0; i < ids->n && !err; i++) {
         struct record record = {.id = ids->id[i], .node = &nodes[*n]};
 
         snprintf(key, sizeof(key), "%snode:{%s}", r->prefix, ids->id[i]);
-        err = ASK(r, &((struct wait){.read = read_record, .out = &record}), "HGETALL", key);
+        err = ASK(r, read_record, &record, "HGETALL", key);
         *n += !err && record.alive;
     }
     if (*n)
@@ -145,15 +107,15 @@ int redisnodes_drain(struct redisnodes *r, const char *id, bool on)
     int err;
 
     if (!fleet_id_ok(id))
-        return fail(r, ERR_INVAL, "no id of a node: letters, digits, '.', '_' and '-', at most 64 of them");
+        return redisask_fail(&r->ask, ERR_INVAL, "no id of a node: letters, digits, '.', '_' and '-', at most 64 of them");
     snprintf(key, sizeof(key), "%sdrain:{%s}", r->prefix, id);
     snprintf(events, sizeof(events), "%sevents", r->prefix);
     snprintf(life, sizeof(life), "%d", REDISFLEET_DRAIN_S);
     snprintf(keep, sizeof(keep), "%d", REDISEVENTS_KEEP);
-    err = on ? ASK(r, &((struct wait){0}), "SET", key, "1", "EX", life) : ASK(r, &((struct wait){0}), "DEL", key);
+    err = on ? ASK(r, NULL, NULL, "SET", key, "1", "EX", life) : ASK(r, NULL, NULL, "DEL", key);
     if (err)
         return err;
-    return ASK(r, &((struct wait){0}), "XADD", events, "MAXLEN", "~", keep, "*", "kind", "drain", "name", id);
+    return ASK(r, NULL, NULL, "XADD", events, "MAXLEN", "~", keep, "*", "kind", "drain", "name", id);
 }
 
 /* ---- Life. ---- */
@@ -161,15 +123,13 @@ int redisnodes_drain(struct redisnodes *r, const char *id, bool on)
 int redisnodes_open(struct redisnodes **out, const struct redis_target *target, const char *prefix)
 {
     struct redisnodes *r = calloc(1, sizeof(*r));
-    int err = ERR_NOMEM;
+    int err;
 
     *out = NULL;
     if (!r)
         return ERR_NOMEM;
     r->prefix = prefix;
-    r->base = event_base_new();
-    if (r->base)
-        err = redis_new(&r->redis, r->base, target, NULL, NULL);
+    err = redisask_open(&r->ask, target, REDISNODES_DEADLINE_MS, r->why, sizeof(r->why));
     if (err)
         redisnodes_close(&r);
     *out = r;
@@ -180,9 +140,7 @@ void redisnodes_close(struct redisnodes **r)
 {
     if (!*r)
         return;
-    redis_free(&(*r)->redis);
-    if ((*r)->base)
-        event_base_free((*r)->base);
+    redisask_close(&(*r)->ask);
     free(*r);
     *r = NULL;
 }

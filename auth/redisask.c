@@ -1,0 +1,98 @@
+#include "auth/redisask.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+/* One command's wait. */
+struct wait {
+    struct redisask *q;
+    const struct redisask_command *command;
+    int err;
+    bool over;
+};
+
+int redisask_open(struct redisask *q, const struct redis_target *target, unsigned deadline_ms, char *why, size_t cap)
+{
+    *q = (struct redisask){.base = event_base_new(), .deadline_ms = deadline_ms, .why = why, .cap = cap};
+    return q->base ? redis_new(&q->redis, q->base, target, NULL, NULL) : ERR_NOMEM;
+}
+
+void redisask_close(struct redisask *q)
+{
+    redis_free(&q->redis);
+    if (q->base)
+        event_base_free(q->base);
+    *q = (struct redisask){0};
+}
+
+int redisask_fail(struct redisask *q, int err, const char *why)
+{
+    snprintf(q->why, q->cap, "%s", why);
+    return err;
+}
+
+/* ---- Words. ---- */
+
+void redisask_add(struct redisask_command *c, const void *data, size_t len)
+{
+    assert(c->argc < REDISASK_ARGS_MAX);
+    c->argv[c->argc++] = (struct redis_arg){data, len};
+}
+
+void redisask_text(struct redisask_command *c, const char *text)
+{
+    redisask_add(c, text, strlen(text));
+}
+
+void redisask_script(struct redisask_command *c, const char *script, const char *nkeys)
+{
+    c->is_script = true;
+    redisask_text(c, "EVAL");
+    redisask_text(c, script);
+    redisask_text(c, nkeys);
+}
+
+const char *redisask_number(char out[static REDISASK_NUMBER_MAX], long long n)
+{
+    snprintf(out, REDISASK_NUMBER_MAX, "%lld", n);
+    return out;
+}
+
+/* ---- Sending, and waiting. ---- */
+
+static void on_answer(void *ctx, int err, const redisReply *reply)
+{
+    struct wait *w = ctx;
+    const char *reason = redis_health(w->q->redis)->reason;
+
+    if (err)
+        w->err = redisask_fail(w->q, err, reason[0] ? reason : err_str(err));
+    else if (reply->type == REDIS_REPLY_ERROR)
+        w->err = redisask_fail(w->q, ERR_DENIED, reply->str);
+    else if (w->command->read)
+        w->err = w->command->read(w->q, reply, w->command->out);
+    w->over = true;
+    event_base_loopbreak(w->q->base);
+}
+
+/* It goes by its first key: after the name, or after a script and the number of its keys. */
+int redisask_run(struct redisask *q, struct redisask_command *c)
+{
+    const struct redis_arg *key = &c->argv[c->is_script ? 3 : 1];
+    struct wait w = {.q = q, .command = c};
+    int err;
+
+    q->why[0] = '\0';
+    err = redis_command(q->redis, key->data, key->len, c->argv, c->argc, q->deadline_ms, on_answer, &w, NULL);
+    if (err)
+        return redisask_fail(q, err, err_str(err));
+    while (!w.over)
+        if (event_base_dispatch(q->base) < 0)
+            return redisask_fail(q, ERR_IO, "the event loop has failed");
+    return w.err;
+}
