@@ -91,6 +91,7 @@ size_t auth_tries(const struct auth *a);
 struct auth_revocation {
     char name[STUN_USERNAME_MAX + 1]; /* of one credential; or a user part, whose */
     int64_t expires_before; /* time-limited names are revoked that expire before this time (0: it is a credential's name) */
+    bool only_changed;      /* nothing ends: what is remembered of it is not true any more */
 };
 /* Does it end what this user name has started? */
 bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name);

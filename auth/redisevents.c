@@ -67,7 +67,7 @@ static bool is_old(const struct redisevents *e)
     return id.ms < e->end.ms || (id.ms == e->end.ms && id.number <= e->end.number);
 }
 
-/* "revoke" with `name`, and `before` when the name is a user part; or another kind. */
+/* "revoke" with `name`, and `before` when the name is a user part; "change" with `name`; or another kind. */
 static void take_event(struct redisevents *e, const redisReply *fields)
 {
     struct auth_revocation r = {0};
@@ -87,7 +87,8 @@ static void take_event(struct redisevents *e, const redisReply *fields)
     }
     if (is_old(e) && (strcmp(kind, "revoke") != 0 || r.expires_before <= clock_now().wall))
         return; /* what is asked for at the start knows it, or no name of the user part is valid any more */
-    if (strcmp(kind, "revoke") != 0)
+    r.only_changed = strcmp(kind, "change") == 0;
+    if (strcmp(kind, "revoke") != 0 && !r.only_changed)
         e->ops.told(e->ctx, kind);
     else if ((r.name[0] || r.expires_before > 0) && r.expires_before >= 0)
         e->ops.revoked(e->ctx, &r);

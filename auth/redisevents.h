@@ -26,7 +26,7 @@ struct redisevents;
 
 /* All on this thread. */
 struct redisevents_ops {
-    void (*revoked)(void *ctx, const struct auth_revocation *revocation);
+    void (*revoked)(void *ctx, const struct auth_revocation *revocation); /* or changed */
     /* Once, when it is known where the stream ends; everything behind that is told. Of what the stream has from before, only user parts are
      * whose names can still be valid: what else is revoked is found by its look-up, or, by whoever is live now, by asking for markers. */
     void (*begun)(void *ctx);

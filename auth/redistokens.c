@@ -21,6 +21,14 @@ struct redistokens {
     char prefix[PREFIX_MAX];
 };
 
+/* How a credential came to its name. Both are records of the same sort under the same key, and so no look-up asks twice; a user's says that it is one. */
+enum kind { KIND_TOKEN, KIND_USER };
+#define KIND_FIELD   "kind"
+#define KIND_IS_USER "user"
+
+static const char *const INDEXES[] = {[KIND_TOKEN] = "tokens", [KIND_USER] = "users"},
+                         *const NONE[] = {[KIND_TOKEN] = "no such token", [KIND_USER] = "no such user"};
+
 static int fail(struct redistokens *r, int err, const char *text)
 {
     return redisask_fail(&r->ask, err, text);
@@ -41,41 +49,65 @@ static void list_key(const struct redistokens *r, char key[static KEY_MAX], cons
     snprintf(key, KEY_MAX, "%s%s", r->prefix, name);
 }
 
-/* ---- Issue. ---- */
+/* ---- Make. ---- */
 
 /* KEYS: the record. ARGV: when it ends, or 0, then its fields and values. In one step: a record whose end was lost would never go. */
 static const char RECORD[] = "redis.call('HSET', KEYS[1], unpack(ARGV, 2))\n"
                              "if ARGV[1] ~= '0' then redis.call('EXPIREAT', KEYS[1], ARGV[1]) end\n"
                              "return 1\n";
 
-/* The index first: an id without a record is swept away by the next list, a record without an index would never be seen. */
+/* Room for a record's words. */
+struct written {
+    struct token_field fields[TOKEN_FIELDS_MAX];
+    struct token_text text;
+    char end[REDISASK_NUMBER_MAX];
+};
+
+/* When it ends, then its fields and values. */
+static void write_record(struct redisask_command *c, struct written *w, const struct token *t)
+{
+    size_t n = token_write(t, &w->text, w->fields);
+
+    redisask_text(c, redisask_number(w->end, t->expires_at ? t->expires_at + TOKENSTORE_KEEP_S : 0));
+    for (size_t i = 0; i < n; i++) {
+        redisask_text(c, w->fields[i].name);
+        redisask_add(c, w->fields[i].value, w->fields[i].len);
+    }
+}
+
+/* The index first: a name without a record is swept away by the next list, a record without an index would never be seen. `fresh`: its place is not
+ * changed, if it has one. */
+static int list_one(struct redistokens *r, enum kind kind, const struct token *t, bool fresh)
+{
+    struct redisask_command c = {0};
+    char index[KEY_MAX], score[REDISASK_NUMBER_MAX];
+
+    list_key(r, index, INDEXES[kind]);
+    redisask_text(&c, "ZADD");
+    redisask_text(&c, index);
+    if (fresh)
+        redisask_text(&c, "NX");
+    redisask_text(&c, t->expires_at ? redisask_number(score, t->expires_at) : "+inf");
+    redisask_text(&c, t->id);
+    return redisask_run(&r->ask, &c);
+}
+
 static int issue(struct tokenstore *s, const struct token *t)
 {
     struct redistokens *r = s->self;
-    struct redisask_command index = {0}, record = {0};
-    struct token_field fields[TOKEN_FIELDS_MAX];
-    struct token_text text;
-    char key[KEY_MAX], tokens[KEY_MAX], score[REDISASK_NUMBER_MAX], end[REDISASK_NUMBER_MAX];
-    size_t n = token_write(t, &text, fields);
+    struct redisask_command record = {0};
+    struct written w;
+    char key[KEY_MAX];
     int err = key_of(r, key, "token", t->id);
 
-    list_key(r, tokens, "tokens");
-    redisask_text(&index, "ZADD");
-    redisask_text(&index, tokens);
-    redisask_text(&index, t->expires_at ? redisask_number(score, t->expires_at) : "+inf");
-    redisask_text(&index, t->id);
     redisask_script(&record, RECORD, "1");
     redisask_text(&record, key);
-    redisask_text(&record, redisask_number(end, t->expires_at ? t->expires_at + TOKENSTORE_KEEP_S : 0));
-    for (size_t i = 0; i < n; i++) {
-        redisask_text(&record, fields[i].name);
-        redisask_add(&record, fields[i].value, fields[i].len);
-    }
+    write_record(&record, &w, t);
     if (!err)
-        err = redisask_run(&r->ask, &index);
+        err = list_one(r, KIND_TOKEN, t, false);
     if (!err)
         err = redisask_run(&r->ask, &record);
-    explicit_bzero(&text, sizeof(text));
+    explicit_bzero(&w, sizeof(w));
     return err;
 }
 
@@ -83,6 +115,7 @@ static int issue(struct tokenstore *s, const struct token *t)
 
 struct record {
     const char *id;
+    enum kind kind; /* that is asked for */
     struct token *token;
 };
 
@@ -91,26 +124,28 @@ static int read_record(struct redisask *q, const redisReply *reply, void *out)
     const struct record *record = out;
     struct token_field fields[TOKEN_FIELDS_MAX];
     const char *why = "too many fields";
+    enum kind kind = KIND_TOKEN;
     size_t n = 0;
 
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements % 2 || reply->elements / 2 > TOKEN_FIELDS_MAX)
         return redisask_fail(q, ERR_MALFORMED, why);
-    if (!reply->elements)
-        return redisask_fail(q, ERR_NOENT, "no such token");
     for (; n < reply->elements / 2; n++) {
         const redisReply *name = reply->element[2 * n], *value = reply->element[2 * n + 1];
 
         if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
             return redisask_fail(q, ERR_MALFORMED, "not a hash of texts");
         fields[n] = (struct token_field){name->str, value->str, value->len};
+        if (strcmp(name->str, KIND_FIELD) == 0 && strcmp(value->str, KIND_IS_USER) == 0)
+            kind = KIND_USER;
     }
+    if (!n || kind != record->kind)
+        return redisask_fail(q, ERR_NOENT, NONE[record->kind]);
     return token_read(record->token, record->id, fields, n, &why) ? redisask_fail(q, ERR_MALFORMED, why) : 0;
 }
 
-static int get(struct tokenstore *s, const char *id, struct token *out)
+static int get_kind(struct redistokens *r, enum kind kind, const char *id, struct token *out)
 {
-    struct redistokens *r = s->self;
-    struct record record = {id, out};
+    struct record record = {id, kind, out};
     struct redisask_command c = {.read = read_record, .out = &record};
     char key[KEY_MAX];
     int err = key_of(r, key, "token", id);
@@ -118,6 +153,16 @@ static int get(struct tokenstore *s, const char *id, struct token *out)
     redisask_text(&c, "HGETALL");
     redisask_text(&c, key);
     return err ? err : redisask_run(&r->ask, &c);
+}
+
+static int get(struct tokenstore *s, const char *id, struct token *out)
+{
+    return get_kind(s->self, KIND_TOKEN, id, out);
+}
+
+static int get_user(struct tokenstore *s, const char *name, struct token *out)
+{
+    return get_kind(s->self, KIND_USER, name, out);
 }
 
 struct ids {
@@ -141,36 +186,36 @@ static int read_ids(struct redisask *q, const redisReply *reply, void *out)
 }
 
 /* What has expired a day ago is not in the list any more, nor is what has no record. */
-static int sweep(struct redistokens *r, const char *list, const char *member, int64_t until)
+static int sweep(struct redistokens *r, enum kind kind, const char *member, int64_t until)
 {
     struct redisask_command c = {0};
-    char before[REDISASK_NUMBER_MAX];
+    char index[KEY_MAX], before[REDISASK_NUMBER_MAX];
 
+    list_key(r, index, INDEXES[kind]);
     redisask_text(&c, member ? "ZREM" : "ZREMRANGEBYSCORE");
-    redisask_text(&c, list);
+    redisask_text(&c, index);
     redisask_text(&c, member ? member : "-inf");
     if (!member)
         redisask_text(&c, redisask_number(before, until));
     return redisask_run(&r->ask, &c);
 }
 
-static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
-                size_t *bad)
+static int list_kind(struct redistokens *r, enum kind kind, int64_t now, size_t offset,
+                     bool (*visit)(void *ctx, const struct token *t), void *ctx, size_t *bad)
 {
-    struct redistokens *r = s->self;
     struct ids ids = {.id = calloc(TOKENSTORE_PAGE, sizeof(*ids.id))};
     struct redisask_command c = {.read = read_ids, .out = &ids};
-    char tokens[KEY_MAX], first[REDISASK_NUMBER_MAX], page[REDISASK_NUMBER_MAX];
+    char index[KEY_MAX], first[REDISASK_NUMBER_MAX], page[REDISASK_NUMBER_MAX];
     struct token token;
     bool more = true;
     int err;
 
     if (!ids.id)
         return fail(r, ERR_NOMEM, "no memory");
-    list_key(r, tokens, "tokens");
-    err = sweep(r, tokens, NULL, now - TOKENSTORE_KEEP_S);
+    list_key(r, index, INDEXES[kind]);
+    err = sweep(r, kind, NULL, now - TOKENSTORE_KEEP_S);
     redisask_text(&c, "ZRANGEBYSCORE");
-    redisask_text(&c, tokens);
+    redisask_text(&c, index);
     redisask_text(&c, "-inf");
     redisask_text(&c, "+inf");
     redisask_text(&c, "LIMIT");
@@ -179,11 +224,11 @@ static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(
     if (!err)
         err = redisask_run(&r->ask, &c);
     for (size_t i = 0; i < ids.n && !err && more; i++) {
-        err = get(s, ids.id[i], &token);
+        err = get_kind(r, kind, ids.id[i], &token);
         if (!err)
             more = visit(ctx, &token);
         else if (err == ERR_NOENT)
-            err = sweep(r, tokens, ids.id[i], 0);
+            err = sweep(r, kind, ids.id[i], 0);
         else if (err == ERR_MALFORMED)
             err = 0, ++*bad;
         token_wipe(&token);
@@ -192,9 +237,23 @@ static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(
     return err;
 }
 
+static int list(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                size_t *bad)
+{
+    return list_kind(s->self, KIND_TOKEN, now, offset, visit, ctx, bad);
+}
+
+static int list_users(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
+                      size_t *bad)
+{
+    return list_kind(s->self, KIND_USER, now, offset, visit, ctx, bad);
+}
+
 /* ---- Revoke: the marker first, for those who look it up; then the word to all who listen. ---- */
 
-static int tell(struct redistokens *r, const char *name, const char *before)
+static const char REVOKE[] = "revoke", CHANGE[] = "change"; /* kinds of events */
+
+static int tell(struct redistokens *r, const char *kind, const char *name, const char *before)
 {
     struct redisask_command c = {0};
     char events[KEY_MAX], keep[REDISASK_NUMBER_MAX];
@@ -207,7 +266,7 @@ static int tell(struct redistokens *r, const char *name, const char *before)
     redisask_text(&c, redisask_number(keep, REDISEVENTS_KEEP));
     redisask_text(&c, "*");
     redisask_text(&c, "kind");
-    redisask_text(&c, "revoke");
+    redisask_text(&c, kind);
     redisask_text(&c, "name");
     redisask_text(&c, name);
     if (before) {
@@ -238,7 +297,7 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
     redisask_text(&c, redisask_number(when, now));
     redisask_text(&c, redisask_number(life, TOKENSTORE_MARK_S));
     err = redisask_run(&r->ask, &c);
-    return err ? err : tell(r, id, NULL);
+    return err ? err : tell(r, REVOKE, id, NULL);
 }
 
 /*
@@ -270,7 +329,113 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
     redisask_text(&c, redisask_number(at, now));
     if (!err)
         err = redisask_run(&r->ask, &c);
-    return err ? err : tell(r, user, marked);
+    return err ? err : tell(r, REVOKE, user, marked);
+}
+
+/* ---- Users. ---- */
+
+/*
+ * KEYS: the record, its marker. ARGV: 1 if there must be one already, 0 if there must be none; when it ends, or 0; its fields and values. Returns 0: it
+ * is not as it must be; 1: it is kept; 2: and it has other keys than the one before. The marker is that of one who was removed, or has used up what
+ * he had.
+ */
+static const char USER[] = "local old = redis.call('HMGET', KEYS[1], '" KIND_FIELD "', 'sha256')\n"
+                           "if ARGV[1] == '1' and old[1] ~= '" KIND_IS_USER
+                           "' or ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end\n"
+                           "redis.call('DEL', KEYS[1], KEYS[2])\n"
+                           "redis.call('HSET', KEYS[1], '" KIND_FIELD "', '" KIND_IS_USER "', unpack(ARGV, 3))\n"
+                           "if ARGV[2] ~= '0' then redis.call('EXPIREAT', KEYS[1], ARGV[2]) end\n"
+                           "return ARGV[1] == '1' and redis.call('HGET', KEYS[1], 'sha256') ~= old[2] and 2 or 1\n";
+
+/* KEYS as above. ARGV: now, the marker's TTL. Returns 0: there is no such user. */
+static const char REMOVE[] = "if redis.call('HGET', KEYS[1], '" KIND_FIELD "') ~= '" KIND_IS_USER "' then return 0 end\n"
+                             "redis.call('DEL', KEYS[1])\n"
+                             "redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])\n"
+                             "return 1\n";
+
+static int read_result(struct redisask *q, const redisReply *reply, void *out)
+{
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return redisask_fail(q, ERR_MALFORMED, "a script that answers no number");
+    *(long long *)out = reply->integer;
+    return 0;
+}
+
+static int user_script(struct redistokens *r, struct redisask_command *c, const char *script, const char *name,
+                       char keys[static 2][KEY_MAX])
+{
+    int err = key_of(r, keys[0], "token", name);
+
+    if (!err)
+        err = key_of(r, keys[1], "revoked", name);
+    redisask_script(c, script, "2");
+    redisask_text(c, keys[0]);
+    redisask_text(c, keys[1]);
+    return err;
+}
+
+/* `*result` as the script's. Whether there is such a user is known only then: so his place in the list is not touched before. */
+static int keep_user(struct redistokens *r, const struct token *t, bool replace, long long *result)
+{
+    struct redisask_command c = {.read = read_result, .out = result};
+    char keys[2][KEY_MAX];
+    struct written w;
+    int err = user_script(r, &c, USER, t->id, keys);
+
+    redisask_text(&c, replace ? "1" : "0");
+    write_record(&c, &w, t);
+    if (!err)
+        err = list_one(r, KIND_USER, t, true);
+    if (!err)
+        err = redisask_run(&r->ask, &c);
+    explicit_bzero(&w, sizeof(w));
+    if (!err && *result)
+        err = list_one(r, KIND_USER, t, false);
+    return err;
+}
+
+/* Somebody may have asked for the name, and been told that there is no such user. */
+static int add_user(struct tokenstore *s, const struct token *t)
+{
+    struct redistokens *r = s->self;
+    long long result = 0;
+    int err = keep_user(r, t, false, &result);
+
+    if (!err && !result)
+        return fail(r, ERR_EXIST, "there is one of this name already; remove it first");
+    return err ? err : tell(r, CHANGE, t->id, NULL);
+}
+
+static int put_user(struct tokenstore *s, const struct token *t, int64_t now)
+{
+    struct redistokens *r = s->self;
+    long long result = 0;
+    int err = keep_user(r, t, true, &result);
+
+    (void)now; /* the stream has times of its own */
+    if (!err && !result)
+        return fail(r, ERR_NOENT, NONE[KIND_USER]);
+    return err ? err : tell(r, result == 2 ? REVOKE : CHANGE, t->id, NULL);
+}
+
+/* The marker is for who does not hear the word: it outlives what an allocation lives without a look-up. */
+static int remove_user(struct tokenstore *s, const char *name, int64_t now)
+{
+    struct redistokens *r = s->self;
+    long long result = 0;
+    struct redisask_command c = {.read = read_result, .out = &result};
+    char keys[2][KEY_MAX], when[REDISASK_NUMBER_MAX], life[REDISASK_NUMBER_MAX];
+    int err = user_script(r, &c, REMOVE, name, keys);
+
+    redisask_text(&c, redisask_number(when, now));
+    redisask_text(&c, redisask_number(life, TOKENSTORE_USER_MARK_S));
+    if (!err)
+        err = redisask_run(&r->ask, &c);
+    if (!err && !result)
+        return fail(r, ERR_NOENT, NONE[KIND_USER]);
+    if (!err)
+        err = tell(r, REVOKE, name, NULL);
+    return err ? err : sweep(r, KIND_USER, name, 0);
 }
 
 /* ---- Usage. ---- */
@@ -315,6 +480,11 @@ static const struct tokenstore_ops OPS = {.issue = issue,
                                           .usage = usage,
                                           .used = used,
                                           .owners = owners,
+                                          .add_user = add_user,
+                                          .put_user = put_user,
+                                          .get_user = get_user,
+                                          .list_users = list_users,
+                                          .remove_user = remove_user,
                                           .close = end};
 
 int redistokens_open(struct tokenstore *out, const struct redis_target *target, const char *prefix)

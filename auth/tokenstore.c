@@ -54,37 +54,31 @@ int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_use
     return s->ops->used ? s->ops->used(s, t, out) : 0;
 }
 
-static int no_users(struct tokenstore *s)
-{
-    snprintf(s->why, sizeof(s->why), "the users in Redis are coturn's: turnadmin makes, lists and removes them");
-    return ERR_INVAL;
-}
-
 int tokenstore_add_user(struct tokenstore *s, const struct token *t)
 {
-    return s->ops->add_user ? s->ops->add_user(s, t) : no_users(s);
+    return s->ops->add_user(s, t);
 }
 
 int tokenstore_put_user(struct tokenstore *s, const struct token *t, int64_t now)
 {
-    return s->ops->put_user ? s->ops->put_user(s, t, now) : no_users(s);
+    return s->ops->put_user(s, t, now);
 }
 
 int tokenstore_get_user(struct tokenstore *s, const char *name, struct token *out)
 {
-    return s->ops->get_user ? s->ops->get_user(s, name, out) : no_users(s);
+    return s->ops->get_user(s, name, out);
 }
 
 int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t),
                           void *ctx, size_t *bad)
 {
     *bad = 0;
-    return s->ops->list_users ? s->ops->list_users(s, now, offset, visit, ctx, bad) : no_users(s);
+    return s->ops->list_users(s, now, offset, visit, ctx, bad);
 }
 
 int tokenstore_remove_user(struct tokenstore *s, const char *name, int64_t now)
 {
-    return s->ops->remove_user ? s->ops->remove_user(s, name, now) : no_users(s);
+    return s->ops->remove_user(s, name, now);
 }
 
 void tokenstore_close(struct tokenstore *s)

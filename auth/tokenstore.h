@@ -19,7 +19,9 @@ enum {
     TOKENSTORE_PAGE = 500,      /* tokens of one list */
     TOKENSTORE_KEEP_S = 86400,  /* an expired token stays for a day, so that it can be told from one that never was */
     TOKENSTORE_MARK_S = 604800, /* a revocation without an end of its own: no allocation lives for a week without a look-up */
-    TOKENSTORE_WHY_MAX = 256,   /* bytes of a reason */
+    TOKENSTORE_USER_MARK_S =
+        3600,                 /* that of a user who was removed: another may have the name in coturn's tables, or be given it */
+    TOKENSTORE_WHY_MAX = 256, /* bytes of a reason */
     TOKENSTORE_HOUR_S = 3600,
     TOKENSTORE_DAY_S = 86400,        /* days of UTC */
     TOKENSTORE_HOURS_S = 35 * 86400, /* for how long usage is kept by the hour: last month's can be looked at, */
@@ -62,7 +64,6 @@ struct tokenstore_ops {
                  bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
     int (*used)(struct tokenstore *s, const struct token *t, struct auth_used *out);
     int (*owners)(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx, const char *owner), void *ctx);
-    /* NULL, all five: users are somebody else's matter. */
     int (*add_user)(struct tokenstore *s, const struct token *t);
     int (*put_user)(struct tokenstore *s, const struct token *t, int64_t now);
     int (*get_user)(struct tokenstore *s, const char *name, struct token *out);
@@ -97,7 +98,7 @@ int tokenstore_owners(struct tokenstore *s, int64_t now, bool (*visit)(void *ctx
 int tokenstore_used(struct tokenstore *s, const struct token *t, struct auth_used *out);
 
 /* Users with a password of their own, who live until they are removed: tokens whose id was chosen (prepared, as their password was).
- * ERR_EXIST: there is one of that name already. ERR_INVAL: this store keeps none. */
+ * ERR_EXIST: there is one of that name already, be it a token. */
 int tokenstore_add_user(struct tokenstore *s, const struct token *t);
 /* In place of the one of this name: ERR_NOENT if there is none. What he has used stays. Allocations that began with other keys end; other
  * limits hold from the next answer on. */

@@ -83,6 +83,8 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
 
     if (err)
         LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
+    else if (revocation->only_changed)
+        LOG(LOG_INFO, "credential_changed", LOG_STR("user", revocation->name));
     else
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
 }

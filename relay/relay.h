@@ -58,7 +58,7 @@ void relay_free(struct relay **r);
 /* New settings and peer policy, from the next packet on. The old ones stay when an entry can't be read: ERR_CONFIG, and `text`. */
 int relay_reload(struct relay *r, const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
 
-/* Ends every allocation of what has been revoked, on all workers, within a pass of their loops. After auth/ refuses it: what is made later
+/* Ends every allocation of what has been revoked (unless that has only changed), on all workers, within a pass of their loops. After auth/ refuses it: what is made later
  * is not found. ERR_NOMEM: nothing has been ended, ask again. */
 int relay_revoke(struct relay *r, const struct auth_revocation *revocation);
 

@@ -86,7 +86,8 @@ static void end_revoked(void *ctx, const struct auth_revocation *revocation)
 
     worker_time(w);
     auth_forget(w->shard.auth, w->index, revocation);
-    turn_revoke(&w->shard, revocation);
+    if (!revocation->only_changed)
+        turn_revoke(&w->shard, revocation);
 }
 
 static void read_letters(struct worker *w)
