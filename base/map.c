@@ -187,3 +187,48 @@ void map_some(struct map *m, size_t *at, size_t most, void (*visit)(struct map_n
     for (size_t i = 0; i <= m->mask && visited < most; i++)
         visited += visit_slot(m, (*at)++ & m->mask, visit, ctx);
 }
+
+/* ---- The order of map_walk: a slot holds all hashes with the same lowest bits, so with their bits reversed it is a range of numbers, and a
+ * slot that is split when the map grows becomes two ranges side by side. ---- */
+
+static uint64_t reversed(uint64_t x)
+{
+    x = (x >> 1 & 0x5555555555555555) | (x & 0x5555555555555555) << 1;
+    x = (x >> 2 & 0x3333333333333333) | (x & 0x3333333333333333) << 2;
+    x = (x >> 4 & 0x0F0F0F0F0F0F0F0F) | (x & 0x0F0F0F0F0F0F0F0F) << 4;
+    return __builtin_bswap64(x);
+}
+
+uint64_t map_place(const struct map_node *n)
+{
+    return reversed(n->hash);
+}
+
+/* The first node of a slot that stands there or behind. */
+static struct map_node *first_from(struct map_node *n, uint64_t at)
+{
+    struct map_node *found = NULL;
+
+    for (; n; n = n->next)
+        if (map_place(n) >= at && (!found || map_place(n) < map_place(found)))
+            found = n;
+    return found;
+}
+
+bool map_walk(struct map *m, uint64_t *at, size_t *most, bool (*visit)(struct map_node *n, void *ctx), void *ctx)
+{
+    for (; *most; --*most) {
+        struct map_node *n = first_from(m->slots[reversed(*at) & m->mask], *at);
+
+        if (n) {
+            *at = map_place(n);
+            if (!visit(n, ctx))
+                return true;
+        } else {
+            *at |= ~reversed(m->mask); /* the end of the slot's range */
+        }
+        if (++*at == 0)
+            return false;
+    }
+    return true;
+}

@@ -8,6 +8,7 @@
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,5 +42,11 @@ void map_each(struct map *m, void (*visit)(struct map_node *n, void *ctx), void 
 /* The same in steps: goes on at `*at` (0 at first), and ends after `most` nodes and the rest of their slot, or after all. In a round in
  * which the map grows a node may be met twice, or only in the next one. */
 void map_some(struct map *m, size_t *at, size_t most, void (*visit)(struct map_node *n, void *ctx), void *ctx);
+/* In an order that growth does not change (by the hash, its lowest bit first), in steps: goes on at `*at` (0 at first), and ends when `*most`
+ * has counted down nodes and slots to 0, or at the node for which `visit` is false: it is the first of the next step. Returns false when that
+ * was all. What is there from the first step to the last is met once. As with map_each, the visited node may be removed. */
+bool map_walk(struct map *m, uint64_t *at, size_t *most, bool (*visit)(struct map_node *n, void *ctx), void *ctx);
+/* Where a node stands in that order: `*at` when it is the next one. */
+uint64_t map_place(const struct map_node *n);
 
 #endif
