@@ -383,11 +383,6 @@ void auth_keep_usage(struct auth *a, struct usage *usage)
     a->usage = usage;
 }
 
-bool auth_keeps_usage(const struct auth *a)
-{
-    return a->usage != NULL;
-}
-
 int auth_account_open(struct auth_account **out, struct auth *a, const struct auth_answer *who)
 {
     *out = NULL;

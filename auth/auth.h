@@ -182,7 +182,6 @@ int auth_account_open(struct auth_account **out, struct auth *a, const struct au
 void auth_account_add(struct auth_account *account, const struct auth_used *more);
 /* Nothing more will come. Nulls the pointer: whoever keeps the usage frees the account. */
 void auth_account_close(struct auth_account **account);
-bool auth_keeps_usage(const struct auth *a);
 
 /* ---- The fleet: other nodes beside this one. Where there is none, or it can't be asked, each node goes by what it counts itself: a limit that
  * is a little too wide for a while is better than a service that needs Redis for every call. ---- */

@@ -1,13 +1,19 @@
 #include "relay/alloc.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "base/limit.h"
 
-enum { MS_PER_S = 1000 };
+enum {
+    MS_PER_S = 1000,
+    PACE_MS = 1000, /* over which the pace is taken: fifty packets of a call, so that one more or less is 2 % */
+};
+
+static const uint64_t IDS_OF_WORKER = 1000000000000000; /* coturn's number, too: three digits of 18 are the thread */
 
 static void event(struct shard *s, enum relay_event which, const struct alloc *a, const char *detail)
 {
@@ -19,18 +25,13 @@ static void event(struct shard *s, enum relay_event which, const struct alloc *a
 
 static struct alloc *expire(struct shard *s, struct alloc *a);
 
-static struct alloc *of_node(struct map_node *n)
-{
-    return (struct alloc *)(void *)((char *)n - offsetof(struct alloc, by_tuple));
-}
-
 struct alloc *alloc_find(struct shard *s, const struct path *path)
 {
     struct map_node *n = map_first(&s->allocs, map_hash(&s->allocs, path, PATH_KEY_LEN));
 
     for (; n; n = map_next(n))
-        if (memcmp(&of_node(n)->path, path, PATH_KEY_LEN) == 0)
-            return of_node(n)->timer.wheel.due_ms <= s->now.ms ? expire(s, of_node(n)) : of_node(n);
+        if (memcmp(&alloc_of_node(n)->path, path, PATH_KEY_LEN) == 0)
+            return alloc_of_node(n)->timer.wheel.due_ms <= s->now.ms ? expire(s, alloc_of_node(n)) : alloc_of_node(n);
     return NULL;
 }
 
@@ -106,7 +107,7 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
         a->peers = policy_ref(a->user->peers);
     a->path = *path;
     a->timer.kind = TIMER_ALLOC;
-    a->created_ms = s->now.ms;
+    a->created_ms = a->pace.since_ms = s->now.ms;
     a->bandwidth = bandwidth;
     a->user_bps = who->limits.bps;
     a->reserved_bps = bps;
@@ -116,6 +117,19 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     map_insert(&s->allocs, &a->by_tuple, map_hash(&s->allocs, path, PATH_KEY_LEN));
     *out = a;
     return 0;
+}
+
+/* Made of what an allocation keeps anyway, for there are many and few are told of: its 5-tuple under a secret seed, and when it began. */
+uint64_t alloc_id(const struct shard *s, const struct alloc *a)
+{
+    const uint64_t parts[] = {a->by_tuple.hash, a->created_ms};
+
+    return s->worker * IDS_OF_WORKER + map_sip(s->allocs.seed, parts, sizeof(parts)) % IDS_OF_WORKER;
+}
+
+unsigned alloc_id_worker(uint64_t id)
+{
+    return id / IDS_OF_WORKER < UINT_MAX ? (unsigned)(id / IDS_OF_WORKER) : UINT_MAX;
 }
 
 /* The data path counts in the allocation alone; the account of its user hears of it here. */
@@ -135,15 +149,35 @@ static void tell(const struct shard *s, struct alloc *a)
     a->told = used;
 }
 
+static uint64_t bits_per_s(uint64_t bytes, uint64_t ms)
+{
+    return bytes * 8 * MS_PER_S / ms;
+}
+
+static void look_at_pace(const struct shard *s, const struct alloc *a, struct pace *p)
+{
+    uint64_t ms = s->now.ms - p->since_ms;
+
+    if (ms < PACE_MS)
+        return;
+    *p = (struct pace){.since_ms = s->now.ms,
+                       .bytes_up = a->bytes_up,
+                       .bytes_down = a->bytes_down,
+                       .bps_up = bits_per_s(a->bytes_up - p->bytes_up, ms),
+                       .bps_down = bits_per_s(a->bytes_down - p->bytes_down, ms)};
+}
+
 static void tell_node(struct map_node *n, void *ctx)
 {
-    tell(ctx, of_node(n));
+    struct alloc *a = alloc_of_node(n);
+
+    tell(ctx, a);
+    look_at_pace(ctx, a, &a->pace);
 }
 
 void alloc_tell_some(struct shard *s)
 {
-    if (auth_keeps_usage(s->auth))
-        map_some(&s->allocs, &s->told_at, USAGE_TICK_MAX, tell_node, s);
+    map_some(&s->allocs, &s->told_at, USAGE_TICK_MAX, tell_node, s);
 }
 
 /* Order matters: unreachable for the other workers, then for the kernel, then free for others. */
@@ -434,7 +468,7 @@ int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct a
 
 static void free_alloc_node(struct map_node *n, void *ctx)
 {
-    struct alloc *a = of_node(n);
+    struct alloc *a = alloc_of_node(n);
 
     alloc_free(ctx, &a, "shutdown");
 }

@@ -39,6 +39,13 @@ struct leg {
     uint64_t expires_ms;
 };
 
+/* How fast an allocation is, for people: taken of the counters about once a second. */
+struct pace {
+    uint64_t since_ms;             /* where the second that runs now began, */
+    uint64_t bytes_up, bytes_down; /* and what had been counted then */
+    uint64_t bps_up, bps_down;     /* of the second before: bits a second of payload */
+};
+
 struct alloc {
     struct map_node by_tuple;
     struct timer timer;
@@ -59,6 +66,7 @@ struct alloc {
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;
     struct auth_used told; /* of that, what its user's account knows */
+    struct pace pace;
     uint32_t permissions_cap, channels_cap;
     uint32_t npermissions, nchannels;
     uint32_t last_permission, last_channel; /* where the last look-up ended: the next one starts there */
@@ -79,6 +87,10 @@ uint64_t alloc_bps(const struct shard *s, const struct auth_answer *who);
  * ERR_CONFIG: the credential's own peers can't be read. */
 int alloc_new(struct alloc **out, struct shard *s, const struct path *path, const struct auth_answer *who, uint64_t bps,
               struct auth_bandwidth *bandwidth);
+/* The same in all that is told of it, and, but for chance, no other's of any server; 18 digits. */
+uint64_t alloc_id(const struct shard *s, const struct alloc *a);
+/* The worker of an allocation of this id, if there is such a worker. */
+unsigned alloc_id_worker(uint64_t id);
 /* Closes sockets, frees ports, gives the quota back. `reason` goes to the log. */
 void alloc_free(struct shard *s, struct alloc **a, const char *reason);
 /* What has expired is not found, and ends here. */
@@ -86,6 +98,10 @@ struct alloc *alloc_find(struct shard *s, const struct path *path);
 /* By relayed port; NULL when nothing of this worker lives there, or what did has expired. */
 struct alloc *alloc_by_port(struct shard *s, unsigned space, uint16_t port);
 
+static inline struct alloc *alloc_of_node(struct map_node *n)
+{
+    return (struct alloc *)(void *)((char *)n - offsetof(struct alloc, by_tuple));
+}
 static inline struct leg *alloc_leg(struct alloc *a, uint8_t family)
 {
     return &a->legs[family == ADDR_V6];
@@ -122,7 +138,7 @@ struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const s
 int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer);
 
 /* For shard_tick and shard_deinit. */
-/* Tells the accounts of their users what the next USAGE_TICK_MAX allocations have used. */
+/* Tells the accounts of their users what the next USAGE_TICK_MAX allocations have used, and looks how fast these are. */
 void alloc_tell_some(struct shard *s);
 void alloc_on_timer(struct shard *s, struct timer *t);
 void alloc_free_all(struct shard *s);

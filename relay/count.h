@@ -20,6 +20,7 @@
     X(COUNT_ALLOCATIONS_CREATED, "allocations_created")                                                                            \
     X(COUNT_ALLOCATIONS_DELETED, "allocations_deleted")                                                                            \
     X(COUNT_ALLOCATIONS_REVOKED, "allocations_revoked")                                                                            \
+    X(COUNT_ALLOCATIONS_CLOSED, "allocations_closed")                                                                              \
     X(COUNT_PACKETS_UP, "packets_up")                                                                                              \
     X(COUNT_BYTES_UP, "bytes_up")                                                                                                  \
     X(COUNT_PACKETS_DOWN, "packets_down")                                                                                          \

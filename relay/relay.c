@@ -1,5 +1,3 @@
-#include "relay/relay.h"
-
 #include <ifaddrs.h>
 #include <malloc.h>
 #include <net/if.h>
@@ -12,9 +10,9 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "relay/alloc.h"
+#include "relay/relayparts.h"
 #include "relay/stream.h"
 #include "relay/udp.h"
-#include "relay/worker.h"
 
 enum {
     HOST_ADDRESSES_MAX = 256, /* of this host; more are not denied by name, only by the ranges */
@@ -25,18 +23,6 @@ enum {
 struct host {
     struct addr addr[HOST_ADDRESSES_MAX];
     size_t n;
-};
-
-struct relay {
-    struct ports *ports;
-    struct nonce_key nonce_key;
-    struct throttle *throttle;
-    struct memory *memory;
-    struct worker *workers;
-    unsigned nworkers;
-    int feed_fd;                             /* -1: no feed */
-    struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
-    size_t nlisten;
 };
 
 static int host_read(struct host *h)
@@ -313,8 +299,10 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
     int err = r ? host_read(&host) : ERR_NOMEM;
 
     text[0] = '\0';
-    if (r)
+    if (r) {
         r->feed_fd = -1;
+        relay_init_questions(r);
+    }
     if (err)
         goto out;
     nonce_key_init(&r->nonce_key);
@@ -396,6 +384,7 @@ void relay_stop(struct relay *r)
         alloc_free_all(&r->workers[i].shard);
         log_stats(r, i);
     }
+    relay_end_questions(r);
 }
 
 void relay_free(struct relay **rp)
@@ -408,6 +397,7 @@ void relay_free(struct relay **rp)
     for (unsigned i = 0; r->workers && i < r->nworkers; i++)
         worker_deinit(&r->workers[i]);
     free(r->workers);
+    relay_deinit_questions(r);
     if (r->feed_fd >= 0)
         close(r->feed_fd);
     ports_free(&r->ports);

@@ -13,6 +13,7 @@
 
 #include "relay/count.h"
 #include "relay/feed.h"
+#include "relay/question.h"
 #include "relay/shard.h"
 
 enum {
@@ -68,6 +69,24 @@ int relay_recheck(struct relay *r);
 /* With `feed`: a descriptor that can be read when there is something for relay_read, which calls `cb` for each piece of news. */
 int relay_feed(const struct relay *r);
 void relay_read(struct relay *r, feed_cb *cb, void *ctx);
+
+/* ---- What lives, asked of the workers. Answers come on the loop of the control thread, exactly once, and never from within the call that asks;
+ * when the callback runs, the question is gone. A worker answers in steps between its packets. ---- */
+struct event_base;
+struct relay_question;
+
+/* The loop that answers come on, until relay_stop, where what is still open is answered with ERR_CANCELLED. Before the first question. ERR_NOMEM, or
+ * a negated errno. */
+int relay_answer_on(struct relay *r, struct event_base *base);
+/* A page of at most `limit` (RELAY_PAGE_MAX) allocations, behind `cursor` (NULL: from the first one). What lives from the first page to the last is in
+ * one of them. The filter is copied. ERR_NOMEM; ERR_INVAL: that is no cursor, or no user name; ERR_NOTCONN: no loop. Then there is no answer. */
+int relay_list(struct relay *r, const struct relay_filter *filter, const char *cursor, size_t limit, relay_answer_cb *cb, void *ctx,
+               struct relay_question **out);
+int relay_show(struct relay *r, uint64_t id, relay_answer_cb *cb, void *ctx, struct relay_question **out);
+/* Ends it: its client finds out at its next request. */
+int relay_close(struct relay *r, uint64_t id, relay_answer_cb *cb, void *ctx, struct relay_question **out);
+/* No answer, for ever; what was to be closed may have been. NULL-safe; nulls the pointer. */
+void relay_forget(struct relay_question **question);
 
 /* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
 void relay_look(struct relay *r);

@@ -96,6 +96,23 @@ void user_each(struct shard *s, void (*visit)(void *visitor, const char *name), 
     map_each(&s->users, visit_name, &(struct visit){visit, visitor});
 }
 
+bool user_allocs(struct shard *s, const char *name, struct alloc **out, size_t most, size_t *n)
+{
+    struct map_node *node = map_first(&s->users, map_hash(&s->users, name, strlen(name)));
+
+    *n = 0;
+    for (; node; node = map_next(node)) {
+        if (strcmp(of_node(node)->name, name) != 0)
+            continue;
+        for (struct alloc *a = of_node(node)->allocs; a; a = a->next_of_user) {
+            if (*n == most)
+                return false;
+            out[(*n)++] = a;
+        }
+    }
+    return true;
+}
+
 static void end_all(struct shard *s, struct user *u)
 {
     struct alloc *a = u->allocs, *next;

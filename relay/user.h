@@ -2,7 +2,7 @@
  * Purpose:  the users who have allocations on this worker: each name is kept once, and what is revoked is found without a search.
  * Owner:    one worker thread.
  * Lifetime: user_take to the user_drop of the last holder.
- * Callers:  relay/alloc; relay/turn revokes.
+ * Callers:  relay/alloc; relay/turn revokes; relay/query looks.
  * RFC:      none.
  */
 #ifndef RELAY_USER_H
@@ -28,6 +28,8 @@ int user_take(struct user **out, struct shard *s, const struct auth_answer *who)
 void user_drop(struct shard *s, struct user **u);
 /* Calls `visit` with each name; it must not end an allocation. */
 void user_each(struct shard *s, void (*visit)(void *visitor, const char *name), void *visitor);
+/* The allocations of this name, of all owners. False: there are more than `most`. */
+bool user_allocs(struct shard *s, const char *name, struct alloc **out, size_t most, size_t *n);
 /* Ends every allocation of what has been revoked. */
 void user_revoke(struct shard *s, const struct auth_revocation *revocation);
 

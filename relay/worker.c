@@ -68,6 +68,8 @@ static void free_letter(struct letter *l)
     if (l->kind == LETTER_MAIL && l->mail.kind == MAIL_REDEEMED && l->mail.fd >= 0)
         close(l->mail.fd); /* nobody has read it */
     policy_unref(&l->policy);
+    if (l->query)
+        l->query->back(l->query);
     free(l);
 }
 
@@ -112,9 +114,40 @@ static void read_letters(struct worker *w)
         case LETTER_RECHECK:
             auth_recheck(w->shard.auth, w->index);
             break;
+        case LETTER_QUERY:
+            *w->queries_end = l->query;
+            w->queries_end = &l->query->next;
+            l->query->next = NULL;
+            l->query = NULL;
+            break;
         }
         free_letter(l);
     }
+}
+
+static struct query *take_query(struct worker *w)
+{
+    struct query *q = w->queries;
+
+    if (q)
+        w->queries = q->next;
+    if (!w->queries)
+        w->queries_end = &w->queries;
+    return q;
+}
+
+/* A part of what is asked, so that packets are served in between. */
+static void answer_queries(struct worker *w)
+{
+    size_t most = QUERY_PASS_MAX;
+
+    while (w->queries && query_step(&w->shard, w->queries, &most)) {
+        struct query *q = take_query(w);
+
+        q->back(q);
+    }
+    if (w->queries)
+        wake(w); /* the rest in the next pass */
 }
 
 static void read_rings(struct worker *w)
@@ -147,6 +180,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     worker_time(w);
     read_rings(w);
     read_letters(w);
+    answer_queries(w);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
@@ -213,15 +247,6 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
             LOG_INT("worker", w->index));
 }
 
-/* Made of what an allocation keeps anyway, for there are many and few are told of: its 5-tuple under a secret seed, and when it began. */
-static uint64_t id_of(const struct worker *w, const struct alloc *a)
-{
-    static const uint64_t OF_WORKER = 1000000000000000; /* coturn's number, too: three digits of 18 are the thread */
-    const uint64_t parts[] = {a->by_tuple.hash, a->created_ms};
-
-    return w->index * OF_WORKER + map_sip(w->shard.allocs.seed, parts, sizeof(parts)) % OF_WORKER;
-}
-
 static void feed(struct worker *w, enum feed_kind kind, const struct relay_event_info *e)
 {
     const struct alloc *a = e->alloc;
@@ -237,7 +262,7 @@ static void feed(struct worker *w, enum feed_kind kind, const struct relay_event
     *n = (struct feed_news){.kind = kind,
                             .stream = a->path.transport != TRANSPORT_UDP,
                             .lifetime_s = e->lifetime_s,
-                            .id = id_of(w, a),
+                            .id = alloc_id(&w->shard, a),
                             .client = a->path.client,
                             .server = a->path.server,
                             .packets_up = a->packets_up,
@@ -381,6 +406,7 @@ int worker_init(struct worker *w, const struct shard_config *config, struct work
     w->index = c.worker;
     w->count = count;
     w->all = all;
+    w->queries_end = &w->queries;
     w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->base = event_base_new();
     w->rings = calloc(count, sizeof(*w->rings));
@@ -439,6 +465,8 @@ void worker_deinit(struct worker *w)
         next = l->next;
         free_letter(l);
     }
+    for (struct query *q; (q = take_query(w));)
+        q->back(q);
     for (unsigned i = 0; w->rings && i < w->count; i++)
         ring_free(&w->rings[i]);
     free(w->rings);

@@ -16,6 +16,7 @@
 
 #include "base/ring.h"
 #include "relay/feed.h"
+#include "relay/query.h"
 #include "relay/shard.h"
 
 enum {
@@ -30,14 +31,16 @@ enum {
 struct udp;
 struct streams;
 
-/* What is posted to a worker: a mail of another worker; from the control thread new settings, a revocation, or the word that some may have been missed. */
+/* What is posted to a worker: a mail of another worker; from the control thread new settings, a revocation, the word that some may have been missed,
+ * or a question. */
 struct letter {
     struct letter *next;
-    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK } kind;
+    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_QUERY } kind;
     struct mail mail;
     struct relay_settings settings;
     struct policy *policy;
     struct auth_revocation revocation;
+    struct query *query;
 };
 
 struct worker {
@@ -66,6 +69,8 @@ struct worker {
     struct ring *feed;       /* to the control thread; NULL: it does not listen */
     int feed_fd;             /* wakes it; the relay's */
     bool fed;                /* written to in this pass */
+
+    struct query *queries, **queries_end; /* oldest first; each goes on in the next pass where this one ends */
 
     struct rate log_rate, log_allocations;
     uint64_t log_suppressed;

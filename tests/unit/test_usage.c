@@ -240,7 +240,6 @@ static void nobody_keeps(void)
     up(&(struct fake_options){0});
     CHECK_INT(client_allocate(&alice), 0);
     fake_pass(&net, 250);
-    CHECK(!auth_keeps_usage(net.auth));
     CHECK(fake_shard(&net, 0)->users.count == 1);
     DOWN();
 }

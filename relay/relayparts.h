@@ -1,0 +1,46 @@
+/*
+ * Purpose:  what relay/relay.c and its sisters know of a relay.
+ * Owner:    the control thread; the workers own what lies behind `workers`.
+ * Lifetime: that of the relay.
+ * Callers:  relay/relay*.c. Private to them.
+ * RFC:      none.
+ */
+#ifndef RELAY_RELAYPARTS_H
+#define RELAY_RELAYPARTS_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+
+#include "relay/relay.h"
+#include "relay/worker.h"
+
+/* Questions on their way. Each is with a worker, or in the box, until it comes back. */
+struct questions {
+    struct event_base *base;              /* NULL: nobody asks */
+    struct relay_question *oldest, **end; /* those that are to be answered */
+    struct event come, late;
+    int fd; /* wakes the loop; -1: none */
+    pthread_mutex_t lock;
+    struct query *box; /* come back, newest first */
+};
+
+struct relay {
+    struct ports *ports;
+    struct nonce_key nonce_key;
+    struct throttle *throttle;
+    struct memory *memory;
+    struct worker *workers;
+    unsigned nworkers;
+    int feed_fd;                             /* -1: no feed */
+    struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
+    size_t nlisten;
+    struct questions questions;
+};
+
+/* Of relay/relayask.c. The workers have ended before the second, and are gone before the third. */
+void relay_init_questions(struct relay *r);
+void relay_end_questions(struct relay *r);
+void relay_deinit_questions(struct relay *r);
+
+#endif
