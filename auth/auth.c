@@ -194,6 +194,13 @@ const char *auth_user_part(const struct auth *a, const char *name, size_t *len)
     return name;
 }
 
+bool auth_is_over(const struct auth *a, const char *name, int64_t wall)
+{
+    struct secret_name parts;
+
+    return secret_parse_name(&parts, name, a->separator) && parts.expires_at <= wall;
+}
+
 bool auth_revokes(const struct auth *a, const struct auth_revocation *revocation, const char *name)
 {
     return secret_revokes(revocation, name, a->separator);

@@ -117,6 +117,8 @@ void auth_recheck(struct auth *a, unsigned worker);
 bool auth_can_sha256(const struct auth *a);
 bool auth_can_userhash(const struct auth *a);
 const char *auth_realm(const struct auth *a);
+/* Is it a time-limited name whose time is over? */
+bool auth_is_over(const struct auth *a, const char *name, int64_t wall);
 /* The part of a name by which throttling goes, whether there is such a user or not: the user part of a shared-secret name, else all of it. */
 const char *auth_user_part(const struct auth *a, const char *name, size_t *len);
 

@@ -208,6 +208,8 @@ void alloc_free(struct shard *s, struct alloc **ap, const char *reason)
         tell(s, a);
         event(s, EVENT_ALLOCATION_DELETED, a, reason);
         count(s->counters, COUNT_ALLOCATIONS_DELETED);
+        count_add(s->counters, count_active(a->path.transport, a->path.client.family == ADDR_V6), UINT64_MAX); /* one less */
+        count_time(s->counters, &COUNT_OF_SESSION, s->now.ms - a->created_ms);
     }
     close_leg(s, a, &a->legs[0]);
     close_leg(s, a, &a->legs[1]);

@@ -57,7 +57,7 @@ static void answer_allocate(const struct request *r, const struct alloc *a)
         stun_put(&o, STUN_ATTR_RESERVATION_TOKEN, a->token, sizeof(a->token));
     if (a->failed_family_code)
         stun_put_address_error(&o, a->failed_family, a->failed_family_code);
-    count(r->s->counters, COUNT_SUCCESSES);
+    request_count(r, RESULT_SUCCESS, 0);
     request_send(r, &o);
 }
 
@@ -317,6 +317,7 @@ enum verdict allocate_on_allocate(struct request *r)
         return VERDICT_DONE;
     w.lifetime_s = lifetime(r, w.lifetime_s);
     if (!w.lifetime_s) {
+        count(s->counters, count_failure(FAILURE_EXPIRED));
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }
@@ -350,6 +351,7 @@ enum verdict allocate_on_allocate(struct request *r)
         return VERDICT_DONE;
     }
     count(s->counters, COUNT_ALLOCATIONS_CREATED);
+    count(s->counters, count_active(a->path.transport, a->path.client.family == ADDR_V6));
     report(r, EVENT_ALLOCATION_CREATED, a, w.lifetime_s);
     answer_allocate(r, a);
     return VERDICT_DONE;
@@ -362,7 +364,7 @@ static void answer_refresh(const struct request *r, uint32_t lifetime_s)
 
     request_success(r, &o, buf);
     stun_put_u32(&o, STUN_ATTR_LIFETIME, lifetime_s);
-    count(r->s->counters, COUNT_SUCCESSES);
+    request_count(r, RESULT_SUCCESS, 0);
     request_send(r, &o);
 }
 

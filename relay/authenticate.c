@@ -39,7 +39,7 @@ void request_challenge(const struct request *r, int code, const char *detail)
     stun_put(&o, STUN_ATTR_NONCE, nonce, sizeof(nonce));
     if (features(s) & NONCE_PASSWORD_ALGORITHMS)
         stun_put_algorithms(&o, ALGORITHMS, sizeof(ALGORITHMS) / sizeof(ALGORITHMS[0]));
-    count(s->counters, COUNT_CHALLENGES);
+    request_count(r, RESULT_CHALLENGE, code);
     if (detail) /* the first request of every client is challenged: no event for that */
         s->net->event(s->net_ctx, &(struct relay_event_info){.event = EVENT_REQUEST_REFUSED,
                                                              .path = r->from,
@@ -75,12 +75,35 @@ static uint64_t pair_of(const struct request *r, const struct auth_request *q)
     return throttle_pair(r->s->throttle, user, len, &r->from->client);
 }
 
-/* The answer is the same whether the user is unknown or the password wrong (C27, S14), and so is what it counts. */
+static void failed(const struct request *r, enum count_failure why)
+{
+    count(r->s->counters, count_failure(why));
+}
+
+void authenticate_throttled(const struct request *r)
+{
+    count(r->s->counters, DROP_THROTTLED);
+    failed(r, FAILURE_THROTTLED);
+}
+
+/* For people. Both questions are asked of each request, so that nobody learns the answer from the time (S14). */
+static enum count_failure why_wrong(const struct request *r, const struct auth_answer *answer)
+{
+    const struct stun_attr *user = stun_find(r->msg, STUN_ATTR_USERNAME);
+    char name[STUN_USERNAME_MAX + 1];
+    bool over = user && auth_opaque_string(name, sizeof(name), (const char *)user->value, user->len) == 0 &&
+                auth_is_over(r->s->auth, name, r->s->now.wall);
+
+    return answer->status == AUTH_OK ? FAILURE_WRONG_PASSWORD : over ? FAILURE_EXPIRED : FAILURE_UNKNOWN_USER;
+}
+
+/* The answer is the same whether the user is unknown or the password wrong (C27, S14), and so is what it counts for the throttle. */
 static void wrong_credentials(const struct request *r, const struct auth_answer *answer)
 {
     struct shard *s = r->s;
     bool silenced = throttle_failure(s->throttle, r->pair, s->now.ms);
 
+    failed(r, why_wrong(r, answer));
     request_challenge(r, STUN_E_UNAUTHENTICATED, "wrong credentials");
     if (silenced)
         s->net->event(s->net_ctx, &(struct relay_event_info){.event = EVENT_THROTTLED,
@@ -122,6 +145,7 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         return false;
     }
     if (realm->len != strlen(own_realm) || memcmp(realm->value, own_realm, realm->len) != 0) {
+        failed(r, FAILURE_REALM);
         request_challenge(r, STUN_E_UNAUTHENTICATED, "another realm");
         return false;
     }
@@ -131,12 +155,13 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
     } else if (!user && hash->len == STUN_USERHASH_LEN && auth_can_userhash(r->s->auth)) {
         question->userhash = hash->value;
     } else {
+        failed(r, FAILURE_UNREADABLE);
         request_challenge(r, STUN_E_UNAUTHENTICATED, "unreadable user name");
         return false;
     }
     r->pair = pair_of(r, question);
     if (throttle_silent(r->s->throttle, r->pair, r->s->now.ms)) {
-        count(r->s->counters, DROP_THROTTLED); /* S15 */
+        authenticate_throttled(r);
         return false;
     }
     r->paid = source_allow(r->s, &r->from->client); /* before it costs a look-up: made-up names are each a new one */
@@ -159,6 +184,7 @@ bool authenticate_answer(struct request *r, const struct auth_answer *answer)
     size_t fits = SIZE_MAX, nkeys = answer->status == AUTH_OK ? answer->nkeys : 0, tries = auth_tries(r->s->auth);
 
     if (answer->status == AUTH_UNAVAILABLE) {
+        failed(r, FAILURE_UNAVAILABLE);
         request_refuse(r, STUN_E_SERVER_ERROR, "credentials cannot be looked up now");
         return false;
     }

@@ -28,7 +28,7 @@ static void answer(const struct request *r)
     struct stun_out o;
 
     request_success(r, &o, buf);
-    count(r->s->counters, COUNT_SUCCESSES);
+    request_count(r, RESULT_SUCCESS, 0);
     request_send(r, &o);
 }
 

@@ -5,6 +5,12 @@
 #include "stun/channel.h"
 #include "stun/msg.h"
 
+static void count_packet(struct shard *s, enum count_path path, enum counter packets, enum counter bytes, size_t len)
+{
+    count(s->counters, count_relayed(path, packets));
+    count_add(s->counters, count_relayed(path, bytes), len);
+}
+
 /* What A sends to one of our relayed addresses is handed to that allocation's owner as if it had arrived on its relay socket from A's
  * relayed address. False when nobody lives there. */
 static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool advertised, uint16_t port, uint8_t *data,
@@ -22,6 +28,7 @@ static bool splice(struct shard *s, const struct leg *leg, unsigned relay, bool 
 
     if (owner < 0)
         return false;
+    count_packet(s, PATH_SPLICE, COUNT_PACKETS_UP, COUNT_BYTES_UP, len);
     if ((unsigned)owner == s->worker) {
         count(s->counters, COUNT_SPLICE_LOCAL);
         forward_spliced(s, &sp, data);
@@ -47,10 +54,9 @@ static void to_peer(struct shard *s, struct alloc *a, int own, bool advertised, 
     } else if (alloc_take_up(s, a, len)) {
         a->packets_up++;
         a->bytes_up += len;
-        count(s->counters, COUNT_PACKETS_UP);
-        count_add(s->counters, COUNT_BYTES_UP, len);
         if (own >= 0 && splice(s, leg, (unsigned)own, advertised, peer->port, data, len, tos))
             return;
+        count_packet(s, PATH_USER, COUNT_PACKETS_UP, COUNT_BYTES_UP, len);
         /* Our own IP, but no live relayed address: only what the operator has opened (a PBX on this very host). */
         if (own >= 0 && !policy_flow(alloc_judges(s, a), peer, POLICY_UDP))
             count(s->counters, DROP_POLICY);
@@ -109,8 +115,10 @@ void forward_send(struct shard *s, struct alloc *a, const struct addr *peer, uin
         to_peer(s, a, own, advertised, peer, data, len, tos, df);
 }
 
-/* The last step down: B's limits and counters, then the channel if there is one (C61), else a Data indication. */
-static void to_client(struct shard *s, struct alloc *a, const struct addr *peer, uint8_t *data, size_t len, uint8_t tos)
+/* The last step down: B's limits and counters, then the channel if there is one (C61), else a Data indication. False: it goes no further. In line
+ * in both callers, for a call costs more than what it counts. */
+static inline __attribute__((always_inline)) bool to_client(struct shard *s, struct alloc *a, const struct addr *peer,
+                                                            uint8_t *data, size_t len, uint8_t tos)
 {
     struct channel *c;
     uint8_t *start = data - CHANNEL_HEADER_LEN;
@@ -118,7 +126,7 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
     uint32_t txid[3];
 
     if (!alloc_take_down(s, a, len))
-        return;
+        return false;
     if ((c = alloc_channel_of(s, a, peer))) {
         channel_header(start, c->number, (uint16_t)len);
     } else {
@@ -127,15 +135,14 @@ static void to_client(struct shard *s, struct alloc *a, const struct addr *peer,
         start = stun_wrap_data(data, len, peer, (const uint8_t *)txid, &total);
         if (!start) { /* so long that no Data indication can hold it */
             count(s->counters, DROP_TRUNCATED);
-            return;
+            return false;
         }
     }
     a->packets_down++;
     a->bytes_down += len;
-    count(s->counters, COUNT_PACKETS_DOWN);
-    count_add(s->counters, COUNT_BYTES_DOWN, len);
     if (s->net->client_send(s->net_ctx, &a->path, start, total, tos) < 0)
         count(s->counters, DROP_CLIENT_SEND);
+    return true;
 }
 
 void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const struct addr *peer, uint8_t *data, size_t len,
@@ -145,8 +152,8 @@ void forward_from_peer(struct shard *s, unsigned relay, uint16_t port, const str
 
     if (!a)
         count(s->counters, DROP_NO_ALLOCATION);
-    else if (permitted(s, a, peer))
-        to_client(s, a, peer, data, len, tos);
+    else if (permitted(s, a, peer) && to_client(s, a, peer, data, len, tos))
+        count_packet(s, PATH_USER, COUNT_PACKETS_DOWN, COUNT_BYTES_DOWN, len);
 }
 
 void forward_spliced(struct shard *s, const struct splice *sp, uint8_t *data)
@@ -170,5 +177,6 @@ void forward_spliced(struct shard *s, const struct splice *sp, uint8_t *data)
         count(s->counters, DROP_POLICY);
         return;
     }
-    to_client(s, a, from, data, sp->len, sp->tos);
+    if (to_client(s, a, from, data, sp->len, sp->tos))
+        count_packet(s, PATH_SPLICE, COUNT_PACKETS_DOWN, COUNT_BYTES_DOWN, sp->len);
 }

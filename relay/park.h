@@ -34,6 +34,10 @@ static inline uint8_t *park_datagram(struct parked *p)
 {
     return p->room + HEADROOM;
 }
+static inline uint64_t park_waited_ms(const struct parked *p)
+{
+    return p->shard->now.ms + PARKED_LIFETIME_S * 1000ULL - p->timer.wheel.due_ms;
+}
 static inline bool park_waits(const struct parked *p)
 {
     return p->auth || p->quota || p->ticket;

@@ -1,5 +1,4 @@
 #include <ifaddrs.h>
-#include <malloc.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,11 +360,11 @@ int relay_start(struct relay *r)
 
 static void log_stats(const struct relay *r, unsigned worker)
 {
-    struct log_field fields[COUNTERS_N + 1];
+    struct log_field fields[COUNTERS_NAMED + 1];
     size_t n = 0;
 
     fields[n++] = LOG_INT("worker", worker);
-    for (enum counter i = 0; i < COUNTERS_N; i++) { /* drops that did not happen would only hide those that did */
+    for (enum counter i = 0; i < COUNTERS_NAMED; i++) { /* drops that did not happen would only hide those that did */
         uint64_t v = count_read(&r->workers[worker].counters, i);
 
         if (v || i < DROP_NOT_STUN)
@@ -436,29 +435,6 @@ void relay_read(struct relay *r, feed_cb *cb, void *ctx)
     (void)got;
 }
 
-static uint64_t heap_free(void)
-{
-    return mallinfo2().fordblks;
-}
-
-void relay_look(struct relay *r)
-{
-    struct memory_state m;
-
-    memory_look(r->memory, heap_free, clock_now().ms, &m);
-    if (m.tell && m.is_short)
-        LOG(LOG_WARNING, "memory_short", LOG_STR("limit", m.name), LOG_INT("bytes", m.limit), LOG_INT("used", m.used),
-            LOG_STR("effect", "new allocations get 508, those that live go on"),
-            LOG_STR("cure", "raise this limit (with systemd MemoryMax=, LimitAS= or LimitDATA=), or lower total-quota"));
-    else if (m.tell)
-        LOG(LOG_INFO, "memory_recovered", LOG_INT("bytes", m.limit), LOG_INT("used", m.used));
-}
-
-bool relay_memory_short(const struct relay *r)
-{
-    return memory_is_short(r->memory);
-}
-
 /* A copy to each worker, or to none. */
 static int post_all(struct relay *r, const struct letter *letter)
 {
@@ -507,30 +483,4 @@ int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
 int relay_recheck(struct relay *r)
 {
     return post_all(r, &(struct letter){.kind = LETTER_RECHECK});
-}
-
-unsigned relay_workers(const struct relay *r)
-{
-    return r->nworkers;
-}
-
-const struct counters *relay_counters(const struct relay *r, unsigned worker)
-{
-    return &r->workers[worker].counters;
-}
-
-size_t relay_listeners(const struct relay *r, struct relay_listener out[static RELAY_LISTENERS_MAX * 2])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < r->nlisten; i++) {
-        out[n++] = (struct relay_listener){.transport = "udp", .addr = r->listen[i]};
-        out[n++] = (struct relay_listener){.transport = "tcp", .addr = r->listen[i]};
-    }
-    return n;
-}
-
-const struct ports *relay_ports(const struct relay *r)
-{
-    return r->ports;
 }

@@ -99,6 +99,13 @@ int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_M
 
 unsigned relay_workers(const struct relay *r);
 const struct counters *relay_counters(const struct relay *r, unsigned worker);
+/* Sums over the workers; none of them goes back. As count_read; one of the four that were relayed, by one path; and a histogram: count[i] took at most
+ * bound[i] and more than the bound before, count[n] more than all, and in all so many seconds. */
+uint64_t relay_count(const struct relay *r, enum counter which);
+uint64_t relay_relayed(const struct relay *r, enum count_path path, enum counter which);
+double relay_histogram(const struct relay *r, const struct count_histogram *h, uint64_t *count);
+/* CPU time that a worker has used; 0 when it does not run. */
+uint64_t relay_busy_ns(const struct relay *r, unsigned worker);
 struct relay_listener {
     const char *transport; /* "udp", "tcp" */
     struct addr addr;      /* as bound; an unspecified IP: every address of the family */

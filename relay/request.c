@@ -32,9 +32,35 @@ void request_send(const struct request *r, struct stun_out *o)
         count(s->counters, DROP_CLIENT_SEND);
 }
 
+static enum count_method method_of(const struct request *r)
+{
+    static const uint16_t NUMBERS[COUNT_METHODS] = {[METHOD_BINDING] = STUN_BINDING,
+                                                    [METHOD_ALLOCATE] = STUN_ALLOCATE,
+                                                    [METHOD_REFRESH] = STUN_REFRESH,
+                                                    [METHOD_CREATE_PERMISSION] = STUN_CREATE_PERMISSION,
+                                                    [METHOD_CHANNEL_BIND] = STUN_CHANNEL_BIND};
+    enum count_method m = METHOD_BINDING;
+
+    while (NUMBERS[m] != r->msg->method) /* a request of any other is none of ours (C2) */
+        m++;
+    return m;
+}
+
+void request_count(const struct request *r, enum count_result result, int code)
+{
+    static const enum counter OF_ALL[COUNT_RESULTS] = {
+        [RESULT_SUCCESS] = COUNT_SUCCESSES, [RESULT_CHALLENGE] = COUNT_CHALLENGES, [RESULT_ERROR] = COUNT_ERRORS};
+    enum count_method method = method_of(r);
+
+    count(r->s->counters, OF_ALL[result]);
+    count(r->s->counters, count_request(method, result));
+    if (method == METHOD_ALLOCATE)
+        count(r->s->counters, count_code(code));
+}
+
 static void report(const struct request *r, int code, const char *detail)
 {
-    count(r->s->counters, COUNT_ERRORS);
+    request_count(r, RESULT_ERROR, code);
     r->s->net->event(r->s->net_ctx, &(struct relay_event_info){.event = EVENT_REQUEST_REFUSED,
                                                                .path = r->from,
                                                                .method = stun_method_name(r->msg->method),

@@ -48,6 +48,8 @@ enum verdict {
 /* Building and sending answers. A success: begin, put attributes, send. */
 void request_success(const struct request *r, struct stun_out *o, uint8_t buf[static ANSWER_MAX]);
 void request_send(const struct request *r, struct stun_out *o);
+/* Counts what it came to; `code` is the error's, 0 with RESULT_SUCCESS. */
+void request_count(const struct request *r, enum count_result result, int code);
 /* An error answer: signed when the request is authenticated. `detail` is for the log. */
 void request_refuse(const struct request *r, int code, const char *detail);
 /* 300: the client is to go to another server (C34: only after valid integrity). */
@@ -62,6 +64,9 @@ void request_challenge(const struct request *r, int code, const char *detail);
 bool authenticate_question(struct request *r, struct auth_request *question, char name[static STUN_USERNAME_MAX + 1]);
 /* The rest of it, with the answer: true when the integrity fits and r->who is set; otherwise the request has been answered. */
 bool authenticate_answer(struct request *r, const struct auth_answer *answer);
+
+/* S15: it is not answered. */
+void authenticate_throttled(const struct request *r);
 
 enum verdict allocate_on_allocate(struct request *r);
 enum verdict allocate_on_refresh(struct request *r);

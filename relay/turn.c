@@ -20,7 +20,7 @@ static enum verdict on_binding(struct request *r)
         return VERDICT_DONE;
     request_success(r, &o, buf);
     stun_put_xor_addr(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->from->client);
-    count(r->s->counters, COUNT_SUCCESSES);
+    request_count(r, RESULT_SUCCESS, 0);
     request_send(r, &o);
     return VERDICT_DONE;
 }
@@ -192,6 +192,7 @@ static void serve(struct shard *s, const struct path *from, const struct stun_ms
     }
     r.context = context;
     if (auth_check(s->auth, &question, &answer, on_answer, context, &ticket) != AUTH_PENDING) {
+        count_time(s->counters, &COUNT_OF_AUTH, p ? park_waited_ms(p) : 0);
         proceed(&r, &answer, p);
         explicit_bzero(answer.keys, sizeof(answer.keys));
     } else if (p || (p = park_behind(s, from, msg->buf, msg->len))) {
@@ -237,7 +238,7 @@ static void resume(struct parked *p, const struct request *with, const struct au
     r.context = p;
     if (stun_decode(&msg, park_datagram(p), p->len) == 0) {
         if (answer && throttle_silent(r.s->throttle, r.pair, r.s->now.ms)) {
-            count(r.s->counters, DROP_THROTTLED); /* S15: others of its pair, which waited beside it, have failed */
+            authenticate_throttled(&r); /* others of its pair, which waited beside it, have failed */
         } else if (answer) {
             proceed(&r, answer, p);
         } else {
@@ -262,6 +263,7 @@ static void on_answer(void *ctx, const struct auth_answer *answer)
 
     p->shard->net->clock(p->shard->net_ctx); /* this may be the first call of a pass */
     p->auth = NULL;
+    count_time(p->shard->counters, &COUNT_OF_AUTH, park_waited_ms(p));
     resume(p, &r, answer);
 }
 
