@@ -70,6 +70,7 @@ struct admin_request {
     json_t *query; /* an object of strings, of the parameters that the route knows; never NULL */
     json_t *body;  /* an object; NULL: none was sent */
     const char *if_match; /* NULL: not sent; or "*" or ETags */
+    const char *accept;   /* of ADMIN_METRICS: the Accept header; NULL: not sent */
     const char *caller;   /* who asks, for logs: "socket", or the name of a bearer token */
     int64_t now;          /* wall clock, seconds */
 };

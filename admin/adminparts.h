@@ -1,0 +1,93 @@
+/*
+ * Purpose:  what the files of the admin plane's server know of each other; nobody else includes it.
+ * Owner:    the serving thread.
+ * Lifetime: that of the struct admin.
+ * Callers:  admin/admin, admin/server, admin/http, admin/replay.
+ * RFC:      none.
+ */
+#ifndef ADMIN_ADMINPARTS_H
+#define ADMIN_ADMINPARTS_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <microhttpd.h>
+
+#include "admin/admin.h"
+#include "admin/bearer.h"
+#include "admin/event.h"
+#include "admin/route.h"
+
+/* ---- admin/server: sockets, libmicrohttpd's daemons and the event base. ---- */
+
+struct server;
+
+/* `fd` listens, and is the server's from now on, also on error. `cert` and `key` are PEM texts, NULL without TLS. ERR_NOMEM; ERR_CONFIG:
+ * certificate and key can't be used. */
+int server_new(struct server **out, struct admin *a, int fd, bool is_unix, const char *cert, const char *key);
+void server_free(struct server **s);
+/* This certificate from the next connection on: as soon as nothing but streams is under way, which are ended. Takes both texts over. */
+void server_renew(struct server *s, char *cert, char *key);
+/* Ends connections that take too long, and renews the certificate. */
+void server_sweep(struct server *s, uint64_t now_ms);
+/* In the next pass of the loop: what was resumed goes on. */
+void server_run(struct server *s);
+bool server_is_unix(const struct server *s);
+struct admin *server_admin(const struct server *s);
+
+/* What a connection does, each with a time of its own. */
+void connection_reads(struct MHD_Connection *c);   /* a request's head is there */
+void connection_serves(struct MHD_Connection *c);  /* an operation is under way, which has its own deadline; or a stream */
+void connection_answers(struct MHD_Connection *c); /* its answer is being sent */
+void connection_idle(struct MHD_Connection *c);
+/* Cuts it off, whatever it does. */
+void connection_cut(struct MHD_Connection *c);
+
+/* ---- admin/http: from a request to an operation, and its answer. ---- */
+
+enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+                            const char *upload, size_t *upload_size, void **exchange);
+void http_completed(void *server, struct MHD_Connection *c, void **exchange, enum MHD_RequestTerminationCode code);
+/* Operations that are late are answered for; readers of events get a sign of life. */
+void http_sweep(struct admin *a, uint64_t now_ms);
+/* Is anything but streams under way? */
+bool http_busy(const struct admin *a, const struct server *s);
+/* Nothing of this server waits any more: before its daemon is stopped. */
+void http_release(struct admin *a, const struct server *s);
+
+/* ---- admin/replay: a POST that is repeated with its Idempotency-Key gets the answer that it got. ---- */
+
+struct replays;
+enum replay_state {
+    REPLAY_NEW,     /* it is to be carried out, and replay_keep or replay_forget is to be called */
+    REPLAY_KEPT,    /* the answer is in `answer` */
+    REPLAY_RUNNING, /* the first one has not been answered yet: 409 */
+    REPLAY_OTHER,   /* the key was used for something else: 422 */
+};
+/* ERR_NOMEM. */
+int replays_new(struct replays **out);
+void replays_free(struct replays **r);
+/* `name` says who asks, for which operation, with which key; `digest` what is in the request. */
+enum replay_state replay_find(struct replays *r, const char *name, const char *digest, uint64_t now_ms,
+                              struct admin_answer *answer);
+/* A copy of the answer is kept. Without memory it is forgotten. */
+void replay_keep(struct replays *r, const char *name, const struct admin_answer *answer);
+void replay_forget(struct replays *r, const char *name);
+
+/* ---- All of it. ---- */
+
+struct admin {
+    struct event_base *base;
+    struct server *servers[2]; /* Unix, TCP; NULL: none */
+    struct event sweep;
+    struct bearers *bearers;
+    struct events *events;
+    struct replays *replays;
+    struct exchange *exchanges; /* all that there are */
+    char **origins;
+    size_t norigins;
+    char *socket_path; /* ours, to be unlinked; NULL: none */
+    struct addr address;
+    struct admin_config config; /* its texts are not kept */
+};
+
+#endif
