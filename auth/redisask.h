@@ -23,7 +23,7 @@ struct redisask {
     struct event_base *base;
     struct redis *redis;
     unsigned deadline_ms; /* of each command, the time to connect included */
-    char *why;       /* where it is told why a command failed, in a sentence; never a secret */
+    char *why;            /* where it is told why a command failed, in a sentence; never a secret */
     size_t cap;
 };
 

@@ -256,6 +256,11 @@ static void publish(struct redisfleet *f)
     free(nodes);
 }
 
+size_t redisfleet_others(const struct redisfleet *f)
+{
+    return f->npublished;
+}
+
 int redisfleet_read(struct fleet_node *out, const char *id, const redisReply *r)
 {
     struct fleet_field fields[FLEET_FIELDS_MAX];

@@ -59,6 +59,8 @@ int redisfleet_start(struct redisfleet *f, struct event_base *base);
 /* After the workers have ended. Takes the node and its shares out of Redis at once, if that can be done within REDISFLEET_GOODBYE_MS. NULL-safe. */
 void redisfleet_stop(struct redisfleet *f);
 void redisfleet_free(struct redisfleet **f);
+/* Other nodes that live, as they were read last. */
+size_t redisfleet_others(const struct redisfleet *f);
 /* A beat at once: somebody has said something about this node. */
 void redisfleet_beat(struct redisfleet *f);
 

@@ -147,6 +147,19 @@ const char *conf_origin(const struct conf *c, const char *key)
     return v ? v->origin : "";
 }
 
+void conf_each(const struct conf *c, void (*visit)(void *ctx, const struct conf_key *key, enum conf_source from, const char *text),
+               void *ctx)
+{
+    for (size_t i = 0; i < c->table.n; i++) {
+        const struct conf_key *k = &c->table.keys[i];
+        const struct conf_value *best = winner(c, k);
+
+        for (const struct conf_value *v = best; v; v = v->next)
+            if (v->from == best->from)
+                visit(ctx, k, v->from, v->text);
+    }
+}
+
 /* ---- Values ---- */
 
 static void value_free(struct conf_value *v)

@@ -126,6 +126,11 @@ enum conf_source conf_source(const struct conf *c, const char *key);
 /* "/etc/turnpike/turnpiked.conf:12", "--realm", "TURNPIKE_REALM", "default", or "" when there is none. Borrowed until conf_free. */
 const char *conf_origin(const struct conf *c, const char *key);
 
+/* Calls `visit` with each key that has a value, in the table's order, and each of its winning values in theirs. The text is as it was given:
+ * a secret is one still. */
+void conf_each(const struct conf *c, void (*visit)(void *ctx, const struct conf_key *key, enum conf_source from, const char *text),
+               void *ctx);
+
 /* Reads every winning value into `target`, which the caller has zeroed. On an error `target` is released as by conf_release.
  * ERR_CONFIG or ERR_NOMEM, with a text in `e`. */
 int conf_apply(struct conf *c, void *target, struct conf_error *e);

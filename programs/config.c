@@ -132,8 +132,7 @@ static bool is_set(const struct conf *conf, const char *key)
 static int warn_no_effect(struct config *c, const struct conf *conf)
 {
     static const char *const keys[] = {
-        "tls-listening-port", "cert",         "pkey",       "connect-listen", "connect-origin", "app-listen",
-        "admin-socket",       "admin-listen", "admin-cert", "admin-pkey",     "xdp-interface",
+        "tls-listening-port", "cert", "pkey", "connect-listen", "connect-origin", "app-listen", "xdp-interface",
     };
     int err = 0;
 
@@ -177,6 +176,14 @@ static int check_capacity(const struct config *c, const struct conf *conf, struc
     if (c->bps_capacity && c->max_bps > c->bps_capacity)
         return fail(e, "%s: max-bps is larger than bps-capacity (%s): there would be no room for a single allocation",
                     conf_origin(conf, "max-bps"), conf_origin(conf, "bps-capacity"));
+    return 0;
+}
+
+static int check_admin(const struct config *c, const struct conf *conf, struct conf_error *e)
+{
+    if (c->admin_listen.family != ADDR_NONE && !c->admin_cert && !addr_is_loopback(&c->admin_listen))
+        return fail(e, "%s: admin-listen beyond loopback needs TLS: set admin-cert and admin-pkey, or listen on 127.0.0.1",
+                    conf_origin(conf, "admin-listen"));
     return 0;
 }
 
@@ -248,6 +255,8 @@ static int config_check(struct config *c, const struct conf *conf, struct conf_e
         err = check_ports(c, conf, e);
     if (!err)
         err = check_capacity(c, conf, e);
+    if (!err)
+        err = check_admin(c, conf, e);
     if (!err)
         err = check_once(&c->listening_ip, "listening-ip", conf, e);
     if (!err)
@@ -386,6 +395,72 @@ static int only_asks(struct config *c, int argc, char *const argv[])
     return c->help || c->version;
 }
 
+/* ---- As it was given. ---- */
+
+static void wipe_list(struct conf_list *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        explicit_bzero(l->item[i], strlen(l->item[i]));
+        free(l->item[i]);
+    }
+    free(l->item);
+    *l = (struct conf_list){0};
+}
+
+static void show(void *ctx, const struct conf_key *key, enum conf_source from, const char *text)
+{
+    static const char *const SOURCES[] = {"option", "environment", "environment", "file", "default", ""};
+    struct config *c = ctx;
+    struct config_shown *s = c->nshown ? &c->shown[c->nshown - 1] : NULL;
+
+    if (!s || s->key != key->name) {
+        s = &c->shown[c->nshown++];
+        *s = (struct config_shown){.key = key->name,
+                                   .source = SOURCES[from],
+                                   .type = key->type,
+                                   .may_repeat = key->type == CONF_LIST || key->flags & CONF_REPEAT};
+    }
+    conf_list_add(&s->values, key->flags & CONF_SECRET ? "********" : text); /* without memory there is one less to show */
+}
+
+static int keep_shown(struct config *c, const struct conf *conf)
+{
+    c->shown = calloc(keys_table()->n, sizeof(*c->shown));
+    if (!c->shown)
+        return ERR_NOMEM;
+    conf_each(conf, show, c);
+    return 0;
+}
+
+static void free_shown(struct config *c)
+{
+    for (size_t i = 0; i < c->nshown; i++)
+        wipe_list(&c->shown[i].values);
+    free(c->shown);
+}
+
+/* ---- All of it. ---- */
+
+/* From values to fields, and whether they go together. */
+static int fill(struct config *c, struct conf *conf, char *const envp[], struct conf_error *e)
+{
+    int err = container_user(c, conf, envp, e);
+
+    if (!err)
+        err = conf_apply(conf, c, e);
+    if (!err)
+        err = container_generate(c, conf, envp);
+    if (!err)
+        err = default_realm(c);
+    if (!err)
+        err = default_node_id(c);
+    if (!err)
+        err = config_check(c, conf, e);
+    if (!err)
+        err = copy_warnings(c, conf);
+    return err ? err : keep_shown(c, conf);
+}
+
 int config_load(struct config **out, int argc, char *const argv[], char *const envp[], struct conf_error *e)
 {
     struct config *c = calloc(1, sizeof(*c));
@@ -403,19 +478,7 @@ int config_load(struct config **out, int argc, char *const argv[], char *const e
     if (!err)
         err = conf_load(conf, argc, argv, envp, "config", NULL, e);
     if (!err)
-        err = container_user(c, conf, envp, e);
-    if (!err)
-        err = conf_apply(conf, c, e);
-    if (!err)
-        err = container_generate(c, conf, envp);
-    if (!err)
-        err = default_realm(c);
-    if (!err)
-        err = default_node_id(c);
-    if (!err)
-        err = config_check(c, conf, e);
-    if (!err)
-        err = copy_warnings(c, conf);
+        err = fill(c, conf, envp, e);
 out:
     if (err == ERR_NOMEM)
         fail_nomem(e);
@@ -426,14 +489,24 @@ out:
     return err;
 }
 
-static void wipe_list(struct conf_list *l)
+int config_read(struct config **out, const char *text, struct conf_error *e)
 {
-    for (size_t i = 0; i < l->n; i++) {
-        explicit_bzero(l->item[i], strlen(l->item[i]));
-        free(l->item[i]);
-    }
-    free(l->item);
-    *l = (struct conf_list){0};
+    struct config *c = calloc(1, sizeof(*c));
+    struct conf *conf = NULL;
+    int err = c ? conf_new(&conf, keys_table()) : ERR_NOMEM;
+
+    *e = (struct conf_error){0};
+    if (!err)
+        err = conf_buffer(conf, "text", text, strlen(text), e);
+    if (!err)
+        err = fill(c, conf, (char *const[]){NULL}, e);
+    if (err == ERR_NOMEM)
+        fail_nomem(e);
+    conf_free(&conf);
+    if (err)
+        config_free(&c);
+    *out = c;
+    return err;
 }
 
 static void wipe_text(char **text)
@@ -458,6 +531,7 @@ void config_free(struct config **c)
         return;
     conf_release(keys_table(), *c);
     wipe_list(&(*c)->warnings);
+    free_shown(*c);
     free((*c)->listening_ip.item);
     free((*c)->relay_ip.item);
     free((*c)->external_ip.item);

@@ -31,6 +31,15 @@ struct config_externals {
     size_t n;
 };
 
+/* A key as it was given, for people. */
+struct config_shown {
+    const char *key;
+    const char *source; /* "option", "environment", "file", "default" */
+    enum conf_type type;
+    bool may_repeat;
+    struct conf_list values; /* none of them a secret: those are "********" */
+};
+
 struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the order of the documents; there is one or two of them
     /* Options that are no keys. With `help` or `version` nothing else is filled in. */
     char *config_file;
@@ -63,6 +72,11 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
     uint64_t user_quota, source_quota, total_quota; /* fit 32 bits; 0: no limit */
     uint64_t max_bps;                               /* bits per second; 0: no limit */
 
+    char *admin_socket;       /* never NULL */
+    struct addr admin_listen; /* ADDR_NONE: off */
+    char *admin_cert, *admin_pkey;
+    struct conf_list admin_origin;
+
     unsigned log_level;  /* enum log_level */
     unsigned log_format; /* enum log_format */
     char *log_file;      /* NULL: standard error */
@@ -74,12 +88,13 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
     char *node_id;       /* never NULL */
     char *redis_statsdb; /* where allocations are told of as coturn does; NULL: nowhere */
     char *cert, *pkey;
-    struct addr connect_listen, app_listen, admin_listen; /* ADDR_NONE: off */
+    struct addr connect_listen, app_listen; /* ADDR_NONE: off */
     struct conf_list connect_origin;
-    char *admin_socket;
-    char *admin_cert, *admin_pkey;
     unsigned xdp; /* enum config_xdp */
     struct conf_list xdp_interface;
+
+    struct config_shown *shown; /* of every key that has a value */
+    size_t nshown;
 
     struct conf_list warnings; /* complete sentences for the log; none holds a secret */
 };
@@ -89,6 +104,8 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
  * ERR_CONFIG with a line in `e` (file and line where there is one), ERR_NOMEM; then `*out` is NULL.
  */
 int config_load(struct config **out, int argc, char *const argv[], char *const envp[], struct conf_error *e);
+/* The same of a text alone, with neither options nor environment, and without `include=` (S12). */
+int config_read(struct config **out, const char *text, struct conf_error *e);
 /* Wipes secrets; NULL-safe; nulls the pointer. */
 void config_free(struct config **c);
 /* Users and secrets, once they are in a `struct auth` (C32). */

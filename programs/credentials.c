@@ -39,7 +39,23 @@ struct credentials {
     struct status *status;
     int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
     void *renew_ctx;
+    credentials_tell_fn *tell;
+    void *tell_ctx;
+    char why_not[REDIS_REASON_MAX]; /* the store can't be asked now; "": it can */
 };
+
+static void tell(const struct credentials *cr, const char *type, json_t *data)
+{
+    if (cr->tell)
+        cr->tell(cr->tell_ctx, type, data);
+    else
+        json_decref(data);
+}
+
+static void tell_fault(const struct credentials *cr, const char *what, const char *reason)
+{
+    tell(cr, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason ? reason : ""));
+}
 
 /* ---- Redis. ---- */
 
@@ -87,6 +103,9 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_INFO, "credential_changed", LOG_STR("user", revocation->name));
     else
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
+    tell(cr, "revocation",
+         json_pack("{s:s,s:o}", "user", revocation->name, "before",
+                   revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
 }
 
 static void on_events_begun(void *ctx)
@@ -110,7 +129,11 @@ static void on_told(void *ctx, const char *kind)
 static void on_events_health(void *ctx, const struct redis_health *h)
 {
     struct credentials *cr = ctx;
+    bool was_ready = !cr->why_not[0];
 
+    snprintf(cr->why_not, sizeof(cr->why_not), "%s", h->ready ? "" : h->reason[0] ? h->reason : "it is being connected to");
+    if (h->ready != was_ready && (h->ready || h->reconnects))
+        tell_fault(cr, h->ready ? "redis_ready" : "redis", cr->why_not);
     if (!h->ready && h->reconnects) {
         cr->events_lost = true;
         LOG(LOG_WARNING, "revocations_unavailable", LOG_STR("reason", h->reason));
@@ -124,7 +147,7 @@ static void on_events_health(void *ctx, const struct redis_health *h)
 
 static void on_exhausted(void *ctx, const char *token, uint64_t used, uint64_t max_bytes)
 {
-    (void)ctx;
+    tell(ctx, "quota", json_pack("{s:s,s:s,s:I}", "user", token, "limit", "max_bytes", "bytes", (json_int_t)used));
     LOG(LOG_INFO, "credential_exhausted", LOG_STR("user", token), LOG_INT("bytes", used), LOG_INT("max_bytes", max_bytes));
 }
 
@@ -191,8 +214,10 @@ static int add_embedded(struct credentials *cr, const struct config *c, char tex
 
 static void on_embedded_health(void *ctx, const char *why)
 {
-    const struct credentials *cr = ctx;
+    struct credentials *cr = ctx;
 
+    snprintf(cr->why_not, sizeof(cr->why_not), "%s", why ? why : "");
+    tell_fault(cr, why ? "store" : "store_ready", why);
     if (why)
         LOG(LOG_WARNING, "store_unavailable", LOG_STR("reason", why));
     else
@@ -307,6 +332,7 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     err = realm_start(
         &cr->realm,
         &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
+    snprintf(cr->why_not, sizeof(cr->why_not), "it is being connected to");
     if (!err)
         err = redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
                               &(struct redisevents_ops){on_revoked, on_events_begun, on_told, on_events_health}, cr);
@@ -356,4 +382,27 @@ int credentials_complete(struct credentials *cr, struct relay_config *rc)
 struct auth *credentials_auth(const struct credentials *cr)
 {
     return cr->auth;
+}
+
+const struct redis_target *credentials_redis(const struct credentials *cr)
+{
+    return cr->has_redis ? &cr->redis : NULL;
+}
+
+const char *credentials_why_not(const struct credentials *cr)
+{
+    return cr->why_not[0] ? cr->why_not : NULL;
+}
+
+size_t credentials_nodes(const struct credentials *cr)
+{
+    return node_others(cr->node) + 1;
+}
+
+void credentials_tell(struct credentials *cr, credentials_tell_fn *fn, void *ctx)
+{
+    cr->tell = fn;
+    cr->tell_ctx = ctx;
+    if (cr->node)
+        node_tell(cr->node, fn, ctx);
 }

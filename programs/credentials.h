@@ -8,7 +8,10 @@
 #ifndef PROGRAMS_CREDENTIALS_H
 #define PROGRAMS_CREDENTIALS_H
 
+#include <jansson.h>
+
 #include "auth/auth.h"
+#include "auth/redisurl.h"
 #include "programs/config.h"
 #include "relay/relay.h"
 
@@ -38,6 +41,16 @@ int credentials_read(struct credentials *cr, const struct config *c, struct auth
 /* Does a new configuration name another store than the one of the start, which goes on? */
 bool credentials_other_redis(const struct credentials *cr, const struct config *c);
 bool credentials_other_statsdb(const struct credentials *cr, const struct config *c);
+
+/* The Redis that holds them; NULL: the embedded store does. Borrowed. */
+const struct redis_target *credentials_redis(const struct credentials *cr);
+/* Why credentials can't be looked up, or revocations not be heard; NULL: they can. Borrowed until the next pass of the loop. */
+const char *credentials_why_not(const struct credentials *cr);
+/* Nodes of the fleet that live, with this one. */
+size_t credentials_nodes(const struct credentials *cr);
+/* Whom to tell what happens to credentials, store and fleet, as admin_tell; NULL: nobody. */
+typedef void credentials_tell_fn(void *ctx, const char *type, json_t *data);
+void credentials_tell(struct credentials *cr, credentials_tell_fn *tell, void *ctx);
 
 /* A credential that was generated here, to be shown once; false: there is none. The texts are borrowed until the next call above. */
 struct credentials_shown {

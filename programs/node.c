@@ -17,8 +17,10 @@ struct node {
     struct redisfleet *fleet;
     struct relay_external *external; /* as at the start: a reload does not change it */
     size_t nexternal;
-    struct fleet_node self; /* what stays as it is */
-    uint64_t ports;         /* relayed ports in all */
+    struct fleet_node self;                                  /* what stays as it is */
+    uint64_t ports;                                          /* relayed ports in all */
+    void (*tell)(void *ctx, const char *type, json_t *data); /* NULL: nobody */
+    void *tell_ctx;
 };
 
 /* ---- Where clients reach us. ---- */
@@ -93,9 +95,23 @@ static void sample(void *ctx, struct fleet_node *self)
                  (load.bps_limit && load.bps + load.bps_share > load.bps_limit);
 }
 
+static void tell(const struct node *n, const char *type, json_t *data)
+{
+    if (n->tell)
+        n->tell(n->tell_ctx, type, data);
+    else
+        json_decref(data);
+}
+
+static void tell_fault(const struct node *n, const char *what, const char *reason)
+{
+    tell(n, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason));
+}
+
 static void on_event(void *ctx, enum redisfleet_event event, const char *text)
 {
-    (void)ctx;
+    const struct node *n = ctx;
+
     switch (event) {
     case REDISFLEET_READY:
         LOG(LOG_INFO, "fleet_ready", LOG_STR("node", text));
@@ -106,20 +122,24 @@ static void on_event(void *ctx, enum redisfleet_event event, const char *text)
     case REDISFLEET_DRAINING:
         LOG(LOG_WARNING, "draining", LOG_STR("node", text),
             LOG_STR("effect", "new allocations are sent to other nodes, those that live go on"));
+        tell(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 1));
         break;
     case REDISFLEET_DRAIN_ENDED:
         LOG(LOG_INFO, "drain_ended", LOG_STR("node", text));
+        tell(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 0));
         break;
     case REDISFLEET_NODE_UP:
         LOG(LOG_INFO, "node_up", LOG_STR("node", text));
         break;
     case REDISFLEET_NODE_DOWN:
         LOG(LOG_WARNING, "node_down", LOG_STR("node", text));
+        tell_fault(n, "node_down", text);
         break;
     case REDISFLEET_ID_TAKEN:
         LOG(LOG_ERROR, "node_id_taken", LOG_STR("node", text),
             LOG_STR("effect", "quotas of the fleet and the list of nodes are wrong"),
             LOG_STR("cure", "give each node a node-id of its own"));
+        tell_fault(n, "node_id_taken", text);
         break;
     case REDISFLEET_REFUSED:
         LOG(LOG_ERROR, "fleet_refused", LOG_STR("reason", text),
@@ -172,6 +192,17 @@ void node_free(struct node **n)
     free((*n)->external);
     free(*n);
     *n = NULL;
+}
+
+void node_tell(struct node *n, void (*fn)(void *ctx, const char *type, json_t *data), void *ctx)
+{
+    n->tell = fn;
+    n->tell_ctx = ctx;
+}
+
+size_t node_others(const struct node *n)
+{
+    return n ? redisfleet_others(n->fleet) : 0;
 }
 
 struct redisshares *node_shares(const struct node *n)

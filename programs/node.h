@@ -8,6 +8,8 @@
 #ifndef PROGRAMS_NODE_H
 #define PROGRAMS_NODE_H
 
+#include <jansson.h>
+
 #include "auth/redisfleet.h"
 #include "programs/config.h"
 #include "relay/relay.h"
@@ -22,6 +24,10 @@ void node_free(struct node **n);
 struct redisshares *node_shares(const struct node *n);
 /* `relay` is borrowed until node_stop. ERR_NOMEM. */
 int node_start(struct node *n, struct event_base *base, struct relay *relay);
+/* Whom to tell, as credentials_tell. */
+void node_tell(struct node *n, void (*tell)(void *ctx, const char *type, json_t *data), void *ctx);
+/* Others of the fleet that live; NULL-safe. */
+size_t node_others(const struct node *n);
 /* Somebody wants a node to drain, or not any more: it may be this one. */
 void node_look(struct node *n);
 /* After the workers have ended: says goodbye. NULL-safe. */

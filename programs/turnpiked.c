@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "programs/config.h"
 #include "programs/credentials.h"
+#include "programs/plane.h"
 #include "relay/relay.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
@@ -30,6 +31,7 @@ struct server {
     struct config *config;
     struct credentials *credentials;
     struct relay *relay;
+    struct plane *plane;
     char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
 };
 
@@ -142,6 +144,11 @@ static json_t *ready_json(const struct server *s)
     json_object_set_new(root, "workers", json_integer(relay_workers(s->relay)));
     json_object_set_new(root, "listeners", list);
     json_object_set_new(root, "relays", relays);
+    if (plane_address(s->plane).family != ADDR_NONE) {
+        struct addr admin = plane_address(s->plane);
+
+        json_object_set_new(root, "admin", json_pack("{s:s,s:i}", "address", addr_ip_text(&admin, text), "port", (int)admin.port));
+    }
     uri(s, "stun", NULL, text, sizeof(text));
     json_object_set_new(root, "stun", json_string(text));
     uri(s, "turn", "udp", text, sizeof(text));
@@ -217,7 +224,7 @@ static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t si
 }
 
 /* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
-static int keep_unchangeable(const struct credentials *cr, const struct config *old, struct config *new)
+static int keep_unchangeable(const struct credentials *cr, const struct config *old, struct config *new, struct conf_list *told)
 {
     const struct {
         const char *key;
@@ -239,12 +246,17 @@ static int keep_unchangeable(const struct credentials *cr, const struct config *
         {"redis-statsdb", credentials_other_statsdb(cr, new)},
         {"redis-prefix", strcmp(old->redis_prefix, new->redis_prefix) != 0},
         {"node-id", strcmp(old->node_id, new->node_id) != 0},
+        {"admin-socket", strcmp(old->admin_socket, new->admin_socket) != 0},
+        {"admin-listen", memcmp(&old->admin_listen, &new->admin_listen, sizeof(new->admin_listen)) != 0},
     };
     char *realm = strdup(old->realm), *state_dir = strdup(old->state_dir);
 
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (keys[i].changed)
+        if (keys[i].changed) {
             LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", keys[i].key));
+            if (told)
+                conf_list_add(told, keys[i].key);
+        }
     if (!realm || !state_dir) {
         free(realm);
         free(state_dir);
@@ -268,40 +280,49 @@ static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
     return err ? err : relay_reload(s->relay, &rc, text);
 }
 
-/* All or nothing: what can't be read leaves the old settings in force (F17). */
-static void reload(struct server *s)
+/* All or nothing: what can't be read leaves the old settings in force (F17). What is in `c` has been checked by itself. */
+static int take(struct server *s, struct config *c, struct auth **auth, char text[static RELAY_TEXT_MAX])
 {
+    struct log_config lc = log_config_of(c), old_lc = log_config_of(s->config);
+    struct relay_config rc;
+    int err = credentials_read(s->credentials, c, auth, text);
+
+    if (!err && (err = log_reconfigure(&lc)))
+        snprintf(text, RELAY_TEXT_MAX, "log-file %s can't be opened: %s", c->log_file, err_str(err));
+    if (err)
+        return err;
+    rc = relay_config_of(c, credentials_auth(s->credentials));
+    err = credentials_complete(s->credentials, &rc);
+    if (!err)
+        err = plane_reload(s->plane, c, text);
+    if (!err)
+        err = relay_reload(s->relay, &rc, text);
+    if (err)
+        log_reconfigure(&old_lc);
+    return err;
+}
+
+/* `keys` (may be NULL) gets what can't be changed without a restart. */
+static int reload(void *ctx, struct conf_list *keys, char text[static RELAY_TEXT_MAX])
+{
+    struct server *s = ctx;
     struct config *c = NULL;
     struct auth *auth = NULL;
     struct conf_error e;
-    char text[RELAY_TEXT_MAX] = "";
-    struct log_config lc, old_lc = log_config_of(s->config);
     int err = config_load(&c, s->argc, s->argv, environ, &e);
 
-    if (err) {
-        LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", e.text));
-        return;
-    }
-    err = keep_unchangeable(s->credentials, s->config, c);
+    text[0] = '\0';
+    if (err)
+        snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
+    else
+        err = keep_unchangeable(s->credentials, s->config, c, keys);
     if (!err)
-        err = credentials_read(s->credentials, c, &auth, text);
-    lc = log_config_of(c);
-    if (!err && (err = log_reconfigure(&lc)))
-        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", c->log_file, err_str(err));
-    if (!err) {
-        struct relay_config rc = relay_config_of(c, credentials_auth(s->credentials));
-
-        err = credentials_complete(s->credentials, &rc);
-        if (!err)
-            err = relay_reload(s->relay, &rc, text);
-        if (err)
-            log_reconfigure(&old_lc);
-    }
+        err = take(s, c, &auth, text);
     if (err) {
-        LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text));
+        LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text[0] ? text : err_str(err)));
         auth_free(&auth);
         config_free(&c);
-        return;
+        return err;
     }
     auth_replace(credentials_auth(s->credentials), &auth);
     config_wipe_secrets(c);
@@ -309,6 +330,78 @@ static void reload(struct server *s)
     s->config = c;
     log_warnings(c);
     LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
+    return 0;
+}
+
+/* ---- What the admin plane asks of the program. ---- */
+
+static const struct config *config_in_force(void *ctx)
+{
+    const struct server *s = ctx;
+
+    return s->config;
+}
+
+static int check_config(void *ctx, const char *conf, struct conf_list *warnings, char text[static RELAY_TEXT_MAX])
+{
+    struct server *s = ctx;
+    struct config *c = NULL;
+    struct conf_error e;
+    int err = conf ? config_read(&c, conf, &e) : config_load(&c, s->argc, s->argv, environ, &e);
+
+    if (err) {
+        snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
+        return err;
+    }
+    struct relay_config rc = relay_config_of(c, NULL);
+    err = relay_check(&rc, text);
+    for (size_t i = 0; i < c->warnings.n && !err; i++)
+        err = conf_list_add(warnings, c->warnings.item[i]);
+    config_free(&c);
+    return err;
+}
+
+static int set_log_level(void *ctx, unsigned level)
+{
+    struct server *s = ctx;
+    struct log_config lc = log_config_of(s->config);
+    int err;
+
+    lc.level = (enum log_level)level;
+    err = log_reconfigure(&lc);
+    if (!err)
+        s->config->log_level = level;
+    return err;
+}
+
+static json_t *uris(void *ctx)
+{
+    const struct server *s = ctx;
+    char text[128];
+    json_t *list = json_array();
+
+    uri(s, "stun", NULL, text, sizeof(text));
+    json_array_append_new(list, json_string(text));
+    uri(s, "turn", "udp", text, sizeof(text));
+    json_array_append_new(list, json_string(text));
+    uri(s, "turn", "tcp", text, sizeof(text));
+    json_array_append_new(list, json_string(text));
+    return list;
+}
+
+static int start_plane(struct server *s, char text[static RELAY_TEXT_MAX])
+{
+    return plane_new(&s->plane,
+                     &(struct plane_config){.base = s->base,
+                                            .relay = s->relay,
+                                            .credentials = s->credentials,
+                                            .host = {.config = config_in_force,
+                                                     .reload = reload,
+                                                     .check = check_config,
+                                                     .log_level = set_log_level,
+                                                     .uris = uris,
+                                                     .ctx = s}},
+                     text);
 }
 
 static void on_end(evutil_socket_t number, short what, void *ctx)
@@ -322,8 +415,10 @@ static void on_end(evutil_socket_t number, short what, void *ctx)
 
 static void on_reload(evutil_socket_t number, short what, void *ctx)
 {
+    char text[RELAY_TEXT_MAX];
+
     (void)number, (void)what;
-    reload(ctx);
+    reload(ctx, NULL, text);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *ctx)
@@ -391,6 +486,8 @@ static int serve(struct server *s)
     credentials_watch(s->credentials, renew, s);
     if (!err)
         err = credentials_start(s->credentials, s->base, s->relay);
+    if (!err && (err = start_plane(s, text)))
+        LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
     if (!err) {
         log_warnings(s->config);
         log_start_lines(s);
@@ -404,11 +501,12 @@ static int serve(struct server *s)
         evtimer_add(&s->looks, &(struct timeval){.tv_sec = MEMORY_LOOK_S});
         event_base_dispatch(s->base);
     }
+    plane_free(&s->plane);
     relay_stop(s->relay);
     if (s->ready_file)
         unlink(s->ready_file);
     free(s->ready_file);
-    return err ? STATUS_FAULT : STATUS_OK;
+    return err == ERR_CONFIG ? STATUS_CONFIG : err ? STATUS_FAULT : STATUS_OK;
 }
 
 static int check_only(struct server *s)

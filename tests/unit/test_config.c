@@ -113,6 +113,7 @@ static const struct {
     {"admin-listen", {"127.0.0.1:9000"}, {"", "9000"}},
     {"admin-cert", {"a.pem\nadmin-pkey=b.pem"}, {"", "a.pem"}},
     {"admin-pkey", {"b.pem\nadmin-cert=a.pem"}, {"", "b.pem"}},
+    {"admin-origin", {"https://app.example.com"}, {"", "app.example.com"}},
     {"xdp", {"off", "auto", "native", "generic"}, {"", "on", "Native"}},
     {"xdp-interface", {"eth0"}, {""}},
     {"strict-channel-range", {"yes", "no", "on", "off", "1", "0"}, {"", "maybe", "2"}},
@@ -438,19 +439,62 @@ static void capacity(void)
     CHECK(says(":2: max-bps is larger than bps-capacity") && says(":1)"));
 }
 
+/* ---- the admin plane ---- */
+
+static void admin_plane(void)
+{
+    CHECK_INT(load_file("user=a:b\nadmin-listen=192.0.2.1:2\n"), ERR_CONFIG);
+    CHECK(says(":2: admin-listen beyond loopback needs TLS"));
+    CHECK_INT(load_file("user=a:b\nadmin-listen=192.0.2.1:2\nadmin-cert=c\nadmin-pkey=p\nadmin-origin=https://a\n"), 0);
+    CHECK_INT(load_file("user=a:b\nadmin-listen=127.0.0.1:2\n"), 0);
+}
+
+/* Every key that has a value, secrets masked (S24). */
+static void shown(void)
+{
+    bool masked = false, listed = false;
+
+    CHECK_INT(load_file("user=alice:hush\nuser=bob:hush\nlistening-port=5000\n"), 0);
+    for (size_t i = 0; i < cfg->nshown; i++) {
+        const struct config_shown *s = &cfg->shown[i];
+
+        for (size_t k = 0; k < s->values.n; k++)
+            CHECK(!strstr(s->values.item[k], "hush"));
+        if (strcmp(s->key, "user") == 0)
+            masked = s->values.n == 2 && s->may_repeat && strcmp(s->values.item[1], "********") == 0;
+        if (strcmp(s->key, "listening-port") == 0)
+            listed = strcmp(s->values.item[0], "5000") == 0 && strcmp(s->source, "file") == 0;
+    }
+    CHECK(masked && listed);
+}
+
+/* A text alone: no file is read by its path (S12). */
+static void text_alone(void)
+{
+    struct config *c = NULL;
+    struct conf_error e;
+
+    CHECK_INT(config_read(&c, "realm=example.org\nlistening-port=99999\n", &e), ERR_CONFIG);
+    CHECK(strstr(e.text, "text:2: "));
+    CHECK_INT(config_read(&c, "include=/etc/passwd\n", &e), ERR_CONFIG);
+    CHECK(!strstr(e.text, "root"));
+    CHECK_INT(config_read(&c, "realm=example.org", &e), 0);
+    CHECK_STR(c->realm, "example.org");
+    config_free(&c);
+}
+
 /* ---- features that are not there ---- */
 
 static void not_built(void)
 {
-    CHECK_INT(load_file("user=a:b\nadmin-socket=/x\nworkers=3\n"), 0);
-    CHECK_INT(cfg->warnings.n, 1);
-    CHECK_INT(
-        load_file("user=a:b\nxdp=auto\nxdp-interface=e\ncert=c\npkey=p\nconnect-listen=127.0.0.1:1\nadmin-listen=127.0.0.1:2\n"
-                  "app-listen=127.0.0.1:3\nconnect-origin=https://a\nadmin-cert=c\nadmin-pkey=p\n"
-                  "tls-listening-port=5350\n"),
-        0);
-    CHECK_INT(cfg->warnings.n, 11);
-    CHECK_INT(warnings_with("no effect yet"), 11);
+    CHECK_INT(load_file("user=a:b\nadmin-socket=/x\nadmin-listen=[::1]:2\nadmin-cert=c\nadmin-pkey=p\nworkers=3\n"), 0);
+    CHECK_INT(cfg->warnings.n, 0);
+    CHECK_INT(load_file("user=a:b\nxdp=auto\nxdp-interface=e\ncert=c\npkey=p\nconnect-listen=127.0.0.1:1\n"
+                        "app-listen=127.0.0.1:3\nconnect-origin=https://a\n"
+                        "tls-listening-port=5350\n"),
+              0);
+    CHECK_INT(cfg->warnings.n, 8);
+    CHECK_INT(warnings_with("no effect yet"), 8);
     CHECK_INT(warnings_with("user space"), 1);
     CHECK_INT(load_file("user=a:b\nmax-lifetime=10\n"), 0);
     CHECK_INT(warnings_with("600"), 1);
@@ -556,6 +600,9 @@ int main(void)
         {"TURN_USERNAME and TURN_PASSWORD make a user", vendor_user},
         {"TURN_USERNAME alone asks for a generated password", vendor_user_without_password},
         {"bandwidth of a user and in all", capacity},
+        {"S22 the admin plane beyond loopback needs TLS", admin_plane},
+        {"S24 what is shown of the configuration has no secret", shown},
+        {"S12 a text is checked alone, and names no file to read", text_alone},
         {"a key without its feature is refused only if it would change what is relayed", not_built},
         {"a file that is named must be there", missing_file},
         {"--help and --version work with a broken file", help_and_version},

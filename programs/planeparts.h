@@ -1,0 +1,41 @@
+/*
+ * Purpose:  what the files of the admin plane's wiring know of each other; nobody else includes it.
+ * Owner:    the control thread.
+ * Lifetime: that of the struct plane.
+ * Callers:  programs/plane*.
+ * RFC:      none.
+ */
+#ifndef PROGRAMS_PLANEPARTS_H
+#define PROGRAMS_PLANEPARTS_H
+
+#include <event2/event_struct.h>
+
+#include "admin/admin.h"
+#include "programs/plane.h"
+#include "programs/storeops.h"
+#include "programs/storethread.h"
+
+struct plane {
+    struct plane_config config;
+    struct admin *admin;
+    struct storeops *ops;
+    struct storethread *store;
+    int64_t started;           /* wall clock */
+    int64_t certificate_until; /* wall clock; 0: there is none */
+    int64_t drain_deadline;    /* wall clock; 0: none */
+    struct event look;
+};
+
+/* Each is an operation of admin/call.h; the ones that ask the store are in programs/storeops. */
+admin_operation_fn planestatus_ready, planestatus_get, planestatus_nodes, planestatus_drain, planestatus_end_drain;
+admin_operation_fn planemetrics_get;
+admin_operation_fn planeconfig_get, planeconfig_check, planeconfig_reload, planeconfig_log_level;
+admin_operation_fn planeallocations_list, planeallocations_get, planeallocations_delete;
+admin_operation_fn planepeers_get, planepeers_test;
+
+/* Why it is not ready to serve: an array of sentences, empty when it is; the caller's. */
+json_t *planestatus_reasons(const struct plane *p);
+/* Once a second: has anything changed that those who watch want to know? Has the time to drain passed? */
+void planestatus_look(struct plane *p);
+
+#endif

@@ -1,0 +1,274 @@
+#include <config.h> /* the build's; not programs/config.h */
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auth/fleet.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "programs/planeparts.h"
+
+enum {
+    DEADLINE_MAX_S = 30 * 86400, /* of a drain: a month */
+};
+
+static const struct config *config_of(const struct plane *p)
+{
+    return p->config.host.config(p->config.host.ctx);
+}
+
+/* ---- Ready? ---- */
+
+static void add_reason(json_t *reasons, const char *what, const char *why)
+{
+    json_array_append_new(reasons, json_sprintf("%s: %s", what, why));
+}
+
+json_t *planestatus_reasons(const struct plane *p)
+{
+    json_t *reasons = json_array();
+    const char *why = credentials_why_not(p->config.credentials);
+    int64_t now = clock_now().wall;
+
+    if (why)
+        add_reason(reasons, credentials_redis(p->config.credentials) ? "redis" : "store", why);
+    if (relay_memory_short(p->config.relay))
+        add_reason(reasons, "memory", "it is nearly used up, new allocations are refused");
+    if (p->certificate_until && p->certificate_until <= now)
+        add_reason(reasons, "certificate", "it has expired: put a new one in place, and reload");
+    if (auth_draining(credentials_auth(p->config.credentials)))
+        add_reason(reasons, "draining", "new allocations are sent elsewhere, on request");
+    return reasons;
+}
+
+void planestatus_ready(void *ctx, struct admin_call *call)
+{
+    json_t *reasons = planestatus_reasons(ctx);
+    bool ready = json_array_size(reasons) == 0;
+
+    admin_answer_json(&call->answer, ready ? 200 : 503, json_pack("{s:b,s:o}", "ready", ready, "reasons", reasons));
+    admin_done(&call);
+}
+
+/* ---- Status. ---- */
+
+static json_t *listeners_json(const struct relay *r)
+{
+    struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
+    size_t n = relay_listeners(r, listeners);
+    json_t *list = json_array();
+    char text[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_pack("{s:s,s:s,s:i}", "transport", listeners[i].transport, "address",
+                                              addr_ip_text(&listeners[i].addr, text), "port", (int)listeners[i].addr.port));
+    return list;
+}
+
+static json_t *relays_json(const struct relay *r)
+{
+    const struct ports *p = relay_ports(r);
+    json_t *list = json_array();
+    char local[ADDR_TEXT_MAX], advertised[ADDR_TEXT_MAX];
+
+    for (size_t i = 0; i < ports_count(p); i++) {
+        const struct relay_address *a = ports_address(p, (unsigned)i);
+
+        json_array_append_new(list, json_pack("{s:s,s:s}", "address", addr_ip_text(&a->local, local), "advertised",
+                                              addr_ip_text(&a->advertised, advertised)));
+    }
+    return list;
+}
+
+static json_int_t total(const struct relay *r, enum counter which)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < relay_workers(r); i++)
+        n += count_read(relay_counters(r, i), which);
+    return (json_int_t)n;
+}
+
+static json_int_t totals(const struct relay *r, enum counter first, enum counter last)
+{
+    json_int_t n = 0;
+
+    for (enum counter i = first; i <= last; i++)
+        n += total(r, i);
+    return n;
+}
+
+/* What was relayed without the splice is the rest. */
+static json_t *traffic_json(const struct relay *r)
+{
+    json_int_t splice[] = {0, total(r, COUNT_SPLICE_LOCAL), 0, 0},
+               all[] = {total(r, COUNT_PACKETS_UP), total(r, COUNT_BYTES_UP), total(r, COUNT_PACKETS_DOWN),
+                        total(r, COUNT_BYTES_DOWN)};
+    static const char FORMAT[] = "{s:I,s:I,s:I,s:I}";
+
+    return json_pack(
+        "{s:o,s:o,s:o}", "user",
+        json_pack(FORMAT, "packets_up", all[0] - splice[0], "bytes_up", all[1] - splice[1], "packets_down", all[2] - splice[2],
+                  "bytes_down", all[3] - splice[3]),
+        "splice",
+        json_pack(FORMAT, "packets_up", splice[0], "bytes_up", splice[1], "packets_down", splice[2], "bytes_down", splice[3]),
+        "xdp",
+        json_pack(FORMAT, "packets_up", (json_int_t)0, "bytes_up", (json_int_t)0, "packets_down", (json_int_t)0, "bytes_down",
+                  (json_int_t)0));
+}
+
+static json_t *number_or_null(int64_t n)
+{
+    return n ? json_integer(n) : json_null();
+}
+
+static json_t *allocations_json(const struct plane *p)
+{
+    struct auth_load load;
+
+    auth_quota_load(credentials_auth(p->config.credentials), &load);
+    return json_pack("{s:I,s:o,s:I,s:I,s:I}", "active", (json_int_t)load.total, "limit", number_or_null((int64_t)load.total_limit),
+                     "created", total(p->config.relay, COUNT_ALLOCATIONS_CREATED), "deleted",
+                     total(p->config.relay, COUNT_ALLOCATIONS_DELETED), "refused",
+                     totals(p->config.relay, REFUSED_USER_QUOTA, REFUSED_DRAINING));
+}
+
+static json_t *store_json(const struct plane *p)
+{
+    const char *why = credentials_why_not(p->config.credentials);
+
+    return json_pack("{s:s,s:b,s:s?}", "kind", credentials_redis(p->config.credentials) ? "redis" : "embedded", "ready", !why,
+                     "reason", why);
+}
+
+void planestatus_get(void *ctx, struct admin_call *call)
+{
+    static const char *const LEVELS[] = {
+        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+    const struct plane *p = ctx;
+    const struct config *c = config_of(p);
+    json_t *reasons = planestatus_reasons(p), *body;
+    struct now now = clock_now();
+
+    body = json_pack("{s:s,s:s,s:i,s:I,s:I,s:I,s:s,s:b,s:o}", "version", PACKAGE_VERSION, "node", c->node_id, "pid", (int)getpid(),
+                     "started_at", (json_int_t)p->started, "uptime_s", (json_int_t)(now.wall - p->started), "now_ms",
+                     (json_int_t)now.ms, "realm", auth_realm(credentials_auth(p->config.credentials)), "ready",
+                     json_array_size(reasons) == 0, "reasons", reasons);
+    json_object_update_new(
+        body,
+        json_pack("{s:b,s:o,s:I,s:s,s:{s:s},s:o,s:o,s:b}", "draining", auth_draining(credentials_auth(p->config.credentials)),
+                  "drain_deadline_at", number_or_null(p->drain_deadline), "workers", (json_int_t)relay_workers(p->config.relay),
+                  "log_level", LEVELS[c->log_level], "offload", "mode", "off", "store", store_json(p), "certificate",
+                  p->certificate_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->certificate_until) : json_null(),
+                  "memory_short", relay_memory_short(p->config.relay)));
+    json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
+                                           "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
+                                           "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",
+                                           totals(p->config.relay, DROP_NOT_STUN, COUNTERS_N - 1), "auth_failures", (json_int_t)0,
+                                           "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
+    admin_answer_json(&call->answer, 200, body);
+    admin_done(&call);
+}
+
+/* ---- Nodes and draining. Where there is a Redis, all of them are told by it. ---- */
+
+void planestatus_nodes(void *ctx, struct admin_call *call)
+{
+    const struct plane *p = ctx;
+    bool draining = auth_draining(credentials_auth(p->config.credentials));
+    struct auth_load load;
+    uint64_t capacity;
+
+    if (credentials_redis(p->config.credentials)) {
+        storethread_call(p->store, call);
+        return;
+    }
+    auth_quota_load(credentials_auth(p->config.credentials), &load);
+    capacity = (uint64_t)UINT16_MAX;
+    if (load.total_limit && load.total_limit < capacity)
+        capacity = load.total_limit;
+    admin_answer_json(&call->answer, 200,
+                      json_pack("{s:[{s:s,s:s,s:s,s:I,s:f,s:I,s:I,s:o}],s:n}", "items", "id", config_of(p)->node_id, "state",
+                                draining                 ? "draining"
+                                : load.total >= capacity ? "full"
+                                                         : "serving",
+                                "version", PACKAGE_VERSION, "started_at", (json_int_t)p->started, "load",
+                                (double)load.total / (double)(capacity ? capacity : 1), "capacity", (json_int_t)capacity,
+                                "allocations", (json_int_t)load.total, "addresses", p->config.host.uris(p->config.host.ctx),
+                                "next"));
+    admin_done(&call);
+}
+
+static void tell_drain(const struct plane *p, bool on)
+{
+    LOG(LOG_WARNING, on ? "draining" : "drain_ended", LOG_STR("node", config_of(p)->node_id),
+        LOG_INT("deadline", p->drain_deadline));
+    admin_tell(p->admin, "drain", json_pack("{s:s,s:b}", "node", config_of(p)->node_id, "draining", on));
+}
+
+/* Is it about this node? Then *node is its id. False: it is answered. */
+static bool which(const struct plane *p, struct admin_call *call, const char **node, bool *own)
+{
+    if (!admin_text(&call->request, "node", FLEET_ID_MAX, node, &call->answer))
+        return false;
+    *own = !*node || strcmp(*node, config_of(p)->node_id) == 0;
+    *node = config_of(p)->node_id;
+    return true;
+}
+
+void planestatus_drain(void *ctx, struct admin_call *call)
+{
+    struct plane *p = ctx;
+    const char *node;
+    int64_t seconds;
+    bool own;
+
+    if (!admin_only(&call->request, "deadline_s node", &call->answer) ||
+        !admin_number(&call->request, "deadline_s", 0, DEADLINE_MAX_S, -1, &seconds, &call->answer) ||
+        !which(p, call, &node, &own)) {
+        admin_done(&call);
+        return;
+    }
+    if (!own) {
+        storethread_call(p->store, call);
+        return;
+    }
+    p->drain_deadline = seconds < 0 ? 0 : call->request.now + seconds;
+
+    tell_drain(p, true);
+    admin_answer_json(&call->answer, 202,
+                      json_pack("{s:s,s:b,s:o}", "node", node, "draining", 1, "deadline_at", number_or_null(p->drain_deadline)));
+    admin_done(&call);
+}
+
+void planestatus_end_drain(void *ctx, struct admin_call *call)
+{
+    struct plane *p = ctx;
+    const char *node;
+    bool own;
+
+    if (!which(p, call, &node, &own)) {
+        admin_done(&call);
+        return;
+    }
+    if (own) {
+        p->drain_deadline = 0;
+
+        tell_drain(p, false);
+    }
+    if (!own || credentials_redis(p->config.credentials)) { /* somebody may have wished it there, too */
+        storethread_call(p->store, call);
+        return;
+    }
+    admin_answer_json(&call->answer, 200, json_pack("{s:s,s:b}", "node", node, "draining", 0));
+    admin_done(&call);
+}
+
+void planestatus_look(struct plane *p)
+{
+    if (!p->drain_deadline || clock_now().wall < p->drain_deadline)
+        return;
+    p->drain_deadline = 0;
+}

@@ -1,0 +1,170 @@
+#include "programs/storethread.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "programs/storeops.h"
+
+/* Calls in the order in which they came. */
+struct queue {
+    struct admin_call *call[STORETHREAD_WAITING_MAX];
+    size_t begin, n;
+};
+
+struct storethread {
+    struct storeops *ops;
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t more;
+    struct queue asked, answered;
+    size_t out; /* in either queue, or under way: so there is always room in `answered` */
+    bool ends;
+    int done_fd; /* not of the lock: it is written behind it */
+    struct event done;
+};
+
+static void put(struct queue *q, struct admin_call *call)
+{
+    q->call[(q->begin + q->n++) % STORETHREAD_WAITING_MAX] = call;
+}
+
+static struct admin_call *take(struct queue *q)
+{
+    struct admin_call *call = q->call[q->begin];
+
+    if (!q->n)
+        return NULL;
+    q->begin = (q->begin + 1) % STORETHREAD_WAITING_MAX;
+    q->n--;
+    return call;
+}
+
+static void *run(void *ctx)
+{
+    struct storethread *t = ctx;
+    struct admin_call *call;
+
+    pthread_mutex_lock(&t->lock);
+    while (!t->ends) {
+        call = take(&t->asked);
+        if (!call) {
+            pthread_cond_wait(&t->more, &t->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&t->lock);
+        storeops_run(t->ops, &call->request, &call->answer);
+        pthread_mutex_lock(&t->lock);
+        put(&t->answered, call);
+        eventfd_write(t->done_fd, 1);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+static struct admin_call *take_answered(struct storethread *t)
+{
+    struct admin_call *call;
+
+    pthread_mutex_lock(&t->lock);
+    call = take(&t->answered);
+    t->out -= call != NULL;
+    pthread_mutex_unlock(&t->lock);
+    return call;
+}
+
+static void on_done(evutil_socket_t fd, short what, void *ctx)
+{
+    struct storethread *t = ctx;
+    struct admin_call *call;
+    eventfd_t n;
+
+    (void)what;
+    eventfd_read(fd, &n);
+    while ((call = take_answered(t)))
+        admin_done(&call);
+}
+
+void storethread_call(struct storethread *t, struct admin_call *call)
+{
+    bool room;
+
+    pthread_mutex_lock(&t->lock);
+    room = t->out < STORETHREAD_WAITING_MAX;
+    if (room) {
+        put(&t->asked, call);
+        t->out++;
+        pthread_cond_signal(&t->more);
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (room)
+        return;
+    admin_answer_problem(&call->answer, 503, "%d requests wait for the store already: it is slow or away; see /readyz",
+                         STORETHREAD_WAITING_MAX);
+    admin_done(&call);
+}
+
+int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops)
+{
+    struct storethread *t = calloc(1, sizeof(*t));
+    sigset_t all, before;
+    int err = 0;
+
+    *out = t;
+    if (!t)
+        return ERR_NOMEM;
+    t->ops = ops;
+    pthread_mutex_init(&t->lock, NULL);
+    pthread_cond_init(&t->more, NULL);
+    t->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (t->done_fd < 0)
+        err = -errno;
+    else if (event_assign(&t->done, base, t->done_fd, EV_READ | EV_PERSIST, on_done, t) || event_add(&t->done, NULL))
+        err = ERR_NOMEM;
+    if (!err) {
+        sigfillset(&all); /* signals are the control thread's */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        err = -pthread_create(&t->thread, NULL, run, t);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        t->started = !err;
+    }
+    if (err)
+        storethread_free(out);
+    return err;
+}
+
+void storethread_free(struct storethread **tp)
+{
+    struct storethread *t = *tp;
+    struct admin_call *call;
+
+    *tp = NULL;
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->ends = true;
+    pthread_cond_signal(&t->more);
+    pthread_mutex_unlock(&t->lock);
+    if (t->started)
+        pthread_join(t->thread, NULL);
+    while ((call = take(&t->answered)))
+        admin_done(&call);
+    while ((call = take(&t->asked))) {
+        admin_answer_problem(&call->answer, 503, "the server ends");
+        admin_done(&call);
+    }
+    if (event_initialized(&t->done))
+        event_del(&t->done);
+    if (t->done_fd >= 0)
+        close(t->done_fd);
+    pthread_cond_destroy(&t->more);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}

@@ -1,0 +1,26 @@
+/*
+ * Purpose:  a thread of its own for what the admin plane asks of the store, which may take seconds: the control thread never waits for it.
+ * Owner:    the control thread; the work runs on the thread inside.
+ * Lifetime: storethread_new to storethread_free.
+ * Callers:  programs/adminplane.
+ * RFC:      none.
+ */
+#ifndef PROGRAMS_STORETHREAD_H
+#define PROGRAMS_STORETHREAD_H
+
+#include "admin/call.h"
+
+struct storethread;
+struct storeops;
+struct event_base;
+
+enum { STORETHREAD_WAITING_MAX = 64 }; /* calls that wait: more would be too late anyway when the store takes its time */
+
+/* `ops` is the thread's until storethread_free. ERR_NOMEM, or of eventfd(2) and pthread_create(3). */
+int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops);
+/* Waits for the call that is under way; those that wait are answered with 503. NULL-safe. */
+void storethread_free(struct storethread **t);
+/* Takes the call over, and gives it back answered on the control thread. */
+void storethread_call(struct storethread *t, struct admin_call *call);
+
+#endif
