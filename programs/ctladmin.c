@@ -51,13 +51,13 @@ static json_t *json_of(const struct admintoken *t, int64_t now)
 /* What is shown this once. */
 static void show_issued(const struct ctl *c, const struct admintoken *t, const char *token)
 {
-    char expires[32];
+    char expires[SHOW_TIME_MAX];
     json_t *object;
 
     if (c->options->json) {
         object = json_of(t, c->now);
         json_object_set_new(object, "token", json_string(token));
-        show_json(object);
+        ctl_json(c, object);
         return;
     }
     show_time(expires, t->expires_at, "never");
@@ -105,7 +105,7 @@ int ctladmin_issue(struct ctl *c)
 static void list_lines(const struct ctl *c, const struct admintokens *t)
 {
     const struct admintoken *a;
-    char expires[32];
+    char expires[SHOW_TIME_MAX];
 
     puts(admintokens_count(t) ? "NAME                  STATE    EXPIRES               ROLES"
                               : "There are no tokens of the admin plane.");
@@ -128,7 +128,7 @@ int ctladmin_list(struct ctl *c)
         array = json_array();
         for (size_t i = 0; (a = admintokens_nth(t, i)); i++)
             json_array_append_new(array, json_of(a, c->now));
-        show_json(array);
+        ctl_json(c, array);
     } else {
         list_lines(c, t);
     }
@@ -149,7 +149,7 @@ int ctladmin_revoke(struct ctl *c)
     else if ((err = admintokens_save(t)))
         status = failed(c, err, 0);
     else if (c->options->json)
-        show_json(json_pack("{s:s}", "name", c->argument));
+        ctl_json(c, json_pack("{s:s}", "name", c->argument));
     else
         printf("%s is revoked: it is refused from now on.\n", c->argument);
     admintokens_close(&t);

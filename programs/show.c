@@ -1,118 +1,240 @@
 #include "programs/show.h"
 
-#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-void show_add_text(json_t *object, const char *key, const char *text)
-{
-    if (text[0])
-        json_object_set_new(object, key, json_string(text));
-}
+enum { COLUMNS_MAX = 16 };
 
-static void add_number(json_t *object, const char *key, int64_t n)
+void show_json(json_t *root, bool compact)
 {
-    if (n)
-        json_object_set_new(object, key, json_integer(n));
-}
-
-json_t *show_token_json(const struct token *t)
-{
-    json_t *object = json_object();
-    char scope[32];
-
-    token_scope_write(t->scope, scope);
-    show_add_text(object, "id", t->id);
-    show_add_text(object, "owner", t->owner);
-    show_add_text(object, "label", t->label);
-    show_add_text(object, "tenant", t->tenant);
-    show_add_text(object, "realm", t->realm);
-    show_add_text(object, "scope", scope);
-    show_add_text(object, "peers", t->peers);
-    add_number(object, "issued_at", t->issued_at);
-    add_number(object, "not_before", t->not_before);
-    add_number(object, "expires_at", t->expires_at);
-    add_number(object, "revoked_at", t->revoked_at);
-    add_number(object, "max_allocations", t->max_allocations);
-    add_number(object, "max_bps", t->max_bps);
-    add_number(object, "max_bytes", t->max_bytes);
-    return object;
-}
-
-void show_json(json_t *root)
-{
-    json_dumpf(root, stdout, JSON_INDENT(1));
+    json_dumpf(root, stdout, compact ? JSON_COMPACT : JSON_INDENT(1));
     putchar('\n');
     json_decref(root);
 }
 
-void show_time(char out[static 32], int64_t t, const char *none)
+/* ---- Cells. ---- */
+
+void show_time(char out[static SHOW_TIME_MAX], int64_t t, const char *none)
 {
     time_t when = (time_t)t;
     struct tm tm;
 
-    if (!t || !gmtime_r(&when, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        snprintf(out, 32, "%s", none);
+    if (!t || !gmtime_r(&when, &tm) || !strftime(out, SHOW_TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        snprintf(out, SHOW_TIME_MAX, "%s", none);
 }
 
-const char *show_state(const struct token *t, int64_t now)
+static void write_span(FILE *f, int64_t s)
 {
-    if (t->revoked_at)
-        return "revoked";
-    if (t->expires_at && t->expires_at <= now)
-        return "expired";
-    return t->not_before > now ? "not yet" : "valid";
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } UNITS[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+    size_t i = 0;
+
+    while (i < 3 && s < UNITS[i].seconds)
+        i++;
+    fprintf(f, "%lld%c", (long long)(s / UNITS[i].seconds), UNITS[i].unit);
+    if (i < 3 && s % UNITS[i].seconds / UNITS[i + 1].seconds)
+        fprintf(f, " %lld%c", (long long)(s % UNITS[i].seconds / UNITS[i + 1].seconds), UNITS[i + 1].unit);
 }
 
-void show_line(const char *name, const char *value)
+static void write_short(FILE *f, double n)
+{
+    static const char UNITS[] = " kMGTPE";
+    size_t i = 0;
+
+    while (n >= 1000 && UNITS[i + 1]) {
+        n /= 1000;
+        i++;
+    }
+    if (i)
+        fprintf(f, "%.1f%c", n, UNITS[i]);
+    else
+        fprintf(f, "%.0f", n);
+}
+
+static void write_array(FILE *f, const json_t *array)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        char *text = show_text(json_array_get(array, i), SHOW_TEXT, "");
+
+        fprintf(f, "%s%s", i ? ", " : "", text ? text : "");
+        free(text);
+    }
+}
+
+static void write_plain(FILE *f, const json_t *v)
+{
+    if (json_is_string(v))
+        fputs(json_string_value(v), f);
+    else if (json_is_integer(v))
+        fprintf(f, "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        fprintf(f, "%g", json_real_value(v));
+    else if (json_is_boolean(v))
+        fputs(json_is_true(v) ? "yes" : "no", f);
+    else if (json_is_array(v))
+        write_array(f, v);
+}
+
+static void write_cell(FILE *f, const json_t *v, enum show_kind kind)
+{
+    char time[SHOW_TIME_MAX];
+
+    if (!json_is_number(v)) {
+        write_plain(f, v);
+        return;
+    }
+    switch (kind) {
+    case SHOW_TEXT:
+    case SHOW_NUMBER:
+        write_plain(f, v);
+        break;
+    case SHOW_TIME:
+        show_time(time, json_integer_value(v), "");
+        fputs(time, f);
+        break;
+    case SHOW_SPAN:
+        write_span(f, json_integer_value(v));
+        break;
+    case SHOW_SHORT:
+        write_short(f, json_number_value(v));
+        break;
+    case SHOW_SHARE:
+        fprintf(f, "%.1f%%", 100 * json_number_value(v));
+        break;
+    }
+}
+
+/* Names come from strangers: what would move a terminal's cursor is shown as '?' (C0 and C1 controls). */
+static void disarm(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++)
+        if (*p < ' ' || *p == 0x7F)
+            *p = '?';
+        else if (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
+            p[0] = p[1] = '?';
+}
+
+char *show_text(const json_t *value, enum show_kind kind, const char *none)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f;
+
+    if (!value || json_is_null(value))
+        return strdup(none ? none : "");
+    f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    write_cell(f, value, kind);
+    if (fclose(f)) {
+        free(text);
+        return NULL;
+    }
+    disarm(text);
+    return text;
+}
+
+static const json_t *member(const json_t *object, const char *key)
+{
+    char name[64];
+
+    while (object && *key) {
+        size_t n = strcspn(key, ".");
+
+        snprintf(name, sizeof(name), "%.*s", (int)n, key);
+        object = json_object_get(object, name);
+        key += n + (key[n] == '.');
+    }
+    return object;
+}
+
+/* ---- Tables. ---- */
+
+/* Characters, of which UTF-8 has several bytes each. */
+static size_t width_of(const char *text)
+{
+    size_t n = 0;
+
+    for (; *text; text++)
+        n += ((unsigned char)*text & 0xC0) != 0x80;
+    return n;
+}
+
+static bool is_right(enum show_kind kind)
+{
+    return kind == SHOW_NUMBER || kind == SHOW_SHORT || kind == SHOW_SHARE;
+}
+
+static void print_cell(const char *text, size_t width, bool right, bool last)
+{
+    int pad = (int)(width - width_of(text));
+
+    if (right)
+        printf("%*s%s", pad, "", text);
+    else
+        printf("%s%*s", text, last ? 0 : pad, "");
+    fputs(last ? "\n" : "  ", stdout);
+}
+
+void show_table(const json_t *items, const struct show_column *columns, const char *none)
+{
+    size_t n = 0, rows = json_array_size(items), width[COLUMNS_MAX];
+    char **cell;
+
+    while (columns[n].title && n < COLUMNS_MAX)
+        n++;
+    if (!rows)
+        puts(none);
+    cell = calloc(rows * n + 1, sizeof(*cell));
+    for (size_t k = 0; k < n && cell; k++) {
+        width[k] = width_of(columns[k].title);
+        for (size_t i = 0; i < rows; i++) {
+            char *text = show_text(member(json_array_get(items, i), columns[k].key), columns[k].kind, columns[k].none);
+
+            if (text && width_of(text) > width[k])
+                width[k] = width_of(text);
+            cell[i * n + k] = text;
+        }
+    }
+    for (size_t k = 0; k < n && cell && rows; k++)
+        print_cell(columns[k].title, width[k], is_right(columns[k].kind), k + 1 == n);
+    for (size_t i = 0; i < rows * n && cell; i++) {
+        print_cell(cell[i] ? cell[i] : "", width[i % n], is_right(columns[i % n].kind), i % n + 1 == n);
+        free(cell[i]);
+    }
+    free(cell);
+}
+
+/* ---- Lines. ---- */
+
+static void print_line(const char *name, const char *value)
 {
     if (value[0])
         printf("%-16s %s\n", name, value);
 }
 
-static void print_number(const char *name, int64_t n)
+void show_line(const char *name, const char *value)
 {
-    if (n)
-        printf("%-16s %lld\n", name, (long long)n);
-}
+    char *text = strdup(value);
 
-void show_token(const struct token *t, int64_t now)
-{
-    char text[32];
-
-    show_line("id", t->id);
-    show_line("state", show_state(t, now));
-    show_line("owner", t->owner);
-    show_line("label", t->label);
-    show_line("tenant", t->tenant);
-    show_line("realm", t->realm);
-    token_scope_write(t->scope, text);
-    show_line("scope", text);
-    show_time(text, t->issued_at, "");
-    show_line("issued", text);
-    show_time(text, t->not_before, "");
-    show_line("not before", text);
-    show_time(text, t->expires_at, "never");
-    show_line("expires", text);
-    show_time(text, t->revoked_at, "");
-    show_line("revoked", text);
-    print_number("max allocations", t->max_allocations);
-    print_number("max bps", t->max_bps);
-    print_number("max bytes", t->max_bytes);
-    show_line("allowed peers", t->peers);
-}
-
-void show_made(const struct token *t, int64_t now, const char *password, bool json)
-{
-    if (json) {
-        json_t *root = show_token_json(t);
-
-        show_add_text(root, "password", password);
-        show_json(root);
-        return;
+    if (text) {
+        disarm(text);
+        print_line(name, text);
     }
-    show_token(t, now);
-    show_line("password", password);
-    if (password[0])
-        puts("\nThe id is the user name. The password is not kept anywhere, and not shown again.");
+    free(text);
+}
+
+void show_lines(const json_t *object, const struct show_column *columns)
+{
+    for (; columns->title; columns++) {
+        char *text = show_text(member(object, columns->key), columns->kind, columns->none);
+
+        if (text)
+            print_line(columns->title, text);
+        free(text);
+    }
 }

@@ -1,8 +1,8 @@
 /*
- * Purpose:  how turnpikectl shows tokens: lines for people, JSON for programs. Keys are never among them.
+ * Purpose:  how turnpikectl shows what it was answered: tables and lines for people, JSON for programs.
  * Owner:    one thread; writes to standard output.
  * Lifetime: no state.
- * Callers:  programs/turnpikectl.c, programs/fleetctl.c.
+ * Callers:  the files of turnpikectl's commands.
  * RFC:      3339 (times).
  */
 #ifndef PROGRAMS_SHOW_H
@@ -12,22 +12,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/token.h"
+enum { SHOW_TIME_MAX = 32 };
 
-/* All of a token but its keys; what is empty or 0 is left out. The caller's. */
-json_t *show_token_json(const struct token *t);
-void show_add_text(json_t *object, const char *key, const char *text);
-/* Prints it, and releases it. */
-void show_json(json_t *root);
+enum show_kind {
+    SHOW_TEXT,   /* a string, a number or a boolean as it is; of an array, its entries with commas between */
+    SHOW_NUMBER, /* to the right */
+    SHOW_TIME,   /* seconds since 1970, in UTC */
+    SHOW_SPAN,   /* seconds: 3d 4h */
+    SHOW_SHORT,  /* a number with k, M, G */
+    SHOW_SHARE,  /* 0 to 1 as per cent */
+};
 
-void show_token(const struct token *t, int64_t now);
-/* What has just been made, with its password; "": that was given, and is not shown. */
-void show_made(const struct token *t, int64_t now, const char *password, bool json);
-/* A name and its value, unless that is empty. */
+struct show_column {
+    const char *title; /* NULL ends a list of columns */
+    const char *key;   /* "traffic.user.bytes_up": a member of a member */
+    enum show_kind kind;
+    const char *none; /* for null; NULL: a blank cell, or no line */
+};
+
+/* A line of titles, and one for each entry. `none` is said when there is none. */
+void show_table(const json_t *items, const struct show_column *columns, const char *none);
+/* A line for each that is there. */
+void show_lines(const json_t *object, const struct show_column *columns);
+/* A name and its value, unless that is empty. Control characters are not passed on to the terminal. */
 void show_line(const char *name, const char *value);
-/* "valid", "revoked", "expired", "not yet". */
-const char *show_state(const struct token *t, int64_t now);
+
+/* Prints it, on one line or on many, and releases it. */
+void show_json(json_t *root, bool compact);
+
+/* Malloc'ed, as a cell of a table; NULL: no memory. */
+char *show_text(const json_t *value, enum show_kind kind, const char *none);
 /* In UTC; `none` for 0. */
-void show_time(char out[static 32], int64_t t, const char *none);
+void show_time(char out[static SHOW_TIME_MAX], int64_t t, const char *none);
 
 #endif

@@ -149,7 +149,7 @@ def _(f):
     old, late = f.client(t), f.client(t, i=1, transport="tcp")
     old.allocate()
     with f.draining(0):
-        equal({i: n["draining"] for i, n in f.listed().items()}, {"n0": True, "n1": False, "n2": False}, "who drains")
+        equal({i: n["state"] for i, n in f.listed().items()}, {"n0": "draining", "n1": "serving", "n2": "serving"}, "who drains")
         a = late.request(stun.ALLOCATE, UDP)
         equal(a.error, 300, "the error of a new one")
         check(a.signed(), "C34: it is not signed")
@@ -224,7 +224,7 @@ def _(f):
     others = [f.client(t, node=1 + i % 2, i=i) for i in range(4)]
     for c in others:
         c.allocate()
-    tap.wait_until(lambda: all(n["full"] for n in f.listed().values()), "all are full")
+    tap.wait_until(lambda: all(n["state"] == "full" for n in f.listed().values()), "all are full")
     f.wait_beat(0)
     equal(clients[2].refuse_allocate(), 508, "the error when all are full")
     others[0].refresh(0)

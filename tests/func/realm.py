@@ -76,7 +76,7 @@ def _(f):
 @tokens.case("a token whose peers can't be read: refused when it is issued, 500 when it is used")
 def _(f):
     said = f.ctl("token", "issue", "--owner", "acme", "--allow-peer", "10.0.0.1", "--allow-peer", "10.0.0.0/33", status=2)
-    check("--allow-peer=10.0.0.0/33: an address, CIDR or range is expected" in said, said)
+    check("peers: 10.0.0.0/33: an address, CIDR or range is expected" in said, said)
     token = f.token()
     f.redis.call("HSET", f"tp:token:{{{token[0]}}}", "peers", "10.0.0.1 nonsense")
     equal(f.client(token).refuse_allocate(), 500, "the error")

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "programs/config.h"
+#include "programs/ctloptions.h"
 #include "programs/keys.h"
 #include "tests/unit/tap.h"
 
@@ -112,12 +113,29 @@ static void manual_pages(void)
     free(options);
 }
 
+static void turnpikectl(void)
+{
+    char *manual = source_file("docs/turnpikectl.8"), *help = source_file("programs/ctlverbs.c"), want[80];
+    const char *name;
+    bool belongs;
+    for (size_t i = 0; (name = ctloptions_nth(i, CTL_STATUS, &belongs)); i++) {
+        printf("# %s\n", name);
+        snprintf(want, sizeof(want), "Fl Fl %s", name);
+        CHECK(strstr(manual, want) != NULL);
+        snprintf(want, sizeof(want), "--%s", name);
+        CHECK(strstr(help, want) != NULL || strcmp(name, "output") == 0); /* which is -o there */
+    }
+    free(manual);
+    free(help);
+}
+
 int main(void)
 {
     static const struct tap_test tests[] = {
         {"the example names every key with its default, and each line of it works", example_file},
         {"the example names nothing else", example_has_no_other_key},
         {"turnpiked.conf(5) names every key, turnpiked(8) every other option and variable", manual_pages},
+        {"turnpikectl(8) and turnpikectl --help name every option", turnpikectl},
     };
     if (!mkdtemp(dir))
         return 99;

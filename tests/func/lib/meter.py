@@ -53,7 +53,7 @@ class Flood:
 
 
 def without_time(counter):
-    return {k: v for k, v in counter.items() if v and k != "ms"}
+    return {k: v for k, v in counter.items() if v and k not in ("ms", "seconds", "peak")}
 
 
 def settle(read, want, what, seconds=None):
