@@ -123,6 +123,7 @@ static void on_look(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd, (void)what;
     planestatus_look(ctx);
+    planemetrics_look(ctx);
 }
 
 static void on_happened(void *ctx, const char *type, json_t *data)

@@ -14,6 +14,7 @@
 #include "programs/plane.h"
 #include "programs/storeops.h"
 #include "programs/storethread.h"
+#include "relay/ports.h"
 
 struct plane {
     struct plane_config config;
@@ -24,6 +25,11 @@ struct plane {
     int64_t certificate_until; /* wall clock; 0: there is none */
     int64_t drain_deadline;    /* wall clock; 0: none */
     struct event look;
+    uint64_t busy_ms; /* boot clock: of the last look at the workers */
+    struct {
+        uint64_t ns;
+        double ratio;
+    } busy[PORTS_WORKERS_MAX];
 };
 
 /* Each is an operation of admin/call.h; the ones that ask the store are in programs/storeops. */
@@ -37,5 +43,7 @@ admin_operation_fn planepeers_get, planepeers_test;
 json_t *planestatus_reasons(const struct plane *p);
 /* Once a second: has anything changed that those who watch want to know? Has the time to drain passed? */
 void planestatus_look(struct plane *p);
+/* As often: how busy the workers were. */
+void planemetrics_look(struct plane *p);
 
 #endif

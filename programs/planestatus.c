@@ -82,41 +82,29 @@ static json_t *relays_json(const struct relay *r)
     return list;
 }
 
-static json_int_t total(const struct relay *r, enum counter which)
+static json_int_t total(const struct relay *r, enum counter first, enum counter last)
 {
     uint64_t n = 0;
 
-    for (unsigned i = 0; i < relay_workers(r); i++)
-        n += count_read(relay_counters(r, i), which);
+    for (enum counter i = first; i <= last; i++)
+        n += relay_count(r, i);
     return (json_int_t)n;
 }
 
-static json_int_t totals(const struct relay *r, enum counter first, enum counter last)
-{
-    json_int_t n = 0;
-
-    for (enum counter i = first; i <= last; i++)
-        n += total(r, i);
-    return n;
-}
-
-/* What was relayed without the splice is the rest. */
 static json_t *traffic_json(const struct relay *r)
 {
-    json_int_t splice[] = {0, total(r, COUNT_SPLICE_LOCAL), 0, 0},
-               all[] = {total(r, COUNT_PACKETS_UP), total(r, COUNT_BYTES_UP), total(r, COUNT_PACKETS_DOWN),
-                        total(r, COUNT_BYTES_DOWN)};
-    static const char FORMAT[] = "{s:I,s:I,s:I,s:I}";
+    json_t *paths = json_object();
 
-    return json_pack(
-        "{s:o,s:o,s:o}", "user",
-        json_pack(FORMAT, "packets_up", all[0] - splice[0], "bytes_up", all[1] - splice[1], "packets_down", all[2] - splice[2],
-                  "bytes_down", all[3] - splice[3]),
-        "splice",
-        json_pack(FORMAT, "packets_up", splice[0], "bytes_up", splice[1], "packets_down", splice[2], "bytes_down", splice[3]),
-        "xdp",
-        json_pack(FORMAT, "packets_up", (json_int_t)0, "bytes_up", (json_int_t)0, "packets_down", (json_int_t)0, "bytes_down",
-                  (json_int_t)0));
+    for (int i = 0; i < COUNT_PATHS; i++) {
+        enum count_path path = (enum count_path)i;
+
+        json_object_set_new(paths, count_path_name(path),
+                            json_pack("{s:I,s:I,s:I,s:I}", "packets_up", (json_int_t)relay_relayed(r, path, COUNT_PACKETS_UP),
+                                      "bytes_up", (json_int_t)relay_relayed(r, path, COUNT_BYTES_UP), "packets_down",
+                                      (json_int_t)relay_relayed(r, path, COUNT_PACKETS_DOWN), "bytes_down",
+                                      (json_int_t)relay_relayed(r, path, COUNT_BYTES_DOWN)));
+    }
+    return paths;
 }
 
 static json_t *number_or_null(int64_t n)
@@ -130,9 +118,9 @@ static json_t *allocations_json(const struct plane *p)
 
     auth_quota_load(credentials_auth(p->config.credentials), &load);
     return json_pack("{s:I,s:o,s:I,s:I,s:I}", "active", (json_int_t)load.total, "limit", number_or_null((int64_t)load.total_limit),
-                     "created", total(p->config.relay, COUNT_ALLOCATIONS_CREATED), "deleted",
-                     total(p->config.relay, COUNT_ALLOCATIONS_DELETED), "refused",
-                     totals(p->config.relay, REFUSED_USER_QUOTA, REFUSED_DRAINING));
+                     "created", total(p->config.relay, COUNT_ALLOCATIONS_CREATED, COUNT_ALLOCATIONS_CREATED), "deleted",
+                     total(p->config.relay, COUNT_ALLOCATIONS_DELETED, COUNT_ALLOCATIONS_DELETED), "refused",
+                     total(p->config.relay, REFUSED_USER_QUOTA, REFUSED_DRAINING));
 }
 
 static json_t *store_json(const struct plane *p)
@@ -166,8 +154,8 @@ void planestatus_get(void *ctx, struct admin_call *call)
     json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
                                            "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
                                            "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",
-                                           totals(p->config.relay, DROP_NOT_STUN, COUNTERS_N - 1), "auth_failures", (json_int_t)0,
-                                           "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
+                                           total(p->config.relay, DROP_NOT_STUN, COUNTERS_NAMED - 1), "auth_failures",
+                                           (json_int_t)0, "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
     admin_answer_json(&call->answer, 200, body);
     admin_done(&call);
 }
