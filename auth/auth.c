@@ -40,6 +40,7 @@ struct auth {
     struct auth_source *sources;              /* grows only before the workers start: tickets point into it */
     size_t nsources;
     struct auth_fleet fleet;              /* all NULL: none */
+    atomic_bool draining;                 /* by itself */
     atomic_bool can_sha256, can_userhash; /* of all sources */
     atomic_size_t tries;
 };
@@ -453,9 +454,14 @@ void auth_quota_answer(struct auth_quota_ticket *ticket, enum auth_quota_result 
     ticket->cb(ticket->ctx, result);
 }
 
+void auth_drain(struct auth *a, bool draining)
+{
+    atomic_store_explicit(&a->draining, draining, memory_order_relaxed);
+}
+
 bool auth_draining(const struct auth *a)
 {
-    return a->fleet.draining && a->fleet.draining(a->fleet.self);
+    return atomic_load_explicit(&a->draining, memory_order_relaxed) || (a->fleet.draining && a->fleet.draining(a->fleet.self));
 }
 
 bool auth_elsewhere(const struct auth *a, enum addr_family family, bool stream, struct addr *out)

@@ -199,7 +199,9 @@ enum auth_quota_result auth_quota_ask(struct auth *a, unsigned worker, const str
                                       struct auth_quota_ticket **ticket);
 /* Silence for ever; NULL-safe; nulls the ticket. */
 void auth_quota_cancel(struct auth_quota_ticket **ticket);
-/* Is this node to take nothing new? Any thread. */
+/* This node, by itself, is to take nothing new, or may again, whatever the fleet says. Control thread. */
+void auth_drain(struct auth *a, bool draining);
+/* Is this node to take nothing new, by its own or the fleet's word? Any thread. */
 bool auth_draining(const struct auth *a);
 /* Another node with room for a client of this family and transport. Any thread. */
 bool auth_elsewhere(const struct auth *a, enum addr_family family, bool stream, struct addr *out);

@@ -479,3 +479,23 @@ void alloc_free_all(struct shard *s)
 {
     map_each(&s->allocs, free_alloc_node, s);
 }
+
+struct end {
+    struct shard *shard;
+    const char *reason;
+};
+
+static bool end_node(struct map_node *n, void *ctx)
+{
+    const struct end *end = ctx;
+    struct alloc *a = alloc_of_node(n);
+
+    count(end->shard->counters, COUNT_ALLOCATIONS_CLOSED);
+    alloc_free(end->shard, &a, end->reason);
+    return true;
+}
+
+bool alloc_end_some(struct shard *s, uint64_t *at, size_t most, const char *reason)
+{
+    return map_walk(&s->allocs, at, &most, end_node, &(struct end){s, reason});
+}

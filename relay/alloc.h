@@ -137,9 +137,11 @@ struct channel *alloc_channel_of(const struct shard *s, struct alloc *a, const s
 /* Binds or refreshes for 600 s. ERR_EXIST: the number has another peer or the peer another number (C65); ERR_NOSPC, ERR_NOMEM. */
 int alloc_bind(struct shard *s, struct alloc *a, uint16_t number, const struct addr *peer);
 
-/* For shard_tick and shard_deinit. */
+/* For shard_tick and shard_deinit, and for the worker. */
 /* Tells the accounts of their users what the next USAGE_TICK_MAX allocations have used, and looks how fast these are. */
 void alloc_tell_some(struct shard *s);
+/* Ends the next `most` allocations (or empty slots of the table) behind `*at`, which is 0 at first. False: that was all. */
+bool alloc_end_some(struct shard *s, uint64_t *at, size_t most, const char *reason);
 void alloc_on_timer(struct shard *s, struct timer *t);
 void alloc_free_all(struct shard *s);
 

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-static const char *const NAMES[COUNTERS_NAMED] = {
+static const char *const NAMES[COUNTERS_N] = {
 #define X(id, name) [id] = name,
     COUNTERS(X)
 #undef X
@@ -10,7 +10,7 @@ static const char *const NAMES[COUNTERS_NAMED] = {
 
 const char *count_name(enum counter which)
 {
-    assert(which < COUNTERS_NAMED);
+    assert(which < COUNTERS_N);
     return NAMES[which];
 }
 

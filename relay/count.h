@@ -101,24 +101,24 @@ enum {
     COUNT_SESSION_TIMES = 12, /* in count.c */
 };
 
-/* Behind those with a name of their own stand tables, and then histograms: how many were in each bucket, more than all bounds, and the sum in
+/* Behind the COUNTERS_N with a name of their own stand tables, and then histograms: how many were in each bucket, more than all bounds, and the sum in
  * milliseconds. */
 enum counter {
 #define X(id, name) id,
     COUNTERS(X)
 #undef X
-        COUNTERS_NAMED,
-    COUNT_BY_METHOD = COUNTERS_NAMED, /* [method][result] */
+        COUNTERS_N,
+    COUNT_BY_METHOD = COUNTERS_N, /* [method][result] */
     COUNT_BY_CODE = COUNT_BY_METHOD + COUNT_METHODS * COUNT_RESULTS,
     COUNT_ACTIVE = COUNT_BY_CODE + COUNT_CODES, /* [transport][family of the client]: goes up and down */
     COUNT_AUTH_FAILURES = COUNT_ACTIVE + COUNT_TRANSPORTS * COUNT_FAMILIES,
     COUNT_AUTH_HISTOGRAM = COUNT_AUTH_FAILURES + COUNT_FAILURES,
     COUNT_SESSION_HISTOGRAM = COUNT_AUTH_HISTOGRAM + COUNT_AUTH_TIMES + 2,
-    COUNTERS_N = COUNT_SESSION_HISTOGRAM + COUNT_SESSION_TIMES + 2
+    COUNTERS_ALL = COUNT_SESSION_HISTOGRAM + COUNT_SESSION_TIMES + 2
 };
 
 struct counters {
-    _Atomic uint64_t v[COUNTERS_N];
+    _Atomic uint64_t v[COUNTERS_ALL];
 };
 
 static inline void count_add(struct counters *c, enum counter which, uint64_t n)

@@ -360,11 +360,11 @@ int relay_start(struct relay *r)
 
 static void log_stats(const struct relay *r, unsigned worker)
 {
-    struct log_field fields[COUNTERS_NAMED + 1];
+    struct log_field fields[COUNTERS_N + 1];
     size_t n = 0;
 
     fields[n++] = LOG_INT("worker", worker);
-    for (enum counter i = 0; i < COUNTERS_NAMED; i++) { /* drops that did not happen would only hide those that did */
+    for (enum counter i = 0; i < COUNTERS_N; i++) { /* drops that did not happen would only hide those that did */
         uint64_t v = count_read(&r->workers[worker].counters, i);
 
         if (v || i < DROP_NOT_STUN)
@@ -483,4 +483,9 @@ int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
 int relay_recheck(struct relay *r)
 {
     return post_all(r, &(struct letter){.kind = LETTER_RECHECK});
+}
+
+int relay_end_all(struct relay *r, const char *reason)
+{
+    return post_all(r, &(struct letter){.kind = LETTER_END, .reason = reason});
 }

@@ -19,6 +19,7 @@
 enum {
     RELAY_LISTENERS_MAX = 64, /* addresses of one server, each with UDP and TCP and a socket for each worker */
     RELAY_TEXT_MAX = 512,
+    RELAY_HANG_MS = 2000, /* without a tick (four a second): nothing that a worker does takes so long */
 };
 
 /* One side of `external-ip=PUBLIC/LOCAL`; family ADDR_NONE in `local`: for every relay address of the family. */
@@ -88,11 +89,17 @@ int relay_close(struct relay *r, uint64_t id, relay_answer_cb *cb, void *ctx, st
 /* No answer, for ever; what was to be closed may have been. NULL-safe; nulls the pointer. */
 void relay_forget(struct relay_question **question);
 
-/* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. */
+/* Ends every allocation, in small steps between packets; for a drain whose time is up, so what is made meanwhile may stay. `reason` is for the log and
+ * static. ERR_NOMEM: nothing has been ended. */
+int relay_end_all(struct relay *r, const char *reason);
+
+/* Every MEMORY_LOOK_S: is memory short? Logs event=memory_short with the limit and the cure, and event=memory_recovered. And does every worker work?
+ * Logs event=worker_hangs and event=worker_back. */
 void relay_look(struct relay *r);
 
-/* As the last look has found it. */
+/* As the last look has found it; the second: how many workers have not ticked for RELAY_HANG_MS. */
 bool relay_memory_short(const struct relay *r);
+unsigned relay_hung(const struct relay *r);
 
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);

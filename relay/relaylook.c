@@ -6,24 +6,67 @@
 #include "base/log.h"
 #include "relay/relayparts.h"
 
-/* ---- Memory. ---- */
+/* ---- Memory, and whether the workers work. ---- */
 
 static uint64_t heap_free(void)
 {
     return mallinfo2().fordblks;
 }
 
-void relay_look(struct relay *r)
+static void look_at_memory(struct relay *r, uint64_t now_ms)
 {
     struct memory_state m;
 
-    memory_look(r->memory, heap_free, clock_now().ms, &m);
+    memory_look(r->memory, heap_free, now_ms, &m);
     if (m.tell && m.is_short)
         LOG(LOG_WARNING, "memory_short", LOG_STR("limit", m.name), LOG_INT("bytes", m.limit), LOG_INT("used", m.used),
             LOG_STR("effect", "new allocations get 508, those that live go on"),
             LOG_STR("cure", "raise this limit (with systemd MemoryMax=, LimitAS= or LimitDATA=), or lower total-quota"));
     else if (m.tell)
         LOG(LOG_INFO, "memory_recovered", LOG_INT("bytes", m.limit), LOG_INT("used", m.used));
+}
+
+static bool hangs(const struct worker *w, uint64_t now_ms)
+{
+    uint64_t ticked_ms = atomic_load_explicit(&w->ticked_ms, memory_order_relaxed);
+
+    return w->started && now_ms > ticked_ms + RELAY_HANG_MS;
+}
+
+/* F31. When the control thread itself has been away (a machine that was suspended, F23), the workers get a tick's time first. */
+static void look_at_workers(struct relay *r, uint64_t now_ms)
+{
+    bool was_away = now_ms > r->looked_ms + RELAY_HANG_MS;
+
+    r->looked_ms = now_ms;
+    if (was_away)
+        return;
+    r->nhung = 0;
+    for (unsigned i = 0; i < r->nworkers; i++) {
+        struct worker *w = &r->workers[i];
+        bool now = hangs(w, now_ms);
+
+        if (now && !w->told_hang)
+            LOG(LOG_ERROR, "worker_hangs", LOG_INT("worker", i), LOG_INT("ms", now_ms - atomic_load(&w->ticked_ms)),
+                LOG_STR("effect", "its clients and their calls are not served"));
+        else if (!now && w->told_hang)
+            LOG(LOG_WARNING, "worker_back", LOG_INT("worker", i));
+        w->told_hang = now;
+        r->nhung += now;
+    }
+}
+
+void relay_look(struct relay *r)
+{
+    uint64_t now_ms = clock_now().ms;
+
+    look_at_memory(r, now_ms);
+    look_at_workers(r, now_ms);
+}
+
+unsigned relay_hung(const struct relay *r)
+{
+    return r->nhung;
 }
 
 bool relay_memory_short(const struct relay *r)

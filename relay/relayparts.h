@@ -36,6 +36,8 @@ struct relay {
     struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
     size_t nlisten;
     struct questions questions;
+    uint64_t looked_ms; /* the last time; */
+    unsigned nhung;     /* what it has found */
 };
 
 /* Of relay/relayask.c. The workers have ended before the second, and are gone before the third. */

@@ -120,6 +120,10 @@ static void read_letters(struct worker *w)
             l->query->next = NULL;
             l->query = NULL;
             break;
+        case LETTER_END:
+            w->ending = l->reason;
+            w->end_at = 0;
+            break;
         }
         free_letter(l);
     }
@@ -148,6 +152,14 @@ static void answer_queries(struct worker *w)
     }
     if (w->queries)
         wake(w); /* the rest in the next pass */
+}
+
+static void end_some(struct worker *w)
+{
+    if (w->ending && !alloc_end_some(&w->shard, &w->end_at, END_PASS_MAX, w->ending))
+        w->ending = NULL;
+    if (w->ending)
+        wake(w);
 }
 
 static void read_rings(struct worker *w)
@@ -181,6 +193,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
     read_rings(w);
     read_letters(w);
     answer_queries(w);
+    end_some(w);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
@@ -190,6 +203,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     worker_time(w);
+    atomic_store_explicit(&w->ticked_ms, w->shard.now.ms, memory_order_relaxed);
     shard_tick(&w->shard);
 }
 
@@ -489,7 +503,8 @@ int worker_start(struct worker *w)
     sigset_t all, before;
     int err;
 
-    sigfillset(&all); /* signals are the control thread's */
+    atomic_store(&w->ticked_ms, clock_now().ms); /* it has until now */
+    sigfillset(&all);                            /* signals are the control thread's */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     err = pthread_create(&w->thread, NULL, run, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -23,6 +23,7 @@ enum {
     RING_BYTES = 1 << 20, /* of each ordered pair of workers: 20 ms of 250 Mbit/s; more queued would be late anyway */
     RING_PASS_MAX = 256,  /* records taken from one ring in a pass, so that no ring starves a socket */
     TICK_MS = 250,        /* a wheel's tick */
+    END_PASS_MAX = 64,    /* allocations ended in a pass, when all do: their sockets are closed, some 0.5 ms */
     ACCEPT_LOG_S = 60,    /* between two lines that tell that accept rests: whoever connects can cause it */
     EVENTS_LOGGED_PER_S =
         50, /* lines a second of allocations, and as many of strangers, by worker; the rest is counted (habit 11) */
@@ -32,15 +33,16 @@ struct udp;
 struct streams;
 
 /* What is posted to a worker: a mail of another worker; from the control thread new settings, a revocation, the word that some may have been missed,
- * or a question. */
+ * a question, or the end of all allocations. */
 struct letter {
     struct letter *next;
-    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_QUERY } kind;
+    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_QUERY, LETTER_END } kind;
     struct mail mail;
     struct relay_settings settings;
     struct policy *policy;
     struct auth_revocation revocation;
     struct query *query;
+    const char *reason; /* of LETTER_END; static */
 };
 
 struct worker {
@@ -56,6 +58,8 @@ struct worker {
     int wake_fd;
     atomic_bool stopping;
     bool timed; /* this pass has asked the clock */
+    _Atomic uint64_t ticked_ms;
+    bool told_hang; /* the control thread's */
 
     pthread_mutex_t mailbox_lock;
     struct letter *mailbox; /* newest first */
@@ -71,6 +75,9 @@ struct worker {
     bool fed;                /* written to in this pass */
 
     struct query *queries, **queries_end; /* oldest first; each goes on in the next pass where this one ends */
+
+    const char *ending; /* the reason why all allocations end, as many a pass as may; NULL: they do not */
+    uint64_t end_at;
 
     struct rate log_rate, log_allocations;
     uint64_t log_suppressed;

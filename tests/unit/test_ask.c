@@ -2,13 +2,14 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "relay/alloc.h"
 #include "relay/relayparts.h"
 #include "tests/unit/tap.h"
 
-enum { WORKERS = 2, OF_WORKER = 40 };
+enum { WORKERS = 2, OF_WORKER = 90 /* more than end in a pass */ };
 
 static struct event_base *base;
 static struct auth *auth;
@@ -47,6 +48,15 @@ static void let_go(void)
     pthread_mutex_unlock(&gate);
 }
 
+/* What the answers have said. */
+static struct {
+    unsigned answers, awaited;
+    int err;
+    size_t n;
+    char next[RELAY_CURSOR_MAX];
+    struct relay_allocation first;
+    unsigned seen[WORKERS][OF_WORKER];
+} got;
 /* ---- Up and down. ---- */
 
 /* So many allocations on a worker that has not started. */
@@ -82,6 +92,7 @@ static bool up(void)
                              .settings = {.max_lifetime_s = 3600}};
     char text[RELAY_TEXT_MAX];
 
+    memset(&got, 0, sizeof(got));
     base = event_base_new();
     if (auth_new(&auth, &(struct auth_config){.realm = "example.org"}) ||
         auth_add_source(auth, &(struct auth_source){.name = "gate", .check = check, .recheck = recheck}))
@@ -107,14 +118,6 @@ static void down(void)
 
 /* ---- Questions. ---- */
 
-static struct {
-    unsigned answers, awaited;
-    int err;
-    size_t n;
-    char next[RELAY_CURSOR_MAX];
-    struct relay_allocation first;
-    unsigned seen[WORKERS][OF_WORKER];
-} got;
 static struct relay_question *question;
 
 static void on_answer(void *ctx, const struct relay_answer *a)
@@ -154,7 +157,6 @@ static void pages(void)
 {
     unsigned n = 0;
 
-    memset(&got, 0, sizeof(got));
     CHECK(up());
     do {
         char cursor[RELAY_CURSOR_MAX];
@@ -164,7 +166,7 @@ static void pages(void)
         CHECK(got.n == 7 || !got.next[0]);
         n++;
     } while (got.next[0]);
-    CHECK_INT(n, 12); /* 80 of 7 */
+    CHECK_INT(n, 26); /* 180 of 7 */
     for (unsigned w = 0; w < WORKERS; w++)
         for (unsigned i = 0; i < OF_WORKER; i++)
             CHECK_INT(got.seen[w][i], 1);
@@ -249,7 +251,6 @@ static void cancelled(void)
     struct relay_question *kept[3] = {0};
 
     CHECK(up());
-    memset(&got, 0, sizeof(got));
     for (int i = 0; i < 3; i++)
         CHECK_INT(relay_list(relay, &ALL, NULL, 100, on_answer, &kept[i], &kept[i]), 0);
     relay_forget(&kept[1]);
@@ -281,7 +282,6 @@ static void from_callback(void)
     struct relay_question *first;
 
     CHECK(up());
-    memset(&got, 0, sizeof(got));
     CHECK_INT(relay_list(relay, &ALL, NULL, 1, on_first, NULL, &first), 0);
     CHECK_INT(relay_list(relay, &ALL, NULL, 1, on_answer, &victim, &victim), 0);
     hang(1);
@@ -293,12 +293,80 @@ static void from_callback(void)
     down();
 }
 
+/* Looks fifty times a second, as the control thread does it once. */
+static void look_until(unsigned hung_workers)
+{
+    while (relay_hung(relay) != hung_workers) {
+        event_base_loopexit(base, &(struct timeval){.tv_usec = 20000});
+        event_base_dispatch(base);
+        relay_look(relay);
+    }
+}
+
+static void watched(void)
+{
+    CHECK(up());
+    relay_look(relay);
+    hang(1);
+    look_until(1);
+    CHECK_INT(relay_hung(relay), 1);
+    CHECK(clock_now().ms > atomic_load(&relay->workers[1].ticked_ms) + RELAY_HANG_MS);
+    CHECK(!relay->workers[0].told_hang && relay->workers[1].told_hang);
+    relay->looked_ms = 0; /* who was away for long does not say that others are */
+    relay->nhung = 0;
+    relay_look(relay);
+    CHECK_INT(relay_hung(relay), 0);
+    relay_look(relay);
+    CHECK_INT(relay_hung(relay), 1);
+    let_go();
+    look_until(0);
+    CHECK(!relay->workers[1].told_hang);
+    relay_stop(relay);
+    relay_look(relay); /* who has ended does not hang */
+    CHECK_INT(relay_hung(relay), 0);
+    down();
+}
+
+static void busy(void)
+{
+    uint64_t before;
+
+    CHECK(up());
+    before = relay_busy_ns(relay, 0);
+    CHECK(before < 1000000000);
+    for (int i = 0; i < 10; i++)
+        CHECK_INT(list(&ALL, NULL, 1000), 0);
+    CHECK(relay_busy_ns(relay, 0) > before);
+    CHECK_INT(relay_count(relay, COUNT_REQUESTS), 0);
+    relay_stop(relay);
+    CHECK_INT(relay_busy_ns(relay, 0), 0);
+    CHECK_INT(relay_count(relay, COUNT_ALLOCATIONS_DELETED), WORKERS * OF_WORKER);
+    down();
+}
+
+static void end_of_all(void)
+{
+    CHECK(up());
+    CHECK_INT(relay_end_all(relay, "drained"), 0);
+    do
+        CHECK_INT(list(&ALL, NULL, 1), 0);
+    while (got.n);
+    CHECK_INT(auth_quota_total(auth), 0);
+    CHECK_INT(ports_in_use(relay_ports(relay)), 0);
+    CHECK_INT(relay_count(relay, COUNT_ALLOCATIONS_CLOSED), WORKERS * OF_WORKER);
+    relay_stop(relay);
+    down();
+}
+
 static const struct tap_test TESTS[] = {
     {"all workers' allocations stand on the pages once", pages},
     {"what is no cursor is refused", cursors},
     {"one is shown, and closed, by its id", one},
     {"F31 a worker that hangs is not waited for", hung},
     {"what is taken back is silent, and what is open at the end is answered", cancelled},
+    {"F31 a worker that hangs is seen, and when it is back", watched},
+    {"the CPU time of a worker is told without its help", busy},
+    {"all allocations end when they are to", end_of_all},
     {"an answer's callback may ask and take back", from_callback},
 };
 

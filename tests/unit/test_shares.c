@@ -263,6 +263,23 @@ static void drains(void)
     DOWN();
 }
 
+/* Whatever the fleet says, or where there is none. */
+static void drains_by_itself(void)
+{
+    UP(0);
+    CHECK_INT(client_allocate(&alice), 0);
+    auth_drain(net.auth, true);
+    CHECK(auth_draining(net.auth));
+    CHECK_INT(client_allocate(&again), 508);
+    CHECK_INT(client_refresh(&alice, 600), 0);
+    net.draining = true;
+    auth_drain(net.auth, false);
+    CHECK_INT(client_allocate(&again), 508);
+    net.draining = false;
+    CHECK_INT(client_allocate(&again), 0);
+    DOWN();
+}
+
 /* What has been reserved before can't be had on another node. */
 static void reserved(void)
 {
@@ -320,6 +337,7 @@ static const struct tap_test TESTS[] = {
     {"S20 Allocates that wait for the fleet are bounded", full},
     {"C52 credentials, quota and reservation: each may take its time", three_waits},
     {"C34 F20 a node that drains names another one, and goes on with what it has", drains},
+    {"F20 a node that is to drain by itself does, until it is told otherwise", drains_by_itself},
     {"F20 a reservation is redeemed where it was made", reserved},
     {"C34 a node that is full names another one", is_full},
 };
