@@ -459,9 +459,14 @@ void auth_drain(struct auth *a, bool draining)
     atomic_store_explicit(&a->draining, draining, memory_order_relaxed);
 }
 
+bool auth_drains(const struct auth *a)
+{
+    return atomic_load_explicit(&a->draining, memory_order_relaxed);
+}
+
 bool auth_draining(const struct auth *a)
 {
-    return atomic_load_explicit(&a->draining, memory_order_relaxed) || (a->fleet.draining && a->fleet.draining(a->fleet.self));
+    return auth_drains(a) || (a->fleet.draining && a->fleet.draining(a->fleet.self));
 }
 
 bool auth_elsewhere(const struct auth *a, enum addr_family family, bool stream, struct addr *out)

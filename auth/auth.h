@@ -201,6 +201,8 @@ enum auth_quota_result auth_quota_ask(struct auth *a, unsigned worker, const str
 void auth_quota_cancel(struct auth_quota_ticket **ticket);
 /* This node, by itself, is to take nothing new, or may again, whatever the fleet says. Control thread. */
 void auth_drain(struct auth *a, bool draining);
+/* As auth_drain has said. */
+bool auth_drains(const struct auth *a);
 /* Is this node to take nothing new, by its own or the fleet's word? Any thread. */
 bool auth_draining(const struct auth *a);
 /* Another node with room for a client of this family and transport. Any thread. */

@@ -149,7 +149,7 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
 static const char BEAT[] = "local was = redis.call('HGET', KEYS[1], 'boot') or ''\n"
                            "local drains = redis.call('EXPIRE', KEYS[2], ARGV[2])\n"
                            "redis.call('HSET', KEYS[1], unpack(ARGV, 3))\n"
-                           "redis.call('HSET', KEYS[1], 'draining', drains)\n"
+                           "if drains == 1 then redis.call('HSET', KEYS[1], 'draining', 1) end\n"
                            "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
                            "return {was, drains}\n";
 
@@ -189,7 +189,7 @@ static void on_beaten(void *ctx, int err, const redisReply *reply)
 
 static int send_beat(struct redisfleet *f)
 {
-    struct fleet_node self = {.started = f->started, .draining = f->draining};
+    struct fleet_node self = {.started = f->started, .draining = auth_drains(f->auth)};
     struct fleet_field fields[FLEET_FIELDS_MAX];
     struct fleet_text text;
     struct redis_arg argv[7 + 2 * (FLEET_FIELDS_MAX + 1)];

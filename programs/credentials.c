@@ -394,6 +394,13 @@ const char *credentials_why_not(const struct credentials *cr)
     return cr->why_not[0] ? cr->why_not : NULL;
 }
 
+void credentials_drain(struct credentials *cr, bool draining)
+{
+    auth_drain(cr->auth, draining);
+    if (cr->node)
+        node_look(cr->node);
+}
+
 size_t credentials_nodes(const struct credentials *cr)
 {
     return node_others(cr->node) + 1;

@@ -46,6 +46,8 @@ bool credentials_other_statsdb(const struct credentials *cr, const struct config
 const struct redis_target *credentials_redis(const struct credentials *cr);
 /* Why credentials can't be looked up, or revocations not be heard; NULL: they can. Borrowed until the next pass of the loop. */
 const char *credentials_why_not(const struct credentials *cr);
+/* This node alone is to take nothing new, or may again: the fleet is told. */
+void credentials_drain(struct credentials *cr, bool draining);
 /* Nodes of the fleet that live, with this one. */
 size_t credentials_nodes(const struct credentials *cr);
 /* Whom to tell what happens to credentials, store and fleet, as admin_tell; NULL: nobody. */

@@ -98,7 +98,7 @@ static void traffic(struct metric_writer *w, const struct relay *r)
     metric_family(w, "relay_packets", METRIC_COUNTER, "Packets relayed, from clients (up) and to them (down).");
     relayed(w, r, COUNT_PACKETS_UP, COUNT_PACKETS_DOWN);
     metric_family(w, "drops", METRIC_COUNTER, "Packets, requests and connections that were dropped, by reason.");
-    for (enum counter i = DROP_NOT_STUN; i < COUNTERS_NAMED; i++)
+    for (enum counter i = DROP_NOT_STUN; i < COUNTERS_N; i++)
         metric_count(w, METRIC_LABELS({"reason", count_name(i) + strlen("drop_")}), relay_count(r, i));
 }
 

@@ -25,7 +25,8 @@ struct plane {
     int64_t certificate_until; /* wall clock; 0: there is none */
     int64_t drain_deadline;    /* wall clock; 0: none */
     struct event look;
-    uint64_t busy_ms; /* boot clock: of the last look at the workers */
+    bool told_hung, told_memory, told_certificate; /* to those who watch */
+    uint64_t busy_ms;                              /* boot clock: of the last look at the workers */
     struct {
         uint64_t ns;
         double ratio;

@@ -34,6 +34,8 @@ json_t *planestatus_reasons(const struct plane *p)
 
     if (why)
         add_reason(reasons, credentials_redis(p->config.credentials) ? "redis" : "store", why);
+    if (relay_hung(p->config.relay))
+        add_reason(reasons, "workers", "at least one hangs, and the calls on it with it");
     if (relay_memory_short(p->config.relay))
         add_reason(reasons, "memory", "it is nearly used up, new allocations are refused");
     if (p->certificate_until && p->certificate_until <= now)
@@ -154,8 +156,8 @@ void planestatus_get(void *ctx, struct admin_call *call)
     json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
                                            "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
                                            "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",
-                                           total(p->config.relay, DROP_NOT_STUN, COUNTERS_NAMED - 1), "auth_failures",
-                                           (json_int_t)0, "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
+                                           total(p->config.relay, DROP_NOT_STUN, COUNTERS_N - 1), "auth_failures", (json_int_t)0,
+                                           "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
     admin_answer_json(&call->answer, 200, body);
     admin_done(&call);
 }
@@ -166,6 +168,7 @@ void planestatus_nodes(void *ctx, struct admin_call *call)
 {
     const struct plane *p = ctx;
     bool draining = auth_draining(credentials_auth(p->config.credentials));
+    const struct ports *ports = relay_ports(p->config.relay);
     struct auth_load load;
     uint64_t capacity;
 
@@ -174,7 +177,7 @@ void planestatus_nodes(void *ctx, struct admin_call *call)
         return;
     }
     auth_quota_load(credentials_auth(p->config.credentials), &load);
-    capacity = (uint64_t)UINT16_MAX;
+    capacity = (uint64_t)(ports_max(ports) - ports_min(ports) + 1) * ports_spaces(ports);
     if (load.total_limit && load.total_limit < capacity)
         capacity = load.total_limit;
     admin_answer_json(&call->answer, 200,
@@ -224,6 +227,7 @@ void planestatus_drain(void *ctx, struct admin_call *call)
         return;
     }
     p->drain_deadline = seconds < 0 ? 0 : call->request.now + seconds;
+    credentials_drain(p->config.credentials, true);
 
     tell_drain(p, true);
     admin_answer_json(&call->answer, 202,
@@ -243,6 +247,7 @@ void planestatus_end_drain(void *ctx, struct admin_call *call)
     }
     if (own) {
         p->drain_deadline = 0;
+        credentials_drain(p->config.credentials, false);
 
         tell_drain(p, false);
     }
@@ -254,9 +259,28 @@ void planestatus_end_drain(void *ctx, struct admin_call *call)
     admin_done(&call);
 }
 
+/* A fault that begins or ends is told once. */
+static void look_at(struct plane *p, bool *was, bool is, const char *what, const char *reason)
+{
+    if (*was == is)
+        return;
+    *was = is;
+    admin_tell(p->admin, "fault", json_pack("{s:s+,s:s}", "what", what, is ? "" : "_over", "reason", is ? reason : ""));
+}
+
 void planestatus_look(struct plane *p)
 {
-    if (!p->drain_deadline || clock_now().wall < p->drain_deadline)
+    int64_t now = clock_now().wall;
+
+    look_at(p, &p->told_hung, relay_hung(p->config.relay) > 0, "worker_hangs",
+            "a worker does not answer, and the calls on it stand still");
+    look_at(p, &p->told_memory, relay_memory_short(p->config.relay), "memory_short", "new allocations are refused");
+    look_at(p, &p->told_certificate, p->certificate_until && p->certificate_until <= now, "certificate_expired",
+            "clients refuse it");
+    if (!p->drain_deadline || now < p->drain_deadline)
         return;
+    if (relay_end_all(p->config.relay, "the deadline of the drain has passed"))
+        return; /* no memory: again in a second */
+    LOG(LOG_WARNING, "drain_deadline", LOG_STR("effect", "what still lived was closed"));
     p->drain_deadline = 0;
 }
