@@ -2,7 +2,7 @@
  * Purpose:  what the files of the admin plane's server know of each other; nobody else includes it.
  * Owner:    the serving thread.
  * Lifetime: that of the struct admin.
- * Callers:  admin/admin, admin/server, admin/http, admin/replay.
+ * Callers:  admin/admin, admin/server, admin/http, admin/reply, admin/stream, admin/replay.
  * RFC:      none.
  */
 #ifndef ADMIN_ADMINPARTS_H
@@ -53,6 +53,46 @@ void http_sweep(struct admin *a, uint64_t now_ms);
 bool http_busy(const struct admin *a, const struct server *s);
 /* Nothing of this server waits any more: before its daemon is stopped. */
 void http_release(struct admin *a, const struct server *s);
+
+/* ---- An exchange: what admin/http, admin/reply and admin/stream hand each other. ---- */
+
+struct pending;
+/* One request, from its head to the last byte of its answer. */
+struct exchange {
+    struct exchange *next, **at;
+    struct admin *admin;
+    struct server *server;
+    struct MHD_Connection *c;
+    const struct route *route; /* NULL: there is none */
+    enum { EXCHANGE_READS, EXCHANGE_WAITS, EXCHANGE_ANSWERED, EXCHANGE_STREAMS } state;
+    bool suspended;
+    char id[ROUTE_ID_MAX + 1];
+    char allow[ROUTE_ALLOW_MAX];
+    char caller[BEARER_NAME_MAX + 1];
+    char *body;
+    size_t body_len;
+    struct pending *pending;
+    struct admin_answer answer;
+    struct events_reader *reader;
+    uint64_t beat_ms;
+};
+
+/* Of the request; NULL: not sent. */
+const char *exchange_header(const struct exchange *x, const char *name);
+/* The parameters that the route knows, each once, as an object of strings; the caller's, also when the answer says what is wrong. */
+json_t *exchange_query(struct exchange *x);
+void exchange_suspend(struct exchange *x);
+/* If it is suspended. */
+void exchange_resume(struct exchange *x);
+
+/* Sends x->answer. */
+enum MHD_Result reply_send(struct exchange *x);
+void reply_headers(const struct exchange *x, struct MHD_Response *r, const char *type);
+/* The origin of a page that may read the answer; NULL: none. */
+const char *reply_origin(const struct exchange *x);
+
+/* Sends events from now on, until one of both sides ends it. */
+enum MHD_Result stream_open(struct exchange *x);
 
 /* ---- admin/replay: a POST that is repeated with its Idempotency-Key gets the answer that it got. ---- */
 

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum { STREAM_BLOCK = 16384, REPLAY_NAME_MAX = 512 };
+enum { REPLAY_NAME_MAX = 512 };
 
 /* An operation that was called. It outlives its exchange when the client gives up, or when it is late. */
 struct pending {
@@ -22,32 +22,12 @@ struct pending {
     char replay[REPLAY_NAME_MAX]; /* "": no Idempotency-Key */
 };
 
-/* One request, from its head to the last byte of its answer. */
-struct exchange {
-    struct exchange *next, **at;
-    struct admin *admin;
-    struct server *server;
-    struct MHD_Connection *c;
-    const struct route *route; /* NULL: there is none */
-    enum { EXCHANGE_READS, EXCHANGE_WAITS, EXCHANGE_ANSWERED, EXCHANGE_STREAMS } state;
-    bool suspended;
-    char id[ROUTE_ID_MAX + 1];
-    char allow[ROUTE_ALLOW_MAX];
-    char caller[BEARER_NAME_MAX + 1];
-    char *body;
-    size_t body_len;
-    struct pending *pending;
-    struct admin_answer answer;
-    struct events_reader *reader;
-    uint64_t beat_ms;
-};
-
-static const char *header(const struct exchange *x, const char *name)
+const char *exchange_header(const struct exchange *x, const char *name)
 {
     return MHD_lookup_connection_value(x->c, MHD_HEADER_KIND, name);
 }
 
-static void resume(struct exchange *x)
+void exchange_resume(struct exchange *x)
 {
     if (x->suspended) {
         x->suspended = false;
@@ -56,137 +36,10 @@ static void resume(struct exchange *x)
     }
 }
 
-static void suspend(struct exchange *x)
+void exchange_suspend(struct exchange *x)
 {
     x->suspended = true;
     MHD_suspend_connection(x->c);
-}
-
-/* ---- The answer. ---- */
-
-static void wipe(void *text)
-{
-    explicit_bzero(text, strlen(text));
-    free(text);
-}
-
-static json_t *problem(const struct admin_answer *a)
-{
-    static const struct {
-        int status;
-        const char *title;
-    } TITLES[] = {{400, "Bad request"},         {401, "Unauthorized"},       {403, "Forbidden"},
-                  {404, "Not found"},           {405, "Method not allowed"}, {409, "Conflict"},
-                  {412, "Precondition failed"}, {413, "Too large"},          {415, "Unsupported type"},
-                  {422, "Can't be done"},       {429, "Too many"},           {502, "The store refuses"},
-                  {503, "Unavailable for now"}, {500, "Internal error"}};
-    size_t i = 0;
-
-    while (TITLES[i].status != a->status && TITLES[i].status != 500)
-        i++;
-    return json_pack("{s:s,s:s,s:i,s:s}", "type", "about:blank", "title", TITLES[i].title, "status", a->status, "detail",
-                     a->detail);
-}
-
-/* Takes the answer's text, or makes one of its body. NULL: no content. */
-static struct MHD_Response *response_of(struct exchange *x, const char **type)
-{
-    struct admin_answer *a = &x->answer;
-    struct MHD_Response *r;
-    char *text = a->text;
-    size_t len = a->text_len;
-
-    *type = a->text_type;
-    a->text = NULL;
-    if (!text && !a->body && a->status < 400)
-        return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
-    if (!text) {
-        if (!a->body)
-            a->body = problem(a);
-        *type = a->status >= 400 && !json_object_get(a->body, "ready") ? "application/problem+json" : "application/json";
-        text = json_dumps(a->body, JSON_COMPACT | JSON_REAL_PRECISION(9));
-        len = text ? strlen(text) : 0;
-    }
-    if (!text)
-        return NULL;
-    r = MHD_create_response_from_buffer_with_free_callback(len, text, a->secret ? wipe : free);
-    if (!r)
-        free(text);
-    return r;
-}
-
-/* The origin of a page that may read the answer; NULL: none. */
-static const char *allowed_origin(const struct exchange *x)
-{
-    const char *origin = x->route && (x->route->flags & ROUTE_CORS) ? header(x, "Origin") : NULL;
-
-    for (size_t i = 0; origin && i < x->admin->norigins; i++)
-        if (strcmp(x->admin->origins[i], origin) == 0)
-            return origin;
-    return NULL;
-}
-
-static void add_location(const struct exchange *x, struct MHD_Response *r)
-{
-    const char *id = json_string_value(json_object_get(x->answer.body, "id"));
-    char path[64 + 3 * ROUTE_ID_MAX];
-    int n = snprintf(path, sizeof(path), "%.*s", (int)strcspn(x->route->path, "{"), x->route->path);
-
-    if (!id || n < 0)
-        return;
-    if (path[n - 1] != '/')
-        path[n++] = '/';
-    if (route_encode(path + n, sizeof(path) - (size_t)n, id))
-        MHD_add_response_header(r, "Location", path);
-}
-
-static void add_headers(const struct exchange *x, struct MHD_Response *r, const char *type)
-{
-    const char *origin = allowed_origin(x);
-    char etag[ADMIN_ETAG_MAX];
-
-    if (type)
-        MHD_add_response_header(r, "Content-Type", type);
-    MHD_add_response_header(r, "Cache-Control", "no-store");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(r, "Content-Security-Policy",
-                            x->route && x->route->kind == ROUTE_ASSET ? ASSET_POLICY
-                                                                      : "default-src 'none'; frame-ancestors 'none'");
-    if (x->answer.status == 401)
-        MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"turnpike\"");
-    if (x->answer.status == 405)
-        MHD_add_response_header(r, "Allow", x->allow);
-    if (x->answer.status == 201)
-        add_location(x, r);
-    if (x->route && (x->route->flags & ROUTE_ETAG) && x->answer.status == 200) {
-        admin_etag(etag, x->answer.body);
-        MHD_add_response_header(r, "ETag", etag);
-    }
-    if (x->route && (x->route->flags & ROUTE_CORS))
-        MHD_add_response_header(r, "Vary", "Origin");
-    if (origin)
-        MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);
-}
-
-static enum MHD_Result respond(struct exchange *x)
-{
-    const char *type;
-    enum MHD_Result queued;
-    struct MHD_Response *r = response_of(x, &type);
-
-    connection_answers(x->c);
-    if (!r)
-        return MHD_NO;
-    add_headers(x, r, type);
-    if (x->answer.status == 204 && strcmp(x->allow, "OPTIONS") == 0) {
-        MHD_add_response_header(r, "Access-Control-Allow-Methods", x->route->method);
-        MHD_add_response_header(r, "Access-Control-Allow-Headers", "authorization, content-type, idempotency-key");
-        MHD_add_response_header(r, "Access-Control-Max-Age", "600");
-    }
-    queued = MHD_queue_response(x->c, (unsigned)x->answer.status, r);
-    MHD_destroy_response(r);
-    return queued;
 }
 
 /* ---- Operations. ---- */
@@ -242,12 +95,11 @@ void admin_done(struct admin_call **call)
         x->answer = p->call.answer;
         p->call.answer = (struct admin_answer){0};
         x->state = EXCHANGE_ANSWERED;
-        resume(x);
+        exchange_resume(x);
     }
     free_pending(p);
 }
 
-/* The parameters that the route knows, each once, as an object of strings. */
 struct query {
     struct exchange *x;
     json_t *object;
@@ -286,6 +138,17 @@ static enum MHD_Result add_parameter(void *ctx, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
+json_t *exchange_query(struct exchange *x)
+{
+    struct query q = {x, json_object()};
+
+    if (!q.object)
+        admin_answer_problem(&x->answer, 503, "no memory");
+    else
+        MHD_get_connection_values(x->c, MHD_GET_ARGUMENT_KIND, add_parameter, &q);
+    return q.object;
+}
+
 /* The member `body` of the request, NULL when nothing was sent. False: answered. */
 static bool read_body(struct exchange *x, json_t **out)
 {
@@ -307,7 +170,7 @@ static bool read_body(struct exchange *x, json_t **out)
 
 static bool begin_replay(struct exchange *x, struct pending *p)
 {
-    const char *key = strcmp(x->route->method, "POST") == 0 ? header(x, "Idempotency-Key") : NULL;
+    const char *key = strcmp(x->route->method, "POST") == 0 ? exchange_header(x, "Idempotency-Key") : NULL;
     char digest[ADMIN_ETAG_MAX];
     json_t *asked;
 
@@ -338,13 +201,10 @@ static bool begin_replay(struct exchange *x, struct pending *p)
 
 static struct pending *pending_new(struct exchange *x)
 {
-    const char *if_match = header(x, "If-Match"), *accept = header(x, "Accept");
+    const char *if_match = exchange_header(x, "If-Match"), *accept = exchange_header(x, "Accept");
     struct pending *p = calloc(1, sizeof(*p));
-    struct query q = {x, json_object()};
 
-    if (!p || !q.object) {
-        json_decref(q.object);
-        free(p);
+    if (!p) {
         admin_answer_problem(&x->answer, 503, "no memory");
         return NULL;
     }
@@ -356,12 +216,11 @@ static struct pending *pending_new(struct exchange *x)
     p->accept = accept ? strdup(accept) : NULL;
     p->call.request = (struct admin_request){.operation = x->route->operation,
                                              .id = p->id[0] ? p->id : NULL,
-                                             .query = q.object,
+                                             .query = exchange_query(x),
                                              .if_match = p->if_match,
                                              .accept = p->accept,
                                              .caller = p->caller,
                                              .now = clock_now().wall};
-    MHD_get_connection_values(x->c, MHD_GET_ARGUMENT_KIND, add_parameter, &q);
     if (!x->answer.status && read_body(x, &p->call.request.body) && begin_replay(x, p))
         return p;
     free_pending(p);
@@ -380,86 +239,7 @@ static void call_operation(struct exchange *x)
     x->pending = p;
     p->exchange = x;
     p->deadline_ms = clock_now().ms + ADMIN_DEADLINE_MS;
-    if (x->admin->config.operations[x->route->operation]) {
-        x->admin->config.operations[x->route->operation](x->admin->config.ctx, &p->call);
-    } else {
-        struct admin_call *call = &p->call;
-
-        admin_answer_problem(&call->answer, 503, "not in this version");
-        admin_done(&call);
-    }
-}
-
-/* ---- Events. ---- */
-
-static void on_wake(void *ctx)
-{
-    resume(ctx);
-}
-
-static void on_lost(void *ctx)
-{
-    struct exchange *x = ctx;
-
-    LOG(LOG_INFO, "events_reader_cut_off", LOG_STR("caller", x->caller), LOG_STR("reason", "it reads too slowly"));
-    connection_cut(x->c);
-}
-
-static ssize_t read_events(void *ctx, uint64_t pos, char *out, size_t cap)
-{
-    struct exchange *x = ctx;
-    size_t n = events_read(x->reader, out, cap);
-
-    (void)pos;
-    if (!n)
-        suspend(x);
-    return (ssize_t)n;
-}
-
-static bool types_known(struct exchange *x, const char *types)
-{
-    for (; types && *types; types += strcspn(types, ",") + (types[strcspn(types, ",")] == ','))
-        if (!events_type_known(types, strcspn(types, ","))) {
-            admin_answer_problem(&x->answer, 400,
-                                 "type: a list of allocation, auth_failure, revocation, quota, drain, fault, admin is expected");
-            return false;
-        }
-    if (types && strlen(types) > EVENTS_TYPES_MAX) {
-        admin_answer_problem(&x->answer, 400, "type: at most %d bytes", EVENTS_TYPES_MAX);
-        return false;
-    }
-    return true;
-}
-
-static enum MHD_Result stream(struct exchange *x)
-{
-    static const struct events_reader_ops OPS = {on_wake, on_lost};
-    const char *types, *last = header(x, "Last-Event-ID");
-    struct MHD_Response *r;
-    enum MHD_Result queued;
-    json_t *query = json_object();
-
-    x->state = EXCHANGE_ANSWERED;
-    MHD_get_connection_values(x->c, MHD_GET_ARGUMENT_KIND, add_parameter, &(struct query){x, query});
-    types = json_string_value(json_object_get(query, "type"));
-    if (!x->answer.status && types_known(x, types) &&
-        events_open(&x->reader, x->admin->events, types, last ? strtoull(last, NULL, 10) : 0, &OPS, x))
-        admin_answer_problem(&x->answer, 503, "there are %zu readers of events already, of at most %d",
-                             events_readers(x->admin->events), EVENTS_READERS_MAX);
-    json_decref(query);
-    if (x->answer.status)
-        return respond(x);
-    r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_events, x, NULL);
-    if (!r)
-        return MHD_NO;
-    x->state = EXCHANGE_STREAMS;
-    x->beat_ms = clock_now().ms;
-    x->answer.status = 200;
-    connection_serves(x->c);
-    add_headers(x, r, "text/event-stream");
-    queued = MHD_queue_response(x->c, 200, r);
-    MHD_destroy_response(r);
-    return queued;
+    x->admin->config.operations[x->route->operation](x->admin->config.ctx, &p->call);
 }
 
 /* ---- The request. ---- */
@@ -485,7 +265,7 @@ static void give_asset(struct exchange *x)
 static bool admit(struct exchange *x)
 {
     static const char SCHEME[] = "Bearer ";
-    const char *given = header(x, "Authorization");
+    const char *given = exchange_header(x, "Authorization");
     struct bearer b = {0};
     int err = ERR_NOENT;
 
@@ -517,7 +297,7 @@ static bool admit(struct exchange *x)
 /* The browser asks whether a page of that origin may. */
 static bool preflight(struct exchange *x, const char *path)
 {
-    const char *wanted = header(x, "Access-Control-Request-Method");
+    const char *wanted = exchange_header(x, "Access-Control-Request-Method");
 
     x->route = wanted ? route_find(wanted, path, x->id, x->allow) : NULL;
     if (!x->route || !(x->route->flags & ROUTE_CORS)) {
@@ -526,7 +306,7 @@ static bool preflight(struct exchange *x, const char *path)
         x->route = NULL;
         return false;
     }
-    if (allowed_origin(x)) {
+    if (reply_origin(x)) {
         x->answer.status = 204;
         snprintf(x->allow, sizeof(x->allow), "OPTIONS");
     } else {
@@ -538,7 +318,7 @@ static bool preflight(struct exchange *x, const char *path)
 /* What can be said before the body is there. False: answered. */
 static bool check_head(struct exchange *x, const char *path, const char *method)
 {
-    const char *type = header(x, "Content-Type"), *length = header(x, "Content-Length");
+    const char *type = exchange_header(x, "Content-Type"), *length = exchange_header(x, "Content-Length");
 
     if (strcmp(method, "OPTIONS") == 0 && preflight(x, path))
         return false;
@@ -615,15 +395,15 @@ static enum MHD_Result serve(struct exchange *x)
             give_asset(x);
             break;
         case ROUTE_EVENTS:
-            return stream(x);
+            return stream_open(x);
         }
     }
     if (x->state == EXCHANGE_WAITS) {
-        suspend(x);
+        exchange_suspend(x);
         return MHD_YES;
     }
     x->state = EXCHANGE_ANSWERED;
-    return respond(x);
+    return reply_send(x);
 }
 
 enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *url, const char *method, const char *version,
@@ -637,7 +417,7 @@ enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *
         if (!x)
             return MHD_NO;
         connection_reads(c);
-        return check_head(x, url, method) ? MHD_YES : respond(x);
+        return check_head(x, url, method) ? MHD_YES : reply_send(x);
     }
     if (*upload_size) {
         take_body(x, upload, *upload_size);
@@ -678,7 +458,7 @@ void http_sweep(struct admin *a, uint64_t now_ms)
             x->state = EXCHANGE_ANSWERED;
             admin_answer_problem(&x->answer, 503, "no answer within %d s: the store or a worker hangs; see /readyz",
                                  ADMIN_DEADLINE_MS / 1000);
-            resume(x);
+            exchange_resume(x);
         }
         if (x->reader && now_ms - x->beat_ms >= ADMIN_BEAT_MS) {
             x->beat_ms = now_ms;
@@ -708,6 +488,6 @@ void http_release(struct admin *a, const struct server *s)
             x->state = EXCHANGE_ANSWERED;
         }
         connection_cut(x->c);
-        resume(x);
+        exchange_resume(x);
     }
 }
