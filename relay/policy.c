@@ -1,43 +1,9 @@
-#include "relay/policy.h"
-
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
-
-enum { ENTRY_MAX = 160 /* bytes of an entry's text and its NUL: two IPv6 addresses, ports and protocol are far shorter */ };
-
-/* What speaks for or against an address, weakest first. */
-enum origin {
-    ORIGIN_BUILT_IN, /* the special-purpose ranges */
-    ORIGIN_HOST,     /* an address of this host */
-    ORIGIN_OPERATOR, /* denied-peer-ip and allowed-peer-ip: stronger than the other two at equal length */
-};
-
-/* One prefix, for IPv4 as for IPv6. Kept sorted so that the first entry that matches decides. */
-struct entry {
-    struct addr ip; /* host bits are zero */
-    uint8_t bits;
-    uint8_t protocol; /* enum policy_protocol */
-    bool allow;
-    uint8_t origin; /* enum origin */
-    uint16_t port_min;
-    uint16_t port_max;
-};
-
-struct policy {
-    _Atomic unsigned refs;
-    uint32_t generation;
-    struct entry *entries;
-    size_t n, cap;
-    struct addr *listeners;
-    size_t nlisteners;
-    struct addr *host;
-    size_t nhost;
-    char *own; /* of a credential's: the text that it was made of. What no entry holds is denied then, and allowed otherwise */
-};
+#include "relay/policyparts.h"
 
 /* RFC 6890 and its registries, as the security notes list them. */
 static const char *const BUILT_IN[] = {
@@ -48,11 +14,6 @@ static const char *const BUILT_IN[] = {
     "fe80::/10",      "fec0::/10",      "ff00::/8",
 };
 
-static unsigned family_bits(const struct addr *a)
-{
-    return a->family == ADDR_V4 ? 32 : 128;
-}
-
 static bool prefix_match(const struct addr *prefix, unsigned bits, const struct addr *a)
 {
     unsigned whole = bits / 8, rest = bits % 8;
@@ -62,200 +23,50 @@ static bool prefix_match(const struct addr *prefix, unsigned bits, const struct 
     return rest == 0 || ((prefix->ip[whole] ^ a->ip[whole]) >> (8 - rest)) == 0;
 }
 
-static void mask(struct addr *a, unsigned bits)
+static bool is_operators(const struct entry *e)
 {
-    unsigned n = family_bits(a) / 8;
-
-    for (unsigned i = 0; i < n; i++) {
-        unsigned keep = bits >= 8 * (i + 1) ? 8 : bits > 8 * i ? bits - 8 * i : 0;
-        a->ip[i] = (uint8_t)(a->ip[i] & (0xFF00U >> keep));
-    }
+    return e->source >= POLICY_CONFIGURATION;
 }
 
-static int add(struct policy *p, const struct addr *ip, unsigned bits, const struct entry *like)
-{
-    struct entry *e;
-
-    if (p->n == p->cap) {
-        size_t cap = p->cap ? p->cap * 2 : 8;
-        struct entry *more = realloc(p->entries, cap * sizeof(*more));
-
-        if (!more)
-            return ERR_NOMEM;
-        p->entries = more;
-        p->cap = cap;
-    }
-    e = &p->entries[p->n++];
-    *e = *like;
-    e->ip = *ip;
-    e->ip.port = 0;
-    e->bits = (uint8_t)bits;
-    mask(&e->ip, bits);
-    return 0;
-}
-
-/* ---- Ranges: the fewest prefixes that cover first..last. Addresses are compared as numbers, from the most significant byte (S3). ---- */
-
-static unsigned trailing_zero_bits(const struct addr *a)
-{
-    unsigned n = 0;
-
-    for (unsigned i = family_bits(a) / 8; i-- > 0; n += 8)
-        if (a->ip[i])
-            return n + (unsigned)__builtin_ctz(a->ip[i]);
-    return n;
-}
-
-/* The last address of the block of 2^host_bits addresses that starts at `a`. */
-static struct addr block_end(const struct addr *a, unsigned host_bits)
-{
-    struct addr end = *a;
-    unsigned n = family_bits(a) / 8;
-
-    for (unsigned i = 0; i < n; i++) {
-        unsigned below = 8 * (n - 1 - i); /* bits to the right of this byte */
-        unsigned ones = host_bits >= below + 8 ? 8 : host_bits > below ? host_bits - below : 0;
-        end.ip[i] = (uint8_t)(end.ip[i] | ((1U << ones) - 1));
-    }
-    return end;
-}
-
-/* False when `a` was the last address there is. */
-static bool increment(struct addr *a)
-{
-    for (unsigned i = family_bits(a) / 8; i-- > 0;)
-        if (++a->ip[i])
-            return true;
-    return false;
-}
-
-static int add_range(struct policy *p, struct addr first, const struct addr *last, const struct entry *like)
-{
-    unsigned n = family_bits(&first) / 8;
-
-    if (first.family != last->family || memcmp(first.ip, last->ip, n) > 0)
-        return ERR_CONFIG;
-    for (;;) {
-        unsigned host_bits = trailing_zero_bits(&first);
-        struct addr end = block_end(&first, host_bits);
-        int err;
-
-        while (memcmp(end.ip, last->ip, n) > 0)
-            end = block_end(&first, --host_bits);
-        err = add(p, &first, family_bits(&first) - host_bits, like);
-        if (err)
-            return err;
-        if (memcmp(end.ip, last->ip, n) == 0 || !increment(&end))
-            return 0;
-        first = end;
-    }
-}
-
-/* ---- The text of an entry. ---- */
-
-static bool read_number(const char **s, unsigned max, unsigned *out)
-{
-    char *end;
-    unsigned long v;
-
-    if (**s < '0' || **s > '9')
-        return false;
-    v = strtoul(*s, &end, 10);
-    if (v > max)
-        return false;
-    *s = end;
-    *out = (unsigned)v;
-    return true;
-}
-
-/* "5060", "5060-5070", "5060-5070/udp". */
-static bool read_ports(const char *s, struct entry *e)
-{
-    unsigned lo, hi;
-
-    if (!read_number(&s, 65535, &lo))
-        return false;
-    hi = lo;
-    if (*s == '-' && (s++, !read_number(&s, 65535, &hi)))
-        return false;
-    if (lo > hi)
-        return false;
-    e->port_min = (uint16_t)lo;
-    e->port_max = (uint16_t)hi;
-    if (*s == '\0')
-        return true;
-    if (strcmp(s, "/udp") == 0)
-        e->protocol = POLICY_UDP;
-    else if (strcmp(s, "/tcp") == 0)
-        e->protocol = POLICY_TCP;
-    else
-        return false;
-    return true;
-}
-
-static int add_text(struct policy *p, const char *text, bool allow, enum origin origin)
-{
-    struct entry like = {.protocol = POLICY_ANY, .allow = allow, .origin = (uint8_t)origin, .port_max = 65535};
-    char copy[ENTRY_MAX], *ip = copy, *ports = NULL, *slash, *dash;
-    struct addr first, last;
-
-    if (strlen(text) >= sizeof(copy))
-        return ERR_CONFIG;
-    memcpy(copy, text, strlen(text) + 1);
-    if (copy[0] == '[') { /* [2001:db8::1], [2001:db8::]/32 or [2001:db8::/32], with or without ports */
-        char *close = strchr(copy, ']'), *rest;
-
-        if (!close)
-            return ERR_CONFIG;
-        ip = copy + 1;
-        rest = strchr(close, ':');
-        if (rest) {
-            ports = rest + 1;
-            *rest = '\0';
-        }
-        memmove(close, close + 1, strlen(close + 1) + 1);
-    } else if (strchr(copy, '.') && strchr(copy, ':') && strchr(copy, ':') == strrchr(copy, ':')) { /* IPv4 and ports */
-        ports = strchr(copy, ':');
-        *ports++ = '\0';
-    }
-    if (ports && !read_ports(ports, &like))
-        return ERR_CONFIG;
-    if ((slash = strchr(ip, '/'))) {
-        const char *digits = slash + 1;
-        unsigned bits;
-
-        *slash = '\0';
-        if (addr_parse_ip(&first, ip) || !read_number(&digits, family_bits(&first), &bits) || *digits)
-            return ERR_CONFIG;
-        return add(p, &first, bits, &like);
-    }
-    if ((dash = strchr(ip, '-'))) {
-        *dash = '\0';
-        if (addr_parse_ip(&first, ip) || addr_parse_ip(&last, dash + 1))
-            return ERR_CONFIG;
-        return add_range(p, first, &last, &like);
-    }
-    if (addr_parse_ip(&first, ip))
-        return ERR_CONFIG;
-    return add(p, &first, family_bits(&first), &like);
-}
-
-/* Longest prefix first; at equal length the operator before what is built in, then deny before allow. */
+/* Longest prefix first; at equal length the operator before what is built in, then deny before allow; then as they were written. */
 static int by_weight(const void *va, const void *vb)
 {
     const struct entry *a = va, *b = vb;
 
     if (a->bits != b->bits)
         return a->bits > b->bits ? -1 : 1;
-    if ((a->origin == ORIGIN_OPERATOR) != (b->origin == ORIGIN_OPERATOR))
-        return a->origin == ORIGIN_OPERATOR ? -1 : 1;
-    return (int)a->allow - (int)b->allow;
+    if (is_operators(a) != is_operators(b))
+        return is_operators(a) ? -1 : 1;
+    if (a->allow != b->allow)
+        return a->allow ? 1 : -1;
+    return a->text < b->text ? -1 : a->text > b->text;
 }
 
-static int add_texts(struct policy *p, const char *const *texts, size_t n, bool allow, enum origin origin, const char **bad)
+static int keep_text(struct policy *p, const char *text)
+{
+    if (p->ntexts == p->texts_cap) {
+        size_t cap = p->texts_cap ? p->texts_cap * 2 : 64;
+        struct written *more = reallocarray(p->texts, cap, sizeof(*more));
+
+        if (!more)
+            return ERR_NOMEM;
+        p->texts = more;
+        p->texts_cap = cap;
+    }
+    p->texts[p->ntexts] = (struct written){.text = strdup(text)};
+    if (!p->texts[p->ntexts].text)
+        return ERR_NOMEM;
+    p->ntexts++;
+    return 0;
+}
+
+static int add_texts(struct policy *p, const char *const *texts, size_t n, bool allow, enum policy_source source, const char **bad)
 {
     for (size_t i = 0; i < n; i++) {
-        int err = add_text(p, texts[i], allow, origin);
+        int err = keep_text(p, texts[i]);
+
+        if (!err)
+            err = policy_add_text(p, texts[i], allow, source);
 
         if (err) {
             if (bad)
@@ -279,7 +90,7 @@ static int copy_addrs(struct addr **out, size_t *nout, const struct addr *in, si
 }
 
 /* The next entry of a credential's text, or NULL. An entry that does not fit can't be read either. */
-static const char *next_word(const char **text, char word[static ENTRY_MAX])
+static const char *next_word(const char **text, char word[static POLICY_TEXT_MAX])
 {
     const char *start = *text + strspn(*text, " ");
     size_t len = strcspn(start, " ");
@@ -287,14 +98,14 @@ static const char *next_word(const char **text, char word[static ENTRY_MAX])
     *text = start + len;
     if (!len)
         return NULL;
-    snprintf(word, ENTRY_MAX, "%.*s", (int)(len < ENTRY_MAX ? len : 0), start);
+    snprintf(word, POLICY_TEXT_MAX, "%.*s", (int)(len < POLICY_TEXT_MAX ? len : 0), start);
     return start;
 }
 
 int policy_own(struct policy **out, const char *text, const char **bad)
 {
     struct policy *p = calloc(1, sizeof(*p));
-    char word[ENTRY_MAX];
+    char word[POLICY_TEXT_MAX];
     const char *at = text, *start;
     int err = 0;
 
@@ -305,7 +116,7 @@ int policy_own(struct policy **out, const char *text, const char **bad)
     if (!p->own)
         err = ERR_NOMEM;
     while (!err && (start = next_word(&at, word))) {
-        err = add_text(p, word, true, ORIGIN_OPERATOR);
+        err = policy_add_text(p, word, true, POLICY_CONFIGURATION);
         if (err && bad)
             *bad = start;
     }
@@ -324,6 +135,37 @@ bool policy_is(const struct policy *own, const char *text)
     return strcmp(own->own, text) == 0;
 }
 
+static int add_hosts(struct policy *p, const struct addr *host, size_t n)
+{
+    char text[ADDR_TEXT_MAX];
+    int err = 0;
+
+    for (size_t i = 0; i < n && !err; i++) {
+        err = keep_text(p, addr_ip_text(&host[i], text));
+        if (!err)
+            err = policy_add_text(p, text, false, POLICY_HOST);
+    }
+    return err;
+}
+
+static int add_entries(struct policy *p, const struct policy_entries *e, enum policy_source source, const char **bad)
+{
+    int err = add_texts(p, e->allowed, e->nallowed, true, source, bad);
+
+    return err ? err : add_texts(p, e->denied, e->ndenied, false, source, bad);
+}
+
+/* A range is many prefixes, but one text. */
+static void note_first(struct policy *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct written *w = &p->texts[p->entries[i].text];
+
+        p->entries[i].first = !w->met;
+        w->met = true;
+    }
+}
+
 int policy_new(struct policy **out, const struct policy_config *c, const char **bad)
 {
     static _Atomic uint32_t last_generation;
@@ -334,14 +176,15 @@ int policy_new(struct policy **out, const struct policy_config *c, const char **
         return ERR_NOMEM;
     atomic_init(&p->refs, 1);
     p->generation = atomic_fetch_add(&last_generation, 1) + 1;
-    err = add_texts(p, BUILT_IN, sizeof(BUILT_IN) / sizeof(BUILT_IN[0]), false, ORIGIN_BUILT_IN, bad);
-    for (size_t i = 0; !err && i < c->nhost; i++)
-        err = add(p, &c->host[i], family_bits(&c->host[i]),
-                  &(struct entry){.protocol = POLICY_ANY, .origin = ORIGIN_HOST, .port_max = 65535});
+    err = add_texts(p, BUILT_IN, sizeof(BUILT_IN) / sizeof(BUILT_IN[0]), false, POLICY_BUILT_IN, bad);
     if (!err)
-        err = add_texts(p, c->allowed, c->nallowed, true, ORIGIN_OPERATOR, bad);
+        err = add_hosts(p, c->host, c->nhost);
     if (!err)
-        err = add_texts(p, c->denied, c->ndenied, false, ORIGIN_OPERATOR, bad);
+        err = add_entries(p, &(struct policy_entries){c->allowed, c->nallowed, c->denied, c->ndenied}, POLICY_CONFIGURATION, bad);
+    if (!err)
+        err = add_entries(p, &c->realm, POLICY_REALM, bad);
+    if (!err)
+        err = add_entries(p, &c->stored, POLICY_STORED, bad);
     if (!err)
         err = copy_addrs(&p->listeners, &p->nlisteners, c->listeners, c->nlisteners);
     if (!err)
@@ -351,6 +194,7 @@ int policy_new(struct policy **out, const struct policy_config *c, const char **
         return err;
     }
     qsort(p->entries, p->n, sizeof(*p->entries), by_weight);
+    note_first(p);
     *out = p;
     return 0;
 }
@@ -369,6 +213,9 @@ void policy_unref(struct policy **pp)
     if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
         return;
     free(p->entries);
+    for (size_t i = 0; i < p->ntexts; i++)
+        free(p->texts[i].text);
+    free(p->texts);
     free(p->listeners);
     free(p->host);
     free(p->own);
@@ -533,9 +380,31 @@ bool policy_permission(struct policy_judges j, const struct addr *peer, enum pol
     return v.any && v4.any;
 }
 
+const char *policy_source_name(enum policy_source source)
+{
+    static const char *const NAMES[POLICY_SOURCES] = {[POLICY_BUILT_IN] = "built in",
+                                                      [POLICY_HOST] = "this host",
+                                                      [POLICY_CONFIGURATION] = "configuration",
+                                                      [POLICY_REALM] = "realm",
+                                                      [POLICY_STORED] = "stored"};
+
+    return NAMES[source];
+}
+
+void policy_each(const struct policy *p, void (*visit)(void *ctx, const struct policy_entry *entry), void *ctx)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct entry *e = &p->entries[i];
+
+        if (e->first)
+            visit(ctx, &(struct policy_entry){p->texts[e->text].text, e->allow, (enum policy_source)e->source});
+    }
+}
+
 const char *policy_explain(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, char *text, size_t cap)
 {
-    static const char *const ORIGINS[] = {" (built in)", " (an address of this host)", ""};
+    static const char *const SOURCES[POLICY_SOURCES] = {" (built in)", " (an address of this host)", "", " (the realm's)",
+                                                        " (stored)"};
     const struct policy_judges server = {.server = j.server, .ports = j.ports};
     char ip[ADDR_TEXT_MAX];
     struct addr v4;
@@ -562,6 +431,6 @@ const char *policy_explain(struct policy_judges j, const struct addr *peer, enum
         snprintf(text, cap, "no entry: allowed");
     else
         snprintf(text, cap, "%s-peer-ip=%s/%u%s", e->allow ? "allowed" : "denied", addr_ip_text(&e->ip, ip), e->bits,
-                 ORIGINS[e->origin]);
+                 SOURCES[e->source]);
     return text;
 }

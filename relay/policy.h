@@ -23,12 +23,31 @@ enum policy_protocol {
 
 struct policy;
 
-struct policy_config {
+/* Where an entry comes from. The operator's three are one list, of whose entries none is stronger by its source. */
+enum policy_source {
+    POLICY_BUILT_IN, /* the special-purpose ranges */
+    POLICY_HOST,     /* an address of this host */
+    POLICY_CONFIGURATION,
+    POLICY_REALM,  /* coturn's options of the realm */
+    POLICY_STORED, /* the store of credentials */
+    POLICY_SOURCES
+};
+
+/* One source's entries, as text. */
+struct policy_entries {
     const char *const
         *allowed;    /* "CIDR", "IP", "IP-IP", each also with ":PORT", ":PORT-PORT", "/udp" or "/tcp" behind the ports; */
     size_t nallowed; /* IPv6 with ports in brackets: "[2001:db8::/32]:5060/udp" */
     const char *const *denied;
     size_t ndenied;
+};
+
+struct policy_config {
+    const char *const *allowed; /* the configuration's, as in struct policy_entries */
+    size_t nallowed;
+    const char *const *denied;
+    size_t ndenied;
+    struct policy_entries realm, stored;
     const struct addr *host; /* every address of this host, ports zero */
     size_t nhost;
     const struct addr *listeners; /* our own service ports; an unspecified IP stands for every address of this host */
@@ -59,6 +78,17 @@ struct policy_judges {
 bool policy_permission(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, bool *all_ports);
 /* May this address and port be a peer? ChannelBind, Send, and what comes in. A relayed address of ours must be live. */
 bool policy_flow(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol);
+
+/* One entry, for people. */
+struct policy_entry {
+    const char *text; /* as it was written; borrowed from the policy */
+    bool allow;
+    enum policy_source source;
+};
+/* Every entry of a server's policy, in the order in which they are asked, the longest prefix first; a range where its longest one stands. */
+void policy_each(const struct policy *p, void (*visit)(void *ctx, const struct policy_entry *entry), void *ctx);
+/* "built in", "this host", "configuration", "realm", "stored"; never NULL. */
+const char *policy_source_name(enum policy_source source);
 
 /* What decides a flow, for people: "denied-peer-ip=10.0.0.0/8 (built in)", "the credential's peers". */
 const char *policy_explain(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, char *text, size_t cap);

@@ -107,6 +107,8 @@ static int make_policy(const struct relay_config *c, const struct ports *ports, 
                                .nallowed = c->nallowed,
                                .denied = c->denied,
                                .ndenied = c->ndenied,
+                               .realm = c->realm,
+                               .stored = c->stored,
                                .host = host.addr,
                                .nhost = host.n,
                                .listeners = listen,
@@ -337,7 +339,8 @@ out:
     if (fds)
         close_all(fds, nfds);
     free(fds);
-    policy_unref(&policy);
+    if (r)
+        r->policy = policy;
     if (err) {
         if (!text[0])
             snprintf(text, RELAY_TEXT_MAX, "the relay can't start: %s", err_str(err));
@@ -396,6 +399,7 @@ void relay_free(struct relay **rp)
     for (unsigned i = 0; r->workers && i < r->nworkers; i++)
         worker_deinit(&r->workers[i]);
     free(r->workers);
+    policy_unref(&r->policy);
     relay_deinit_questions(r);
     if (r->feed_fd >= 0)
         close(r->feed_fd);
@@ -471,6 +475,10 @@ int relay_reload(struct relay *r, const struct relay_config *c, char text[static
 
     if (!err && (err = post_all(r, &(struct letter){.kind = LETTER_SETTINGS, .settings = c->settings, .policy = policy})))
         snprintf(text, RELAY_TEXT_MAX, "no memory");
+    if (!err) {
+        policy_unref(&r->policy);
+        r->policy = policy_ref(policy);
+    }
     policy_unref(&policy);
     return err;
 }

@@ -19,6 +19,7 @@
 enum {
     RELAY_LISTENERS_MAX = 64, /* addresses of one server, each with UDP and TCP and a socket for each worker */
     RELAY_TEXT_MAX = 512,
+    RELAY_WHY_MAX = 128,
     RELAY_HANG_MS = 2000, /* without a tick (four a second): nothing that a worker does takes so long */
 };
 
@@ -43,8 +44,9 @@ struct relay_config {
     size_t nallowed;
     const char *const *denied;
     size_t ndenied;
-    struct auth *auth; /* borrowed; outlives the relay */
-    bool feed;         /* news of allocations are wanted: relay_read */
+    struct policy_entries realm, stored; /* beside the configuration's */
+    struct auth *auth;                   /* borrowed; outlives the relay */
+    bool feed;                           /* news of allocations are wanted: relay_read */
 };
 
 struct relay;
@@ -103,6 +105,16 @@ unsigned relay_hung(const struct relay *r);
 
 /* Checks what relay_new would refuse of the policy, without opening anything. */
 int relay_check(const struct relay_config *config, char text[static RELAY_TEXT_MAX]);
+
+/* ---- The peer policy in force, for people: as of the last reload. ---- */
+void relay_policy_each(const struct relay *r, void (*visit)(void *ctx, const struct policy_entry *entry), void *ctx);
+struct relay_judgement {
+    bool allowed;
+    char why[RELAY_WHY_MAX]; /* the entry that decides, as policy_explain tells it */
+};
+/* May this be a peer? "10.1.2.3:5060/udp", "[2001:db8::1]:80/tcp"; UDP when no protocol is named. Without a port it is the question of a permission: may any
+ * port of it? ERR_INVAL: that is none of these. */
+int relay_explain(const struct relay *r, const char *peer, struct relay_judgement *out);
 
 unsigned relay_workers(const struct relay *r);
 const struct counters *relay_counters(const struct relay *r, unsigned worker);

@@ -1,5 +1,7 @@
 /* What the control thread sees of a relay that runs, without asking a worker. */
 #include <malloc.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/err.h"
@@ -120,6 +122,46 @@ uint64_t relay_busy_ns(const struct relay *r, unsigned worker)
     if (w->started && pthread_getcpuclockid(w->thread, &clock) == 0)
         clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* ---- The peer policy. ---- */
+
+void relay_policy_each(const struct relay *r, void (*visit)(void *ctx, const struct policy_entry *entry), void *ctx)
+{
+    policy_each(r->policy, visit, ctx);
+}
+
+static int read_peer(const char *text, struct addr *peer, enum policy_protocol *protocol)
+{
+    const char *slash = strchr(text, '/');
+    char where[ADDR_TEXT_MAX];
+    size_t len = slash ? (size_t)(slash - text) : strlen(text);
+
+    *protocol = slash && strcmp(slash, "/tcp") == 0 ? POLICY_TCP : POLICY_UDP;
+    if (len >= sizeof(where) || (slash && strcmp(slash, "/tcp") != 0 && strcmp(slash, "/udp") != 0))
+        return ERR_INVAL;
+    memcpy(where, text, len);
+    where[len] = '\0';
+    return addr_parse(peer, where) ? addr_parse_ip(peer, where) : 0;
+}
+
+int relay_explain(const struct relay *r, const char *text, struct relay_judgement *out)
+{
+    const struct policy_judges judges = {.server = r->policy, .ports = r->ports};
+    enum policy_protocol protocol;
+    struct addr peer;
+    int err = read_peer(text, &peer, &protocol);
+    bool flow;
+
+    if (err)
+        return err;
+    flow = policy_flow(judges, &peer, protocol);
+    out->allowed = peer.port ? flow : policy_permission(judges, &peer, protocol, NULL);
+    if (out->allowed == flow)
+        policy_explain(judges, &peer, protocol, out->why, sizeof(out->why));
+    else
+        snprintf(out->why, sizeof(out->why), "some of its ports are allowed");
+    return 0;
 }
 
 /* ---- What it serves. ---- */

@@ -30,6 +30,7 @@ struct relay {
     struct nonce_key nonce_key;
     struct throttle *throttle;
     struct memory *memory;
+    struct policy *policy; /* in force; our own reference */
     struct worker *workers;
     unsigned nworkers;
     int feed_fd;                             /* -1: no feed */

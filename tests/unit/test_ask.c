@@ -358,6 +358,61 @@ static void end_of_all(void)
     down();
 }
 
+static unsigned entries[POLICY_SOURCES];
+
+static void on_entry(void *ctx, const struct policy_entry *e)
+{
+    (void)ctx;
+    entries[e->source]++;
+}
+
+static bool judged(const char *peer, bool allowed, const char *why)
+{
+    struct relay_judgement j = {0};
+
+    if (relay_explain(relay, peer, &j) || j.allowed != allowed || strcmp(j.why, why) != 0) {
+        printf("# %s: %s\n", peer, j.why);
+        return false;
+    }
+    return true;
+}
+
+/* The policy in force is told, also after a reload. */
+static void policy_told(void)
+{
+    static const char *const ALLOWED[] = {"10.0.0.0/8", "10.1.2.3:5060/udp"}, *const STORED[] = {"10.2.0.0/16"},
+                             *const BAD[] = {"x"};
+    static const char *const NOT_PEERS[] = {"", "x", "1.2.3.4/sctp", "1.2.3.4:5/", "1.2.3.4:99999", "1.2.3.4 ", "host:1"};
+    struct relay_config c = {.allowed = ALLOWED, .nallowed = 2, .stored = {.denied = STORED, .ndenied = 1}};
+    char text[RELAY_TEXT_MAX];
+    struct relay_judgement j;
+
+    CHECK(up());
+    CHECK(judged("5.6.7.8", true, "no entry: allowed"));
+    CHECK(judged("10.1.2.3:5060/udp", false, "denied-peer-ip=10.0.0.0/8 (built in)"));
+    CHECK_INT(relay_reload(relay, &c, text), 0);
+    CHECK(judged("10.1.2.3:5060/udp", true, "allowed-peer-ip=10.1.2.3/32"));
+    CHECK(judged("10.1.2.3:5060/tcp", true, "allowed-peer-ip=10.0.0.0/8"));
+    CHECK(judged("10.2.0.1", false, "denied-peer-ip=10.2.0.0/16 (stored)"));
+    CHECK(judged("[::ffff:10.2.0.1]:5", false, "denied-peer-ip=10.2.0.0/16 (stored)"));
+    c.allowed = BAD;
+    c.nallowed = 1;
+    CHECK_INT(relay_reload(relay, &c, text), ERR_CONFIG);
+    CHECK(judged("10.2.0.1", false, "denied-peer-ip=10.2.0.0/16 (stored)"));
+    for (size_t i = 0; i < sizeof(NOT_PEERS) / sizeof(NOT_PEERS[0]); i++)
+        CHECK_INT(relay_explain(relay, NOT_PEERS[i], &j), ERR_INVAL);
+    relay_policy_each(relay, on_entry, NULL);
+    CHECK(entries[POLICY_BUILT_IN] > 30 && entries[POLICY_HOST] >= 1);
+    CHECK_INT(entries[POLICY_CONFIGURATION], 2);
+    CHECK_INT(entries[POLICY_STORED], 1);
+    c = (struct relay_config){.allowed = ALLOWED + 1, .nallowed = 1};
+    CHECK_INT(relay_reload(relay, &c, text), 0);
+    CHECK(judged("10.1.2.3", true, "some of its ports are allowed"));
+    CHECK(judged("10.1.2.3/tcp", false, "denied-peer-ip=10.0.0.0/8 (built in)"));
+    relay_stop(relay);
+    down();
+}
+
 static const struct tap_test TESTS[] = {
     {"all workers' allocations stand on the pages once", pages},
     {"what is no cursor is refused", cursors},
@@ -367,6 +422,7 @@ static const struct tap_test TESTS[] = {
     {"F31 a worker that hangs is seen, and when it is back", watched},
     {"the CPU time of a worker is told without its help", busy},
     {"all allocations end when they are to", end_of_all},
+    {"the policy in force is told, and judges for people", policy_told},
     {"an answer's callback may ask and take back", from_callback},
 };
 

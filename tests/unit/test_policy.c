@@ -812,6 +812,53 @@ static void own_shared(void)
     DOWN();
 }
 
+/* Every entry once, as it was written, in the order in which they are asked. */
+static struct policy_entry told[64];
+static size_t ntold;
+
+static void tell(void *ctx, const struct policy_entry *e)
+{
+    (void)ctx;
+    if (ntold < sizeof(told) / sizeof(told[0]))
+        told[ntold++] = *e;
+}
+
+static void entries_told(void)
+{
+    static const char *const ALLOWED[] = {"10.0.0.1-10.0.0.9", "10.0.0.0/8"}, *const REALM[] = {"10.1.0.0/16:5060/udp"},
+                             *const STORED_OPEN[] = {"192.168.0.0/16"},
+                             *const STORED_SHUT[] = {"[2a05::8]:1-9/tcp", "192.168.0.0/16"};
+    static const struct addr HOST = {.family = ADDR_V4, .ip = {9, 9, 9, 9}};
+    static const struct policy_entry WANT[] = {{"[2a05::8]:1-9/tcp", false, POLICY_STORED},
+                                               {"10.0.0.1-10.0.0.9", true, POLICY_CONFIGURATION},
+                                               {"9.9.9.9", false, POLICY_HOST},
+                                               {"10.1.0.0/16:5060/udp", false, POLICY_REALM},
+                                               {"192.168.0.0/16", false, POLICY_STORED},
+                                               {"192.168.0.0/16", true, POLICY_STORED},
+                                               {"192.168.0.0/16", false, POLICY_BUILT_IN},
+                                               {"10.0.0.0/8", true, POLICY_CONFIGURATION},
+                                               {"10.0.0.0/8", false, POLICY_BUILT_IN}};
+    size_t n = 0;
+
+    CHECK_INT(make(&(struct policy_config){.allowed = ALLOWED,
+                                           .nallowed = 2,
+                                           .realm = {.denied = REALM, .ndenied = 1},
+                                           .stored = {STORED_OPEN, 1, STORED_SHUT, 2},
+                                           .host = &HOST,
+                                           .nhost = 1},
+                   NULL),
+              0);
+    ntold = 0;
+    policy_each(policy, tell, NULL);
+    CHECK_INT(ntold, 31 + 8 - 1);
+    for (size_t i = 0; i < ntold && n < sizeof(WANT) / sizeof(WANT[0]); i++)
+        n += strcmp(told[i].text, WANT[n].text) == 0 && told[i].allow == WANT[n].allow && told[i].source == WANT[n].source;
+    CHECK_INT(n, sizeof(WANT) / sizeof(WANT[0]));
+    CHECK(!flow("192.168.1.1:1") && flow("10.1.0.1:5061") && !flow("10.1.0.1:5060")); /* whose an entry is does not count */
+    for (enum policy_source s = 0; s < POLICY_SOURCES; s++)
+        CHECK(policy_source_name(s)[0]);
+}
+
 static const struct tap_test TESTS[] = {
     {"S1 S3 each built-in range at its edges", built_in},
     {"S2 embedded IPv4 is decoded and judged", embedded},
@@ -835,6 +882,7 @@ static const struct tap_test TESTS[] = {
     {"C57 C66 a credential's own peers: 403, and each packet up and down", own_requests},
     {"F18 a new policy, and a credential's own peers", own_reload},
     {"a credential's own peers are read once, at the Allocate", own_shared},
+    {"every entry is told once, as it was written and with its source", entries_told},
 };
 
 TAP_MAIN(TESTS)
