@@ -341,6 +341,21 @@ void auth_limit_realm(struct auth *a, uint32_t user_quota, uint32_t total_quota)
     limit(a);
 }
 
+int auth_limit_owner(struct auth *a, const char *owner, const struct auth_limits *limits)
+{
+    return quota_limit_owner(a->quota, owner, limits);
+}
+
+void auth_owners_begin(struct auth *a)
+{
+    quota_owners_begin(a->quota);
+}
+
+void auth_owners_end(struct auth *a)
+{
+    quota_owners_end(a->quota);
+}
+
 void auth_replace(struct auth *a, struct auth **fresh)
 {
     struct fixed *f = a->fixed;

@@ -147,6 +147,7 @@ struct auth_share {
 /* What all allocations of one owner share, for the data path. */
 struct auth_bandwidth {
     struct rate_shared up, down;
+    _Atomic uint64_t bps; /* the owner's own limit, each direction, as it is now; 0: none. An allocation takes it when it begins */
 };
 /* What has been counted. */
 struct auth_grant {
@@ -234,6 +235,15 @@ void auth_replace(struct auth *a, struct auth **fresh);
 
 /* The realm's own quotas beside the configuration's, from the next Allocate on: the smaller of each is in force; 0: none. Control thread. */
 void auth_limit_realm(struct auth *a, uint32_t user_quota, uint32_t total_quota);
+
+/*
+ * An owner's own limits of allocations and bits a second, whichever credentials he has, beside all others, from the next Allocate on: the smallest is
+ * in force; 0: none. Control thread. ERR_NOMEM: he has those of before.
+ */
+int auth_limit_owner(struct auth *a, const char *owner, const struct auth_limits *limits);
+/* Owners whose limits have been told since auth_owners_begin are all that have some: the others' are taken back. */
+void auth_owners_begin(struct auth *a);
+void auth_owners_end(struct auth *a);
 
 /* A source of credentials behind the question. Sources are asked in the order in which they were added, until one does not say
  * AUTH_UNKNOWN; one that can say AUTH_PENDING comes last. Fixed users and shared secrets are sources that auth_new brings along. */

@@ -23,6 +23,7 @@ struct entry {
     struct auth_bandwidth bandwidth;
     uint64_t number;  /* of its last change */
     uint32_t own;     /* the last limit that a credential of his had, while he holds anything; 0: none had one */
+    uint32_t given;   /* the owner's own limit; 0: none */
     uint32_t pending; /* of `count`: the fleet has not said yes yet */
 
     uint32_t count;
@@ -30,9 +31,19 @@ struct entry {
     uint8_t key[]; /* and a NUL */
 };
 
+/* What an owner may, whether he holds anything or not. */
+struct limited {
+    struct map_node node;
+    struct limited *next; /* of those that are taken back together */
+    struct auth_limits limits;
+    unsigned round;
+    char owner[];
+};
+
 struct stripe {
     pthread_mutex_t lock;
     struct map map;
+    struct map limited; /* of users */
 };
 
 struct table {
@@ -47,6 +58,7 @@ struct quota {
     _Atomic uint64_t bps_share; /* as it was wanted last */
     _Atomic uint64_t number;    /* of changes of users */
     bool asks;
+    unsigned round; /* of owners' limits; the control thread's */
     struct table users;
     struct table sources;
 };
@@ -95,6 +107,8 @@ static int table_init(struct table *t, uint32_t limit)
     t->limit = limit;
     for (size_t i = 0; i < STRIPES; i++) {
         int err = map_init(&t->stripe[i].map, STRIPE_SLOTS);
+        if (!err)
+            err = map_init(&t->stripe[i].limited, STRIPE_SLOTS);
         if (err)
             return err;
         pthread_mutex_init(&t->stripe[i].lock, NULL); /* cannot fail with default attributes */
@@ -113,9 +127,108 @@ static void table_deinit(struct table *t)
     for (size_t i = 0; i < STRIPES && t->stripe[i].map.slots; i++) {
         map_each(&t->stripe[i].map, free_entry, NULL);
         map_deinit(&t->stripe[i].map);
+        if (!t->stripe[i].limited.slots)
+            return;
+        map_each(&t->stripe[i].limited, free_entry, NULL);
+        map_deinit(&t->stripe[i].limited);
         pthread_mutex_destroy(&t->stripe[i].lock);
     }
 }
+
+/* ---- Owners with limits of their own. ---- */
+
+static struct limited *find_limited(const struct stripe *s, uint64_t hash, const char *owner)
+{
+    struct map_node *n = map_first(&s->limited, hash);
+
+    while (n && strcmp(((struct limited *)(void *)n)->owner, owner) != 0)
+        n = map_next(n);
+    return (struct limited *)(void *)n;
+}
+
+/* Under the stripe's lock. */
+static void apply(struct entry *e, const struct limited *l)
+{
+    e->given = l ? l->limits.allocations : 0;
+    atomic_store_explicit(&e->bandwidth.bps, l ? l->limits.bps : 0, memory_order_relaxed);
+}
+
+int quota_limit_owner(struct quota *q, const char *owner, const struct auth_limits *limits)
+{
+    struct key k = owner_key(owner);
+    uint64_t hash;
+    struct stripe *s = stripe_of(&q->users, k, &hash);
+    struct limited *l, *gone = NULL;
+    struct entry *e;
+    int err = 0;
+
+    pthread_mutex_lock(&s->lock);
+    l = find_limited(s, hash, owner);
+    if (!limits->allocations && !limits->bps) {
+        gone = l;
+        if (l)
+            map_remove(&s->limited, &l->node);
+        l = NULL;
+    } else if (!l) {
+        l = calloc(1, sizeof(*l) + k.len + 1);
+        if (!l) {
+            err = ERR_NOMEM;
+            goto out;
+        }
+        memcpy(l->owner, owner, k.len);
+        map_insert(&s->limited, &l->node, hash);
+    }
+    if (l) {
+        l->limits = *limits;
+        l->round = q->round;
+    }
+    e = find(&s->map, hash, k);
+    if (e)
+        apply(e, l);
+out:
+    pthread_mutex_unlock(&s->lock);
+    free(gone);
+    return err;
+}
+
+void quota_owners_begin(struct quota *q)
+{
+    q->round++;
+}
+
+struct search {
+    unsigned round;
+    struct limited *found;
+};
+
+static void find_old(struct map_node *n, void *ctx)
+{
+    struct limited *l = (struct limited *)(void *)n;
+    struct search *search = ctx;
+
+    if (l->round == search->round)
+        return;
+    l->next = search->found;
+    search->found = l;
+}
+
+/* Nobody else changes what is found here. */
+void quota_owners_end(struct quota *q)
+{
+    struct search search = {.round = q->round};
+
+    for (size_t i = 0; i < STRIPES; i++) {
+        pthread_mutex_lock(&q->users.stripe[i].lock);
+        map_each(&q->users.stripe[i].limited, find_old, &search);
+        pthread_mutex_unlock(&q->users.stripe[i].lock);
+    }
+    for (struct limited *l = search.found, *next; l; l = next) {
+        next = l->next;
+        (void)quota_limit_owner(q, l->owner, &(struct auth_limits){0}); /* needs no memory */
+    }
+}
+
+/* ---- Counting. ---- */
 
 /* What a change means for an entry, under its lock. */
 typedef void change(struct quota *q, struct entry *e, struct auth_grant *grant);
@@ -139,7 +252,11 @@ static int table_take(struct quota *q, struct table *t, struct key k, uint32_t l
         if (k.len)
             memcpy(e->key, k.bytes, k.len);
         map_insert(&s->map, &e->node, hash);
-    } else if (limit && e->count >= limit) {
+        if (s->limited.count)
+            apply(e, find_limited(s, hash, (const char *)e->key));
+    }
+    limit = limit_smaller32(limit, e->given);
+    if (e->count && limit && e->count >= limit) {
         err = ERR_DENIED;
         goto out;
     }
@@ -224,11 +341,16 @@ static uint64_t next_number(struct quota *q)
     return atomic_fetch_add_explicit(&q->number, 1, memory_order_relaxed) + 1;
 }
 
+static uint32_t limit_of(const struct quota *q, const struct entry *e)
+{
+    return limit_smaller32(limit_smaller32(q->users.limit, e->given), e->own);
+}
+
 static void user_taken(struct quota *q, struct entry *e, struct auth_grant *grant)
 {
     if (grant->limit) /* what others of his credentials hold is still to be told */
         e->own = grant->limit;
-    grant->limit = limit_smaller32(q->users.limit, grant->limit);
+    grant->limit = limit_smaller32(limit_smaller32(q->users.limit, e->given), grant->limit);
     e->pending += q->asks && grant->limit;
     e->number = next_number(q);
     grant->bandwidth = &e->bandwidth;
@@ -239,7 +361,7 @@ static void user_taken(struct quota *q, struct entry *e, struct auth_grant *gran
 static void user_given(struct quota *q, struct entry *e, struct auth_grant *grant)
 {
     e->number = next_number(q);
-    grant->limit = limit_smaller32(q->users.limit, e->own);
+    grant->limit = limit_of(q, e);
 }
 
 /* What was pending and did not even come to be asked. */
@@ -338,7 +460,7 @@ static void visit_entry(struct map_node *n, void *ctx)
     const struct entry *e = (struct entry *)(void *)n;
     const struct visit *v = ctx;
 
-    if (limit_smaller32(v->quota->users.limit, e->own))
+    if (limit_of(v->quota, e))
         v->visit(v->ctx, (const char *)e->key);
 }
 

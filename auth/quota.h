@@ -33,6 +33,11 @@ enum auth_quota_result quota_take(struct quota *q, const struct auth_share *shar
 bool quota_give(struct quota *q, const struct auth_share *share);
 uint64_t quota_total(const struct quota *q);
 
+/* As auth_limit_owner, auth_owners_begin and auth_owners_end. One thread. */
+int quota_limit_owner(struct quota *q, const char *owner, const struct auth_limits *limits);
+void quota_owners_begin(struct quota *q);
+void quota_owners_end(struct quota *q);
+
 /* From now on what is taken from a limit is pending until quota_settle. Before the workers start. */
 void quota_ask(struct quota *q);
 void quota_settle(struct quota *q, const char *owner);

@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "auth/redisevents.h"
 #include "base/err.h"
+
+enum { STREAM_MAX = 128 }; /* bytes of the stream's name */
 
 /* One command's wait. */
 struct wait {
@@ -95,4 +98,29 @@ int redisask_run(struct redisask *q, struct redisask_command *c)
         if (event_base_dispatch(q->base) < 0)
             return redisask_fail(q, ERR_IO, "the event loop has failed");
     return w.err;
+}
+
+int redisask_tell(struct redisask *q, const char *prefix, const char *kind, const char *name, const char *before)
+{
+    struct redisask_command c = {0};
+    char events[STREAM_MAX], keep[REDISASK_NUMBER_MAX];
+
+    snprintf(events, sizeof(events), "%sevents", prefix);
+    redisask_text(&c, "XADD");
+    redisask_text(&c, events);
+    redisask_text(&c, "MAXLEN");
+    redisask_text(&c, "~");
+    redisask_text(&c, redisask_number(keep, REDISEVENTS_KEEP));
+    redisask_text(&c, "*");
+    redisask_text(&c, "kind");
+    redisask_text(&c, kind);
+    if (name) {
+        redisask_text(&c, "name");
+        redisask_text(&c, name);
+    }
+    if (before) {
+        redisask_text(&c, "before");
+        redisask_text(&c, before);
+    }
+    return redisask_run(q, &c);
 }

@@ -51,6 +51,9 @@ const char *redisask_number(char out[static REDISASK_NUMBER_MAX], long long n);
 
 /* 0; ERR_TIMEDOUT, ERR_NOTCONN, ERR_IO; ERR_DENIED: the server says no; ERR_NOSPC, ERR_NOMEM; or what was read. */
 int redisask_run(struct redisask *q, struct redisask_command *c);
+/* A word in the fleet's stream of events (auth/redisevents.h): a kind, and what it is about, and until when names of a user part are revoked; each of
+ * these two may be NULL. As redisask_run. */
+int redisask_tell(struct redisask *q, const char *prefix, const char *kind, const char *name, const char *before);
 /* Tells why, and returns the error. */
 int redisask_fail(struct redisask *q, int err, const char *why);
 

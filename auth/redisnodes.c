@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "auth/redisask.h"
-#include "auth/redisevents.h"
 #include "auth/redisfleet.h"
 #include "base/err.h"
 
@@ -103,19 +102,17 @@ int redisnodes_list(struct redisnodes *r, struct fleet_node nodes[static FLEET_N
 
 int redisnodes_drain(struct redisnodes *r, const char *id, bool on)
 {
-    char key[KEY_MAX], events[KEY_MAX], life[16], keep[16];
+    char key[KEY_MAX], life[16];
     int err;
 
     if (!fleet_id_ok(id))
         return redisask_fail(&r->ask, ERR_INVAL, "no id of a node: letters, digits, '.', '_' and '-', at most 64 of them");
     snprintf(key, sizeof(key), "%sdrain:{%s}", r->prefix, id);
-    snprintf(events, sizeof(events), "%sevents", r->prefix);
     snprintf(life, sizeof(life), "%d", REDISFLEET_DRAIN_S);
-    snprintf(keep, sizeof(keep), "%d", REDISEVENTS_KEEP);
     err = on ? ASK(r, NULL, NULL, "SET", key, "1", "EX", life) : ASK(r, NULL, NULL, "DEL", key);
     if (err)
         return err;
-    return ASK(r, NULL, NULL, "XADD", events, "MAXLEN", "~", keep, "*", "kind", "drain", "name", id);
+    return redisask_tell(&r->ask, r->prefix, "drain", id, NULL);
 }
 
 /* ---- Life. ---- */

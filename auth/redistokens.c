@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "auth/redisask.h"
-#include "auth/redisevents.h"
 #include "auth/rediskeys.h"
+#include "auth/redisrules.h"
 #include "auth/redissums.h"
 #include "base/err.h"
 
@@ -255,25 +255,7 @@ static const char REVOKE[] = "revoke", CHANGE[] = "change"; /* kinds of events *
 
 static int tell(struct redistokens *r, const char *kind, const char *name, const char *before)
 {
-    struct redisask_command c = {0};
-    char events[KEY_MAX], keep[REDISASK_NUMBER_MAX];
-
-    list_key(r, events, "events");
-    redisask_text(&c, "XADD");
-    redisask_text(&c, events);
-    redisask_text(&c, "MAXLEN");
-    redisask_text(&c, "~");
-    redisask_text(&c, redisask_number(keep, REDISEVENTS_KEEP));
-    redisask_text(&c, "*");
-    redisask_text(&c, "kind");
-    redisask_text(&c, kind);
-    redisask_text(&c, "name");
-    redisask_text(&c, name);
-    if (before) {
-        redisask_text(&c, "before");
-        redisask_text(&c, before);
-    }
-    return redisask_run(&r->ask, &c);
+    return redisask_tell(&r->ask, r->prefix, kind, name, before);
 }
 
 static int revoke(struct tokenstore *s, const char *id, int64_t now)
@@ -462,6 +444,38 @@ static int used(struct tokenstore *s, const struct token *t, struct auth_used *o
     return redissums_used(&r->ask, r->prefix, t, out);
 }
 
+/* ---- Rules. ---- */
+
+static int get_peers(struct tokenstore *s, struct tokenstore_peers *out)
+{
+    struct redistokens *r = s->self;
+
+    return redisrules_peers(&r->ask, r->prefix, out);
+}
+
+static int put_peers(struct tokenstore *s, const struct tokenstore_peers *peers, int64_t now)
+{
+    struct redistokens *r = s->self;
+
+    (void)now; /* the stream has times of its own */
+    return redisrules_put_peers(&r->ask, r->prefix, peers);
+}
+
+static int get_quota(struct tokenstore *s, const char *owner, struct auth_limits *out)
+{
+    struct redistokens *r = s->self;
+
+    return redisrules_quota(&r->ask, r->prefix, owner, out);
+}
+
+static int put_quota(struct tokenstore *s, const char *owner, const struct auth_limits *limits, int64_t now)
+{
+    struct redistokens *r = s->self;
+
+    (void)now; /* as above */
+    return redisrules_put_quota(&r->ask, r->prefix, owner, limits);
+}
+
 /* ---- Life. ---- */
 
 static void end(struct tokenstore *s)
@@ -485,6 +499,10 @@ static const struct tokenstore_ops OPS = {.issue = issue,
                                           .get_user = get_user,
                                           .list_users = list_users,
                                           .remove_user = remove_user,
+                                          .get_peers = get_peers,
+                                          .put_peers = put_peers,
+                                          .get_quota = get_quota,
+                                          .put_quota = put_quota,
                                           .close = end};
 
 int redistokens_open(struct tokenstore *out, const struct redis_target *target, const char *prefix)

@@ -51,8 +51,16 @@ static const char USAGE_TABLES[] =
     "CREATE INDEX usage_token_by_day ON usage_token (day);"
     "PRAGMA user_version = 2;";
 
+/* `action` is of enum sqlrules_action: one row holds all entries of a sort. `peak`: the most allocations at the same time. */
+static const char RULE_TABLES[] = "CREATE TABLE peers (action INTEGER PRIMARY KEY, entries TEXT NOT NULL) STRICT;"
+                                  "CREATE TABLE quota (owner TEXT PRIMARY KEY NOT NULL, allocations INTEGER NOT NULL, bps INTEGER "
+                                  "NOT NULL) STRICT, WITHOUT ROWID;"
+                                  "ALTER TABLE usage ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;"
+                                  "ALTER TABLE usage_token ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;"
+                                  "PRAGMA user_version = 3;";
+
 /* What makes each version out of the one before. */
-static const char *const SCHEMA[SQL_SCHEMA] = {TABLES, USAGE_TABLES};
+static const char *const SCHEMA[SQL_SCHEMA] = {TABLES, USAGE_TABLES, RULE_TABLES};
 
 /* What is deleted is overwritten: keys do not linger. Sorting stays in memory, not in files of a directory that all can write to. The log
  * of writes shrinks to 4 MB after a burst. */

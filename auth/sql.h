@@ -19,7 +19,7 @@
 enum {
     SQL_WHY_MAX = 256,    /* bytes of a reason */
     SQL_PATH_MAX = 4096,  /* bytes of the file's name */
-    SQL_SCHEMA = 2,       /* the version that is written and read here; an older one is made this one when it is opened */
+    SQL_SCHEMA = 3,       /* the version that is written and read here; an older one is made this one when it is opened */
     SQL_PATIENCE_MS = 50, /* for another's lock: who reads waits for nobody (WAL), so this is for rare moments of another's end */
     SQL_SITTING_MS = 5000 /* the same where somebody sits before it, and another may be writing */
 };

@@ -7,12 +7,15 @@
 #include <string.h>
 
 #include "auth/roster.h"
+#include "auth/sqlrules.h"
 #include "auth/sqltokens.h"
 #include "base/clock.h"
 #include "base/err.h"
 
 struct sqlsource {
+    struct auth *auth; /* whose owners are limited */
     struct roster *roster;
+    struct tokenstore_peers peers;
     char *realm;
     struct sql *db;    /* NULL: there is no store yet */
     bool loaded;       /* `last` is known, and all before it */
@@ -74,6 +77,47 @@ static int take_mark(struct sqlsource *s, struct sqlite3_stmt *row)
     return err;
 }
 
+/* What is no text of ours leaves the rules as they are. */
+static int read_peers(struct sqlsource *s)
+{
+    struct tokenstore_peers *fresh = malloc(sizeof(*fresh));
+    int err = fresh ? sqlrules_peers(s->db, fresh) : ERR_NOMEM;
+    bool news = !err && (strcmp(fresh->allow, s->peers.allow) != 0 || strcmp(fresh->deny, s->peers.deny) != 0);
+
+    if (news)
+        s->peers = *fresh;
+    free(fresh);
+    if (news && s->events.peers)
+        s->events.peers(s->events.ctx, &s->peers);
+    return err == ERR_MALFORMED ? 0 : err;
+}
+
+static int limit_owner(void *ctx, const char *owner, const struct auth_limits *limits)
+{
+    const struct sqlsource *s = ctx;
+
+    return auth_limit_owner(s->auth, owner, limits);
+}
+
+static int read_quota(struct sqlsource *s, const char *owner)
+{
+    struct auth_limits limits;
+    int err = sqlrules_quota(s->db, owner, &limits);
+
+    return err ? err : limit_owner(s, owner, &limits);
+}
+
+static int read_quotas(struct sqlsource *s)
+{
+    int err;
+
+    auth_owners_begin(s->auth);
+    err = sqlrules_quotas(s->db, limit_owner, s);
+    if (!err)
+        auth_owners_end(s->auth);
+    return err;
+}
+
 /* ---- Reading everything. ---- */
 
 static int read_marks(struct sqlsource *s, const char *text, const struct sql_value *values, size_t n)
@@ -126,6 +170,10 @@ static int load(struct sqlsource *s)
         err = read_marks(s, "SELECT user, before FROM mark", NULL, 0);
     if (!err)
         err = read_credentials(s);
+    if (!err)
+        err = read_quotas(s);
+    if (!err)
+        err = read_peers(s);
     err = sql_finish(s->db, err);
     if (err)
         return err;
@@ -154,6 +202,10 @@ static int take_change(struct sqlsource *s, struct sqlite3_stmt *row)
         return take_credential(s, what, row);
     case SQLTOKENS_MARK:
         return read_marks(s, "SELECT user, before FROM mark WHERE user = ?", SQL_VALUES(SQL_TEXT(what)));
+    case SQLTOKENS_PEERS:
+        return read_peers(s);
+    case SQLTOKENS_QUOTA:
+        return read_quota(s, what);
     default:
         return 0;
     }
@@ -267,6 +319,11 @@ void sqlsource_stop(struct sqlsource *s)
     s->events = (struct sqlsource_events){0};
 }
 
+const struct tokenstore_peers *sqlsource_peers(const struct sqlsource *s)
+{
+    return &s->peers;
+}
+
 const char *sqlsource_dir(const struct sqlsource *s)
 {
     return s->dir;
@@ -317,6 +374,7 @@ int sqlsource_add(struct sqlsource **out, struct auth *a, const struct sqlsource
     if (!s)
         return ERR_NOMEM;
     memcpy(s->dir, config->dir, len);
+    s->auth = a;
     s->realm = strdup(auth_realm(a));
     err = s->realm ? roster_new(&s->roster, s->realm, config->separator) : ERR_NOMEM;
     if (!err)

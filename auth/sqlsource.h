@@ -10,6 +10,7 @@
 
 #include "auth/auth.h"
 #include "auth/sql.h"
+#include "auth/tokenstore.h"
 
 enum {
     SQLSOURCE_LOOK_MS = 100,    /* between two looks at whether something has changed: a revocation ends calls within a second */
@@ -24,7 +25,7 @@ struct sqlsource_config {
     const char *dir; /* copied */
     char separator;
 };
-/* Reads the store, if there is one; if there is none, it is read when somebody has made it. As sql_open, with a sentence in `why`. */
+/* Reads the store, if there is one; if there is none, it is read when somebody has made it. Limits of owners are `a`'s from then on. As sql_open, with a sentence in `why`. */
 int sqlsource_add(struct sqlsource **out, struct auth *a, const struct sqlsource_config *config, char why[static SQL_WHY_MAX]);
 
 /* Both on this thread, from the event base. `revoked`: for each credential that has been revoked or removed, and is refused already.
@@ -32,6 +33,7 @@ int sqlsource_add(struct sqlsource **out, struct auth *a, const struct sqlsource
 struct sqlsource_events {
     void (*revoked)(void *ctx, const struct auth_revocation *revocation);
     void (*health)(void *ctx, const char *why);
+    void (*peers)(void *ctx, const struct tokenstore_peers *peers); /* the stored rules have changed; borrowed. NULL: nobody asks */
     void *ctx;
 };
 /* ERR_NOMEM. */
@@ -39,6 +41,8 @@ int sqlsource_follow(struct sqlsource *s, struct event_base *base, const struct 
 /* NULL-safe. */
 void sqlsource_stop(struct sqlsource *s);
 
+/* The stored rules for peers, as they were read last; borrowed until they change. */
+const struct tokenstore_peers *sqlsource_peers(const struct sqlsource *s);
 /* Where the store lies, or will; borrowed. */
 const char *sqlsource_dir(const struct sqlsource *s);
 /* Credentials and revocations in memory. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/sqlrules.h"
 #include "auth/sqlsums.h"
 #include "base/err.h"
 
@@ -71,11 +72,10 @@ int sqltokens_read(struct sqlite3_stmt *row, struct token *out)
     return ERR_MALFORMED;
 }
 
-/* For who reads behind, in the same transaction. */
-static int note(struct sql *db, enum sqltokens_change kind, const char *name, int64_t now)
+int sqltokens_note(struct sql *db, enum sqltokens_change about, const char *what, int64_t now)
 {
     return sql_run(db, NULL, "INSERT INTO change (at, about, what) VALUES (?, ?, ?)",
-                   SQL_VALUES(SQL_INT(now), SQL_INT(kind), SQL_TEXT(name)));
+                   SQL_VALUES(SQL_INT(now), SQL_INT(about), SQL_TEXT(what)));
 }
 
 static int insert(struct sql *db, const struct token *t, enum kind kind)
@@ -103,7 +103,7 @@ static int add(struct tokenstore *s, const struct token *t, enum kind kind)
         if (!err)
             err = sqlsums_forget(tokens->db, t->id); /* a user of this name may have been removed */
         if (!err)
-            err = note(tokens->db, SQLTOKENS_CREDENTIAL, t->id, t->issued_at);
+            err = sqltokens_note(tokens->db, SQLTOKENS_CREDENTIAL, t->id, t->issued_at);
         err = sql_finish(tokens->db, err);
     }
     return err == ERR_EXIST ? fail(tokens, err, "there is one of this name already; remove it first") : told(tokens, err);
@@ -204,7 +204,7 @@ static int change(struct tokenstore *s, const char *name, int64_t now, const cha
     if (!err) {
         err = sql_run(tokens->db, &changed, text, values, n);
         if (!err && changed)
-            err = note(tokens->db, SQLTOKENS_CREDENTIAL, name, now);
+            err = sqltokens_note(tokens->db, SQLTOKENS_CREDENTIAL, name, now);
         err = sql_finish(tokens->db, err);
     }
     return err || changed ? told(tokens, err) : fail(tokens, ERR_NOENT, none);
@@ -229,7 +229,7 @@ int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *u
 
     *used = 0;
     if (!err && changed)
-        err = note(db, SQLTOKENS_CREDENTIAL, name, now);
+        err = sqltokens_note(db, SQLTOKENS_CREDENTIAL, name, now);
     if (!err && changed && (err = sqlsums_used(db, name, &sums)) == 0)
         *used = sums.n[AUTH_USED_BYTES_UP] + sums.n[AUTH_USED_BYTES_DOWN];
     return err;
@@ -269,7 +269,7 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
             "INSERT INTO mark (user, before) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET before = max(before, excluded.before)",
             SQL_VALUES(SQL_TEXT(user), SQL_INT(before)));
         if (!err)
-            err = note(tokens->db, SQLTOKENS_MARK, user, now);
+            err = sqltokens_note(tokens->db, SQLTOKENS_MARK, user, now);
         err = sql_finish(tokens->db, err);
     }
     return told(tokens, err);
@@ -307,6 +307,55 @@ static int used(struct tokenstore *s, const struct token *t, struct auth_used *o
     if (err)
         return err == ERR_NOENT ? 0 : err;
     return told(tokens, sqlsums_used(tokens->db, t->id, out));
+}
+
+/* ---- Rules. ---- */
+
+static int get_peers(struct tokenstore *s, struct tokenstore_peers *out)
+{
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, false);
+
+    if (err)
+        return err == ERR_NOENT ? 0 : err;
+    return told(tokens, sqlrules_peers(tokens->db, out));
+}
+
+static int put_peers(struct tokenstore *s, const struct tokenstore_peers *peers, int64_t now)
+{
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, true);
+
+    if (err)
+        return err;
+    err = sql_begin(tokens->db, true);
+    if (!err)
+        err = sql_finish(tokens->db, sqlrules_put_peers(tokens->db, peers, now));
+    return told(tokens, err);
+}
+
+static int get_quota(struct tokenstore *s, const char *owner, struct auth_limits *out)
+{
+    struct sqltokens *tokens = s->self;
+    int err = ready(tokens, false);
+
+    if (err)
+        return err == ERR_NOENT ? 0 : err;
+    return told(tokens, sqlrules_quota(tokens->db, owner, out));
+}
+
+static int put_quota(struct tokenstore *s, const char *owner, const struct auth_limits *limits, int64_t now)
+{
+    struct sqltokens *tokens = s->self;
+    bool full = false;
+    int err = ready(tokens, true);
+
+    if (err)
+        return err;
+    err = sql_begin(tokens->db, true);
+    if (!err)
+        err = sql_finish(tokens->db, sqlrules_put_quota(tokens->db, owner, limits, now, &full));
+    return full ? fail(tokens, ERR_NOSPC, TOKENSTORE_QUOTAS_FULL) : told(tokens, err);
 }
 
 /* ---- Sweep. ---- */
@@ -362,6 +411,10 @@ static const struct tokenstore_ops OPS = {.issue = issue,
                                           .get_user = get_user,
                                           .list_users = list_users,
                                           .remove_user = remove_user,
+                                          .get_peers = get_peers,
+                                          .put_peers = put_peers,
+                                          .get_quota = get_quota,
+                                          .put_quota = put_quota,
                                           .close = end};
 
 int sqltokens_open(struct tokenstore *out, const char *dir)

@@ -16,8 +16,8 @@ enum {
     SQLTOKENS_SWEEP = 1000,    /* rows that are deleted at once: some ten milliseconds */
 };
 
-/* What a row of `change` is about: it names a credential, or a user part. */
-enum sqltokens_change { SQLTOKENS_CREDENTIAL, SQLTOKENS_MARK };
+/* What a row of `change` is about: it names a credential, a user part, nothing, or an owner. */
+enum sqltokens_change { SQLTOKENS_CREDENTIAL, SQLTOKENS_MARK, SQLTOKENS_PEERS, SQLTOKENS_QUOTA };
 
 /* `dir` is copied. ERR_NOMEM. The file is opened with the first call, and made by the first that has something to keep. */
 int sqltokens_open(struct tokenstore *out, const char *dir);
@@ -30,6 +30,8 @@ enum { SQLTOKENS_COLUMNS_N = 16 };
 /* ERR_MALFORMED: no token, which is wiped. */
 int sqltokens_read(struct sqlite3_stmt *row, struct token *out);
 
+/* For who reads behind, in the transaction of the change. Errors as sql_run. */
+int sqltokens_note(struct sql *db, enum sqltokens_change about, const char *what, int64_t now);
 /* Revokes a credential that has relayed all that it may. `*used`: how much that was; 0: it may go on, or was revoked before. Within a transaction
  * of the caller's. Errors as sql_run. */
 int sqltokens_exhaust(struct sql *db, const char *name, int64_t now, uint64_t *used);

@@ -4,6 +4,8 @@
 
 #include "base/err.h"
 
+const char TOKENSTORE_QUOTAS_FULL[] = "as many owners have limits of their own as may; take back one that is not needed";
+
 int tokenstore_issue(struct tokenstore *s, const struct token *t)
 {
     return s->ops->issue(s, t);
@@ -79,6 +81,28 @@ int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool
 int tokenstore_remove_user(struct tokenstore *s, const char *name, int64_t now)
 {
     return s->ops->remove_user(s, name, now);
+}
+
+int tokenstore_get_peers(struct tokenstore *s, struct tokenstore_peers *out)
+{
+    *out = (struct tokenstore_peers){0};
+    return s->ops->get_peers(s, out);
+}
+
+int tokenstore_put_peers(struct tokenstore *s, const struct tokenstore_peers *peers, int64_t now)
+{
+    return s->ops->put_peers(s, peers, now);
+}
+
+int tokenstore_get_quota(struct tokenstore *s, const char *owner, struct auth_limits *out)
+{
+    *out = (struct auth_limits){0};
+    return s->ops->get_quota(s, owner, out);
+}
+
+int tokenstore_put_quota(struct tokenstore *s, const char *owner, const struct auth_limits *limits, int64_t now)
+{
+    return s->ops->put_quota(s, owner, limits, now);
 }
 
 void tokenstore_close(struct tokenstore *s)

@@ -28,7 +28,9 @@ enum {
     TOKENSTORE_DAYS_S =
         400 *
         86400, /* and by the day: last year's. As long a token's own, an owner's in all and he in the list, after the last use */
-    TOKENSTORE_LABELS_MAX = 1000, /* of one owner: what comes beyond counts under no label */
+    TOKENSTORE_PEERS_MAX = 16383,  /* bytes of all stored rules of one sort, with what is between */
+    TOKENSTORE_QUOTAS_MAX = 10000, /* owners with limits: every node keeps them all in mind */
+    TOKENSTORE_LABELS_MAX = 1000,  /* of one owner: what comes beyond counts under no label */
 };
 
 /* What one owner has used under one label. Borrowed for the call. */
@@ -43,6 +45,14 @@ struct tokenstore_period {
     enum tokenstore_span span;
     int64_t since, until; /* wall clock, with a span: what begins in between, and what `since` lies in */
 };
+
+/* Rules for peers beside the configuration's: entries as of allowed-peer-ip and denied-peer-ip, between blanks. */
+struct tokenstore_peers {
+    char allow[TOKENSTORE_PEERS_MAX + 1], deny[TOKENSTORE_PEERS_MAX + 1];
+};
+
+/* Why there can't be another owner with limits. */
+extern const char TOKENSTORE_QUOTAS_FULL[];
 
 struct tokenstore_ops;
 struct tokenstore {
@@ -70,6 +80,10 @@ struct tokenstore_ops {
     int (*list_users)(struct tokenstore *s, int64_t now, size_t offset, bool (*visit)(void *ctx, const struct token *t), void *ctx,
                       size_t *bad);
     int (*remove_user)(struct tokenstore *s, const char *name, int64_t now);
+    int (*get_peers)(struct tokenstore *s, struct tokenstore_peers *out);
+    int (*put_peers)(struct tokenstore *s, const struct tokenstore_peers *peers, int64_t now);
+    int (*get_quota)(struct tokenstore *s, const char *owner, struct auth_limits *out);
+    int (*put_quota)(struct tokenstore *s, const char *owner, const struct auth_limits *limits, int64_t now);
     void (*close)(struct tokenstore *s);
 };
 
@@ -109,6 +123,13 @@ int tokenstore_list_users(struct tokenstore *s, int64_t now, size_t offset, bool
                           void *ctx, size_t *bad);
 /* As tokenstore_revoke, but the name may be given again. */
 int tokenstore_remove_user(struct tokenstore *s, const char *name, int64_t now);
+
+/* The stored rules, which every node heeds within a second; at first there are none. */
+int tokenstore_get_peers(struct tokenstore *s, struct tokenstore_peers *out);
+int tokenstore_put_peers(struct tokenstore *s, const struct tokenstore_peers *peers, int64_t now);
+/* An owner's own limits of allocations and bits a second, whichever credentials he has; 0: none. ERR_NOSPC: as many owners as may have some. */
+int tokenstore_get_quota(struct tokenstore *s, const char *owner, struct auth_limits *out);
+int tokenstore_put_quota(struct tokenstore *s, const char *owner, const struct auth_limits *limits, int64_t now);
 
 void tokenstore_close(struct tokenstore *s);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "auth/redisevents.h"
+#include "auth/redislook.h"
 #include "auth/redissource.h"
 #include "auth/redisusage.h"
 #include "auth/sqlsource.h"
@@ -12,6 +13,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "programs/node.h"
+#include "programs/peers.h"
 #include "programs/realm.h"
 #include "programs/status.h"
 
@@ -37,8 +39,8 @@ struct credentials {
     bool has_statsdb;
     struct redis_target statsdb;
     struct status *status;
-    int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
-    void *renew_ctx;
+    struct peers *peers;
+    struct redislook *look; /* NULL: there is no Redis */
     credentials_tell_fn *tell;
     void *tell_ctx;
     char why_not[REDIS_REASON_MAX]; /* the store can't be asked now; "": it can */
@@ -121,6 +123,8 @@ static void on_told(void *ctx, const char *kind)
 
     if (strcmp(kind, "policy") == 0)
         realm_look(cr->realm);
+    if (strcmp(kind, "policy") == 0 || strcmp(kind, "quota") == 0)
+        redislook_now(cr->look);
     else if (strcmp(kind, "drain") == 0)
         node_look(cr->node);
 }
@@ -141,6 +145,45 @@ static void on_events_health(void *ctx, const struct redis_health *h)
         cr->events_lost = relay_recheck(cr->relay) != 0;
         LOG(LOG_INFO, "revocations_ready", LOG_STR("prefix", cr->redis_prefix));
     }
+}
+
+/* ---- Stored rules, and limits of owners. ---- */
+
+static void on_peers(void *ctx, const struct tokenstore_peers *peers)
+{
+    struct credentials *cr = ctx;
+
+    if (peers_set_texts(cr->peers, PEERS_STORED, peers->allow, peers->deny) == 0)
+        LOG(LOG_INFO, "stored_peers", LOG_STR("allow", peers->allow), LOG_STR("deny", peers->deny));
+}
+
+static void on_quotas_begin(void *ctx)
+{
+    struct credentials *cr = ctx;
+
+    auth_owners_begin(cr->auth);
+}
+
+static void on_quota(void *ctx, const char *owner, const struct auth_limits *limits)
+{
+    struct credentials *cr = ctx;
+    int err = auth_limit_owner(cr->auth, owner, limits);
+
+    if (err)
+        LOG(LOG_ERROR, "quota_refused", LOG_STR("owner", owner), LOG_ERR("reason", err));
+}
+
+static void on_quotas_end(void *ctx)
+{
+    struct credentials *cr = ctx;
+
+    auth_owners_end(cr->auth);
+}
+
+static void on_rules_unread(void *ctx, const char *why)
+{
+    (void)ctx;
+    LOG(LOG_ERROR, "stored_rules_refused", LOG_STR("reason", why));
 }
 
 /* ---- Usage. ---- */
@@ -209,6 +252,8 @@ static int add_embedded(struct credentials *cr, const struct config *c, char tex
     err = sqlsource_add(&cr->embedded, cr->auth, &(struct sqlsource_config){c->state_dir, c->rest_api_separator}, why);
     if (err)
         snprintf(text, RELAY_TEXT_MAX, "%s", why);
+    else /* the relay is made with them */
+        err = peers_set_texts(cr->peers, PEERS_STORED, sqlsource_peers(cr->embedded)->allow, sqlsource_peers(cr->embedded)->deny);
     return err;
 }
 
@@ -300,7 +345,9 @@ int credentials_new(struct credentials **out, const struct config *c, char text[
     if (!cr)
         return err;
     cr->has_redis = c->redis != NULL;
-    err = credentials_read(cr, c, &cr->auth, text);
+    err = peers_new(&cr->peers);
+    if (!err)
+        err = credentials_read(cr, c, &cr->auth, text);
     if (!err && (err = add_redis(cr, c)))
         snprintf(text, RELAY_TEXT_MAX, "redis: %s", err_str(err));
     if (!err && (err = add_usage(cr)))
@@ -321,7 +368,7 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     if (cr->has_statsdb)
         err = status_start(&cr->status, base, &cr->statsdb, auth_realm(cr->auth), relay);
     if (!err && cr->embedded)
-        err = sqlsource_follow(cr->embedded, base, &(struct sqlsource_events){on_revoked, on_embedded_health, cr});
+        err = sqlsource_follow(cr->embedded, base, &(struct sqlsource_events){on_revoked, on_embedded_health, on_peers, cr});
     if (!err)
         err = start_usage(cr, base);
     if (err || !cr->has_redis)
@@ -329,10 +376,11 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     err = node_start(cr->node, base, relay);
     if (err)
         return err;
-    err = realm_start(
-        &cr->realm,
-        &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .renew = cr->renew, .ctx = cr->renew_ctx});
+    err = realm_start(&cr->realm, &(struct realm_config){.base = base, .target = &cr->redis, .auth = cr->auth, .peers = cr->peers});
     snprintf(cr->why_not, sizeof(cr->why_not), "it is being connected to");
+    if (!err)
+        err = redislook_new(&cr->look, base, &cr->redis, cr->redis_prefix,
+                            &(struct redislook_ops){on_peers, on_quotas_begin, on_quota, on_quotas_end, on_rules_unread}, cr);
     if (!err)
         err = redisevents_new(&cr->events, base, &cr->redis, cr->redis_prefix,
                               &(struct redisevents_ops){on_revoked, on_events_begun, on_told, on_events_health}, cr);
@@ -343,6 +391,7 @@ void credentials_stop(struct credentials *cr)
 {
     node_stop(cr->node);
     redisevents_free(&cr->events);
+    redislook_free(&cr->look);
     realm_free(&cr->realm);
     stop_usage(cr);
     if (cr->status)
@@ -360,6 +409,7 @@ void credentials_free(struct credentials **cr)
     auth_free(&(*cr)->auth);
     node_free(&(*cr)->node);
     store_free(&(*cr)->store);
+    peers_free(&(*cr)->peers);
     free((*cr)->redis_prefix);
     explicit_bzero(&(*cr)->redis, sizeof((*cr)->redis));
     explicit_bzero(&(*cr)->statsdb, sizeof((*cr)->statsdb));
@@ -369,14 +419,19 @@ void credentials_free(struct credentials **cr)
 
 void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]), void *ctx)
 {
-    cr->renew = renew;
-    cr->renew_ctx = ctx;
+    peers_watch(cr->peers, renew, ctx);
 }
 
 int credentials_complete(struct credentials *cr, struct relay_config *rc)
 {
     rc->feed = cr->has_statsdb;
-    return realm_narrow(cr->realm, rc);
+    realm_narrow(cr->realm, rc);
+    return peers_add(cr->peers, rc);
+}
+
+void credentials_stored_peers(const struct credentials *cr, struct peers_list *out)
+{
+    peers_get(cr->peers, PEERS_STORED, out);
 }
 
 struct auth *credentials_auth(const struct credentials *cr)

@@ -13,6 +13,7 @@
 #include "auth/auth.h"
 #include "auth/redisurl.h"
 #include "programs/config.h"
+#include "programs/peers.h"
 #include "relay/relay.h"
 
 struct credentials;
@@ -30,9 +31,11 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
 /* From now on what is revoked elsewhere ends here, what the realm's options say holds, and allocations are told of. Both are borrowed until credentials_stop.
  * ERR_NOMEM, ERR_NOSPC. */
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay);
-/* What a relay has to know beside its configuration: whether news of allocations are wanted; and the realm's options, that is the smaller limit,
- * and the peers of both. What `rc` points to then is borrowed until the next call. ERR_NOMEM. */
+/* What a relay has to know beside its configuration: whether news of allocations are wanted; the realm's smaller limit; and the peers of the realm and
+ * of the store. What `rc` points to then is borrowed until the next call. ERR_NOMEM. */
 int credentials_complete(struct credentials *cr, struct relay_config *rc);
+/* Those of the store alone; borrowed until they change. */
+void credentials_stored_peers(const struct credentials *cr, struct peers_list *out);
 void credentials_stop(struct credentials *cr);
 
 /* The fixed users, shared secrets and limits of a new configuration, for auth_replace. Errors as credentials_new. */

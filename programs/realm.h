@@ -9,6 +9,7 @@
 #define PROGRAMS_REALM_H
 
 #include "auth/redisrealm.h"
+#include "programs/peers.h"
 #include "relay/relay.h"
 
 struct realm;
@@ -17,9 +18,7 @@ struct realm_config {
     struct event_base *base;
     const struct redis_target *target; /* copied */
     struct auth *auth;                 /* its quotas are narrowed; borrowed */
-    /* Gives the relay its settings and peers anew, through realm_narrow. As relay_reload. */
-    int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
-    void *ctx;
+    struct peers *peers;               /* told its lists of peers, and so renewed; borrowed */
 };
 
 /* ERR_NOMEM, ERR_NOSPC. */
@@ -28,7 +27,7 @@ int realm_start(struct realm **out, const struct realm_config *config);
 void realm_free(struct realm **r);
 /* Somebody says that the options have changed. NULL-safe, as the next one. */
 void realm_look(struct realm *r);
-/* The smaller limit, and the peers of both. What `rc` points to then is borrowed until the next call. ERR_NOMEM. */
-int realm_narrow(struct realm *r, struct relay_config *rc);
+/* The smaller limit. */
+void realm_narrow(const struct realm *r, struct relay_config *rc);
 
 #endif

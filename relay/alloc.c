@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,7 +110,7 @@ int alloc_new(struct alloc **out, struct shard *s, const struct path *path, cons
     a->timer.kind = TIMER_ALLOC;
     a->created_ms = a->pace.since_ms = s->now.ms;
     a->bandwidth = bandwidth;
-    a->user_bps = who->limits.bps;
+    a->user_bps = limit_smaller(who->limits.bps, atomic_load_explicit(&bandwidth->bps, memory_order_relaxed));
     a->reserved_bps = bps;
     a->permissions = a->permissions_inline;
     a->channels = a->channels_inline;

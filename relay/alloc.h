@@ -61,7 +61,7 @@ struct alloc {
     struct policy *peers; /* the credential's own; NULL: none */
     struct alloc *next_of_user, **prev_of_user;
     struct auth_bandwidth *bandwidth; /* its owner's, of all his allocations */
-    uint64_t user_bps;                /* the credential's own limit of that; 0: none */
+    uint64_t user_bps;                /* the smaller one of the credential's and the owner's own limit of that; 0: none */
     uint64_t reserved_bps;            /* set aside of the server's capacity */
     uint64_t created_ms;
     uint64_t packets_up, packets_down, bytes_up, bytes_down;

@@ -271,7 +271,7 @@ def _(r):
     r.changed(("SADD", f"{REALM}/denied-peer-ip", S.PEER))
     r.change(("SADD", f"{REALM}/denied-peer-ip", "10.0.0.0/33"), ("SREM", f"{REALM}/denied-peer-ip", S.PEER), ("SET", f"{REALM}/max-bps", 5000))
     for d in r.nodes:
-        d.wait_log("event=realm_peers_refused reason=\"peer entry '10.0.0.0/33' can't be read")
+        d.wait_log("event=peers_refused source=realm reason=\"peer entry '10.0.0.0/33' can't be read")
     r.options(max_bps=40000)
     equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before")
     r.changed(("SREM", f"{REALM}/denied-peer-ip", "10.0.0.0/33"))

@@ -396,6 +396,79 @@ static void questions_and_reloads(void)
     auth_free(&a);
 }
 
+static void limit(const char *owner, uint32_t allocations, uint64_t bps)
+{
+    CHECK_INT(quota_limit_owner(q, owner, &(struct auth_limits){.allocations = allocations, .bps = bps}), 0);
+}
+
+static void of_owner(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.user = 3);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    limit("acme", 2, 1000); /* with the next one */
+    CHECK_INT(atomic_load(&grant.bandwidth->bps), 1000);
+    CHECK_INT(TAKE("other", &x), AUTH_QUOTA_OK);
+    CHECK_INT(grant.limit, 3);
+    CHECK_INT(atomic_load(&grant.bandwidth->bps), 0);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    CHECK_INT(grant.limit, 2);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_USER);
+    CHECK_INT(TAKE_OWN("acme", &x, 9), AUTH_QUOTA_USER); /* a credential's own limit is no way around it */
+    limit("acme", 9, 0);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK); /* nor it around the configuration's */
+    CHECK_INT(grant.limit, 3);
+    CHECK_INT(atomic_load(&grant.bandwidth->bps), 0);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_USER);
+    GIVE("acme", &x);
+    GIVE("acme", &x);
+    GIVE("acme", &x);
+    limit("acme", 1, 7); /* while he holds nothing */
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    CHECK_INT(atomic_load(&grant.bandwidth->bps), 7);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_USER);
+    limit("acme", 0, 0);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    GIVE("acme", &x);
+    GIVE("acme", &x);
+    GIVE("other", &x);
+    DOWN();
+}
+
+static size_t visited;
+
+static void count_owner(void *ctx, const char *owner)
+{
+    (void)ctx;
+    visited += strcmp(owner, "acme") == 0;
+}
+
+static void owners_rounds(void)
+{
+    struct addr x = source("192.0.2.1");
+
+    UP(.user = 0);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    limit("acme", 1, 0);
+    limit("gone", 1, 0);
+    for (unsigned i = 0; i < AUTH_QUOTA_PARTS; i++)
+        quota_each(q, i, count_owner, NULL);
+    CHECK_INT(visited, 1); /* a fleet is told of him from now on */
+    quota_owners_begin(q);
+    limit("acme", 2, 0);
+    quota_owners_end(q);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("acme", &x), AUTH_QUOTA_USER);
+    CHECK_INT(TAKE("gone", &x), AUTH_QUOTA_OK);
+    CHECK_INT(TAKE("gone", &x), AUTH_QUOTA_OK);
+    GIVE("acme", &x);
+    GIVE("acme", &x);
+    GIVE("gone", &x);
+    CHECK(!GIVE("gone", &x)); /* he has no limit any more */
+    DOWN();
+}
+
 static const struct tap_test TESTS[] = {
     {"C48 quota by user", by_user},
     {"C48 a credential's own limit narrows the quota", own_limit},
@@ -409,6 +482,8 @@ static const struct tap_test TESTS[] = {
     {"new limits are in force at once, and take nothing away", new_limits},
     {"F18 workers ask while reloads replace the users: no question misses them", questions_and_reloads},
     {"quotas from several threads come back to zero", threads},
+    {"S21 an owner's own limit holds for whatever credential, beside the configuration's, from the next one on", of_owner},
+    {"owners' limits that are not told again are taken back", owners_rounds},
 };
 
 TAP_MAIN(TESTS)

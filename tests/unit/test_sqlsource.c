@@ -33,6 +33,14 @@ static void on_health(void *ctx, const char *why)
     ntroubles += why != NULL;
 }
 
+static unsigned npeers;
+
+static void on_peers(void *ctx, const struct tokenstore_peers *peers)
+{
+    (void)ctx, (void)peers;
+    npeers++;
+}
+
 static void down(void)
 {
     sqlsource_stop(source);
@@ -52,10 +60,10 @@ static bool up(void)
         snprintf(name, sizeof(name), "%s%s", path, FILES[i]);
         unlink(name);
     }
-    nrevoked = ntroubles = 0;
+    nrevoked = ntroubles = npeers = 0;
     return auth_new(&auth, &(struct auth_config){.realm = "realm"}) == 0 &&
            sqlsource_add(&source, auth, &(struct sqlsource_config){dir, ':'}, why) == 0 &&
-           sqlsource_follow(source, base, &(struct sqlsource_events){on_revoked, on_health, NULL}) == 0 &&
+           sqlsource_follow(source, base, &(struct sqlsource_events){on_revoked, on_health, on_peers, NULL}) == 0 &&
            sqltokens_open(&store, dir) == 0;
 }
 
@@ -149,10 +157,76 @@ static void others(void)
     CHECK_STR(last.name, a.id);
 }
 
+/* May the owner have so many allocations, and no more? */
+static bool may(const char *owner, unsigned wanted)
+{
+    const struct addr from = {.family = ADDR_V4};
+    const struct auth_share share = {owner, &from, 0};
+    struct auth_grant grant;
+    unsigned n = 0;
+
+    while (n < 5 && auth_quota_take(auth, &share, &(struct auth_limits){0}, &grant) == AUTH_QUOTA_OK)
+        n++;
+    for (unsigned i = 0; i < n; i++)
+        auth_quota_give(auth, &share);
+    return n == wanted;
+}
+
+static void rules(void)
+{
+    struct auth_limits two = {.allocations = 2, .bps = 9}, back;
+    static struct tokenstore_peers peers = {"10.1.2.3 10.1.2.4:5060/udp", "8.8.8.0/24"}, read;
+
+    CHECK(up());
+    CHECK_INT(tokenstore_get_peers(&store, &read), 0);
+    CHECK_STR(read.allow, "");
+    CHECK_INT(tokenstore_put_quota(&store, "acme", &two, WALL), 0);
+    CHECK_INT(tokenstore_put_quota(&store, "other", &two, WALL), 0);
+    CHECK_INT(tokenstore_put_peers(&store, &peers, WALL), 0);
+    for (int i = 0; i < LOOKS_MAX && !npeers; i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK_INT(npeers, 1);
+    CHECK_STR(sqlsource_peers(source)->deny, "8.8.8.0/24");
+    CHECK(may("acme", 2) && may("other", 2) && may("third", 5));
+    CHECK_INT(tokenstore_get_quota(&store, "acme", &back), 0);
+    CHECK(back.allocations == 2 && back.bps == 9);
+    CHECK_INT(tokenstore_put_quota(&store, "acme", &(struct auth_limits){0}, WALL), 0);
+    peers.deny[0] = '\0';
+    CHECK_INT(tokenstore_put_peers(&store, &peers, WALL), 0);
+    for (int i = 0; i < LOOKS_MAX && npeers < 2; i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK_INT(npeers, 2);
+    CHECK(may("acme", 5) && may("other", 2)); /* one by one, as it is told, */
+    CHECK_INT(run("DELETE FROM quota; "), 0);
+    CHECK_INT(run("INSERT INTO change (seq, at, about, what) VALUES (100, 0, 9, '')"), 0);
+    for (int i = 0; i < LOOKS_MAX && !may("other", 5); i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK(may("other", 5)); /* or all, where a change was missed */
+}
+
+static void full(void)
+{
+    struct auth_limits one = {.allocations = 1};
+
+    CHECK(up());
+    CHECK_INT(tokenstore_put_quota(&store, "first", &one, WALL), 0);
+    CHECK_INT(run("WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+                  " INSERT INTO quota SELECT 'o' || i, 1, 0 FROM n"),
+              0);
+    _Static_assert(TOKENSTORE_QUOTAS_MAX == 10000, "as many as those");
+    CHECK_INT(tokenstore_put_quota(&store, "more", &one, WALL), ERR_NOSPC);
+    CHECK_STR(store.why, TOKENSTORE_QUOTAS_FULL);
+    CHECK_INT(tokenstore_put_quota(&store, "first", &(struct auth_limits){.allocations = 2}, WALL), 0);
+    CHECK_INT(tokenstore_put_quota(&store, "first", &(struct auth_limits){0}, WALL), 0);
+    CHECK_INT(tokenstore_put_quota(&store, "more", &one, WALL), 0);
+}
+
 static const struct tap_test TESTS[] = {
     {"what others issue and revoke is followed", changes},
     {"where changes were swept before they were seen, everything is read again, and what has gone is told", gap},
     {"what a change names and does not serve here is passed over", others},
+    {"rules for peers and limits of owners are followed, and are not lost with a change that was missed", rules},
+    {"owners with limits are bounded in number", full},
 };
 
 int main(void)

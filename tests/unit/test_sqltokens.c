@@ -350,7 +350,7 @@ static void newer(void)
 
     CHECK(begin());
     CHECK_INT(tokenstore_issue(&store, &t), 0);
-    CHECK_INT(run("PRAGMA user_version = 3"), 0);
+    CHECK_INT(run("PRAGMA user_version = 4"), 0);
     CHECK(again());
     refused(ERR_CONFIG, "newer version of Turnpike");
 }
