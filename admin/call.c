@@ -62,9 +62,15 @@ void admin_answer_problem(struct admin_answer *a, int status, const char *format
 
 void admin_etag(char out[static ADMIN_ETAG_MAX], const json_t *body)
 {
-    char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS), hex[2 * ETAG_BYTES + 1];
+    static const char *const LIVE[] = {"items", "allocations", "state"};
+    json_t *kept = json_copy((json_t *)(uintptr_t)body);
+    char *text, hex[2 * ETAG_BYTES + 1];
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
 
+    for (size_t i = 0; i < sizeof(LIVE) / sizeof(LIVE[0]); i++)
+        json_object_del(kept, LIVE[i]);
+    text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(kept);
     if (text)
         EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
     else

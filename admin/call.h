@@ -93,7 +93,8 @@ void admin_answer_problem(struct admin_answer *a, int status, const char *format
 /* With whatever it holds. */
 void admin_answer_clear(struct admin_answer *a);
 
-/* The ETag of a representation. */
+/* The ETag of what a representation says that a PUT can change: what lives or passes beside it (`items`, `allocations`, `state`) doesn't count, or no
+ * condition would ever hold. */
 void admin_etag(char out[static ADMIN_ETAG_MAX], const json_t *body);
 /* May a change go on, given what there is now (NULL: nothing)? Otherwise the answer is 412. */
 bool admin_matches(const struct admin_request *r, const json_t *current, struct admin_answer *a);

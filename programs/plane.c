@@ -110,6 +110,7 @@ static int start_store(struct plane *p, const struct config *c)
                                                                       .realm = c->realm,
                                                                       .node = c->node_id,
                                                                       .separator = c->rest_api_separator,
+                                                                      .auth = credentials_auth(p->config.credentials),
                                                                       .uris = texts,
                                                                       .nuris = json_array_size(uris)})
                     : ERR_NOMEM;

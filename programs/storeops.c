@@ -21,6 +21,10 @@ static storeops_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_TURN_REST] = storecredentials_rest,
     [ADMIN_USER_REVOKE] = storecredentials_revoke,
     [ADMIN_USAGE] = storeusage_list,
+    [ADMIN_PEERS_GET] = storerules_get_peers,
+    [ADMIN_PEERS_PUT] = storerules_put_peers,
+    [ADMIN_QUOTA_GET] = storerules_get_quota,
+    [ADMIN_QUOTA_PUT] = storerules_put_quota,
     [ADMIN_NODES] = storefleet_nodes,
     [ADMIN_DRAIN] = storefleet_drain,
     [ADMIN_DRAIN_END] = storefleet_end,
@@ -105,6 +109,7 @@ int storeops_new(struct storeops **out, const struct storeops_config *config)
     s->realm = strdup(config->realm);
     s->node = strdup(config->node);
     s->separator = config->separator;
+    s->auth = config->auth;
     if (s->prefix && s->realm && s->node)
         err = add_uris(s, config);
     if (!err)

@@ -1,5 +1,6 @@
 /*
- * Purpose:  what the admin plane is asked that the store answers: tokens, users, credentials, usage, the nodes of a fleet.
+ * Purpose:  what the admin plane is asked that the store answers: tokens, users, credentials, usage, rules for peers,
+ *           limits of owners, the nodes of a fleet.
  * Owner:    one thread that may wait: a thread of turnpiked's, or turnpikectl where no daemon runs.
  * Lifetime: storeops_new to storeops_free.
  * Callers:  programs/.
@@ -14,6 +15,7 @@
 #include "admin/call.h"
 #include "auth/redisurl.h"
 
+struct auth;
 struct storeops;
 
 struct storeops_config {
@@ -23,6 +25,7 @@ struct storeops_config {
     const char *realm;                /* of what is issued */
     const char *node;                 /* this one's id in the fleet */
     char separator;                   /* rest-api-separator */
+    struct auth *auth;                /* whose owners' allocations are counted, borrowed; NULL: no relay runs here */
     const char *const *uris; /* "stun:192.0.2.1:3478", "turn:192.0.2.1:3478?transport=udp": where clients reach this relay; none: */
     size_t nuris;            /* it does not run, or nobody knows */
 };

@@ -22,6 +22,7 @@ struct storeops {
     struct redisnodes *nodes; /* NULL: there is no fleet */
     char *prefix, *realm, *node;
     char separator;
+    struct auth *auth;
     json_t *stun, *turn; /* URIs of this relay: arrays */
 };
 
@@ -76,6 +77,7 @@ storeops_fn storetokens_list, storetokens_issue, storetokens_get, storetokens_re
 storeops_fn storeusers_list, storeusers_get, storeusers_put, storeusers_remove;
 storeops_fn storecredentials_ice, storecredentials_rest, storecredentials_revoke;
 storeops_fn storeusage_list;
+storeops_fn storerules_get_peers, storerules_put_peers, storerules_get_quota, storerules_put_quota;
 storeops_fn storefleet_nodes, storefleet_drain, storefleet_end;
 
 #endif

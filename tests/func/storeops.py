@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the admin plane asks of the store (programs/storeops.c), with two nodes that serve by it."""
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -8,15 +9,18 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import daemon, net, redis, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
-from lib.tokens import REVOKED_S, Fleet, Stream  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import MARK, REVOKED_S, Fleet, Stream, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server", "turnadmin")
 net.need_namespaces()
 daemon.need_daemon()
 
 S = net.Standard
+SECRET = "northstar"
+PACKETS = 100  # twice what a bucket holds
+SHARED_S = 3.0 if not tap.SANITIZER else 10.0  # until what an owner holds on one node is known to all
 DRIVE = os.path.join(daemon.BUILDDIR, "tests", "func", "storedrive")
 
 
@@ -59,12 +63,34 @@ def fleet():
     with contextlib.ExitStack() as stack:
         n = stack.enter_context(S())
         server = stack.enter_context(redis.Server(n.srv, bind="127.0.0.1 127.0.0.2"))
-        f = Fleet(stack, n, server)
+        f = Fleet(stack, n, server, **{"static-auth-secret": SECRET})
         f.ops = stack.enter_context(Operations(n.srv, "redis", "redis://127.0.0.1:6379"))
         yield f
 
 
-def served(f, credentials, node=0, error=None):
+class Alone(Fleet):
+    """One node, and the embedded store."""
+
+    def __init__(self, stack, n):
+        self.net, self.url = n, None
+        self.dir = stack.enter_context(daemon.Directory()).path
+        self.config = {**self.settings(0), "redis": None, "state-dir": self.dir, "static-auth-secret": SECRET}
+        self.ops = stack.enter_context(Operations(n.srv, "embedded", self.dir))
+        self.start(stack)
+
+    def start(self, stack):
+        w = world.World(self.net, stack.enter_context(daemon.Daemon(self.net.srv, self.config)))
+        stack.callback(w.close)
+        self.nodes = [w]
+
+
+@tap.group
+def alone():
+    with contextlib.ExitStack() as stack:
+        yield Alone(stack, stack.enter_context(S()))
+
+
+def served(f, credentials, node=0, error=None, seconds=REVOKED_S):
     """Wait until an Allocate is granted (then it is given back), or refused with this error."""
 
     def is_so():
@@ -74,7 +100,7 @@ def served(f, credentials, node=0, error=None):
                 c.refresh(0)
             return said.error == error
 
-    tap.wait_until(is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", REVOKED_S)
+    tap.wait_until(is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", seconds)
 
 
 @fleet.case("a user in Redis is served by every node at once, though one has just said that there is none")
@@ -175,6 +201,135 @@ def _(f):
     f.redis.call("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+auth", "+ping")
     with Operations(f.net.srv, "redis", "redis://reader:pw@127.0.0.1:6379") as reader:
         check("see ACL in turnpiked.conf(5)" in reader.ask(502, "putUser", id="heidi", body={}), "the cure")
+
+
+def denied(c, peer, wanted):
+    tap.wait_until(lambda: c.denied(peer) == wanted, f"CreatePermission and ChannelBind for {peer} end with {wanted}", REVOKED_S)
+
+
+def rules(f):
+    """Stored peers hold on every node within a moment, and end what flows."""
+    token = f.token(owner="rules")
+    served(f, token)
+    clients = [f.client(token, node=i, i=i) for i in range(len(f.nodes))]
+    peer = f.nodes[0].peer()
+    for c in clients:
+        c.allocate()
+        c.bind(0x4000, peer.address)
+    shown = f.ops.ask(200, "putPeers", body={"allow": ["10.77.0.1:5060/udp"], "deny": [S.PEER + "/32"]})
+    equal((shown["allow"], shown["deny"]), (["10.77.0.1:5060/udp"], [S.PEER + "/32"]), "what is stored")
+    for c in clients:
+        denied(c, peer.address, (403, 403))
+        equal(c.denied(("10.77.0.1", 5060)), (None, None), "what is allowed")
+        equal(c.denied(("10.77.0.1", 5061)), (None, 403), "its other ports")
+        c.send_channel(0x4000, b"denied")
+    f.ops.ask(200, "putPeers", body={"allow": [], "deny": []})
+    for c in clients:
+        denied(c, ("10.77.0.1", 5060), (403, 403))
+        c.permit(S.PEER)
+        c.refresh(0)
+
+
+def limits(f):
+    """An owner's limits hold for a token, a user and a time-limited name, from the next Allocate on."""
+    name = rest(f"{int(time.time()) + 3600}:acme", SECRET)
+    user = ("limited", f.ops.ask(201, "putUser", id="limited", body={"owner": "acme"})["password"])
+    token = f.token(owner="acme")
+    served(f, token)
+    held = f.client(token)
+    held.allocate()
+    f.ops.ask(200, "putQuota", id="acme", body={"max_allocations": 1})
+    for credentials in (name, user, f.token("--max-allocations", "9", owner="acme")):
+        served(f, credentials, error=486)
+    held.refresh()  # what lives goes on
+    for node in range(1, len(f.nodes)):
+        served(f, user, node, 486, SHARED_S)
+    served(f, f.token(owner="another"))
+    f.ops.ask(200, "putQuota", id="acme", body={"max_allocations": 2})
+    for node in range(len(f.nodes)):
+        served(f, name, node)
+    f.ops.ask(200, "putQuota", id="acme", body={"max_bps": 8000})
+    tap.wait_until(lambda: relayed(f, user) < PACKETS * 3 / 4, "an owner's bandwidth holds", SHARED_S)
+    f.ops.ask(200, "putQuota", id="acme", body={})
+    tap.wait_until(lambda: relayed(f, user) == PACKETS, "there is no limit any more", SHARED_S)
+    held.refresh(0)
+
+
+def relayed(f, credentials):
+    """Of PACKETS those that come to a peer."""
+    peer = f.nodes[0].peer()
+    with f.client(credentials, i=6) as c:
+        c.allocate()
+        c.bind(0x4000, peer.address)
+        for _ in range(PACKETS):
+            c.send_channel(0x4000, b"x" * 1200)
+        c.exchange_binding()
+        c.refresh(0)
+    peer.send(MARK, peer.address)
+    return next(n for n in itertools.count() if peer.receive().data == MARK)
+
+
+@fleet.case("S21 stored rules for peers, in Redis, hold on both nodes within a moment")
+def _(f):
+    rules(f)
+
+
+@alone.case("S21 stored rules for peers, in the embedded store, hold within a moment")
+def _(f):
+    rules(f)
+
+
+@fleet.case("S21 an owner's limits, in Redis, hold for all his credentials and for both nodes together")
+def _(f):
+    limits(f)
+
+
+@alone.case("S21 an owner's limits, in the embedded store, hold for all his credentials")
+def _(f):
+    limits(f)
+
+
+@fleet.case("F17 stored rules that can't be read are told, and what was there before stays")
+def _(f):
+    c = f.client(f.token(owner="f17"))
+    c.allocate()
+    f.ops.ask(200, "putPeers", body={"allow": [], "deny": [S.PEER]})
+    f.ops.ask(200, "putQuota", id="f17", body={"max_allocations": 1})
+    denied(c, (S.PEER, 9), (403, 403))
+    f.redis.call("HSET", "tp:peers", "deny", "10.0.0.0/33")
+    f.redis.call("HSET", "tp:quotas", "f17", "%s", "other", "-1 0")
+    f.redis.call("XADD", "tp:events", "*", "kind", "policy")
+    for w in f.nodes:
+        w.daemon.wait_log("event=peers_refused source=stored reason=\"peer entry '10.0.0.0/33' can't be read")
+        w.daemon.wait_log('event=stored_rules_refused reason="tp:quotas: the limits of an owner are no numbers"')
+    equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before")
+    served(f, f.token(owner="f17"), error=486)
+    f.ops.ask(502, "getQuota", id="f17")
+    f.redis.call("SET", "tp:peers", "no hash")
+    f.redis.call("DEL", "tp:quotas")
+    f.redis.call("XADD", "tp:events", "*", "kind", "quota")
+    for w in f.nodes:
+        w.daemon.wait_log('event=stored_rules_refused reason="tp:peers: WRONGTYPE')
+    served(f, f.token(owner="f17"))
+    equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before, again")
+    f.redis.call("DEL", "tp:peers")
+    f.redis.call("XADD", "tp:events", "*", "kind", "policy")
+    tap.wait_until(lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more", REVOKED_S)
+
+
+@alone.case("rules and limits in the embedded store are there when the daemon starts")
+def _(f):
+    f.ops.ask(200, "putPeers", body={"allow": [], "deny": [S.PEER]})
+    f.ops.ask(200, "putQuota", id="early", body={"max_allocations": 1})
+    f.nodes[0].daemon.stop()
+    with contextlib.ExitStack() as stack:
+        f.start(stack)
+        token = f.token(owner="early")
+        served(f, token)
+        c = f.client(token)
+        c.allocate()
+        equal(c.denied((S.PEER, 9)), (403, 403), "what is denied")
+        served(f, token, error=486)
 
 
 tap.main()

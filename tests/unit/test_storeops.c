@@ -330,6 +330,53 @@ static void nowhere(void)
     CHECK(storeops_serves(ADMIN_USAGE) && !storeops_serves(ADMIN_STATUS));
 }
 
+/* ---- Rules. ---- */
+
+static void rules(void)
+{
+    char etag[ADMIN_ETAG_MAX];
+
+    CHECK(begin());
+    CHECK_INT(ask(ADMIN_PEERS_GET, NULL, NULL, NULL), 200);
+    CHECK_INT(count(), 0);
+    admin_etag(etag, answer.body);
+    CHECK_INT(ask_if(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':['10.1.2.3:5060/udp'],'deny':['8.8.8.0/24','9.9.9.9']}", etag), 200);
+    CHECK_INT(count(), 3);
+    CHECK_STR(json_string_value(json_object_get(item(0), "action")), "deny");
+    CHECK_INT(ask_if(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':[],'deny':[]}", etag), 412);
+    CHECK_INT(ask(ADMIN_PEERS_GET, NULL, NULL, NULL), 200);
+    CHECK_STR(json_string_value(json_array_get(json_object_get(answer.body, "deny"), 1)), "9.9.9.9");
+    CHECK_INT(ask(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':[]}"), 400);
+    CHECK(says("deny"));
+    CHECK_INT(ask(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':[],'deny':['8.8.8.8','8.8.8.0/33']}"), 400);
+    CHECK(says("8.8.8.0/33"));
+    CHECK_INT(ask(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':[],'deny':[]}"), 200);
+    CHECK_INT(ask(ADMIN_PEERS_GET, NULL, NULL, NULL), 200);
+    CHECK_INT(count(), 0);
+}
+
+static void quotas(void)
+{
+    char etag[ADMIN_ETAG_MAX];
+
+    CHECK(begin());
+    CHECK_INT(ask(ADMIN_QUOTA_GET, "acme", NULL, NULL), 200);
+    CHECK(json_is_null(json_object_get(answer.body, "max_allocations")));
+    admin_etag(etag, answer.body);
+    CHECK_INT(ask_if(ADMIN_QUOTA_PUT, "acme", NULL, "{'max_allocations':20,'max_bps':5000000000}", etag), 200);
+    CHECK_INT(ask_if(ADMIN_QUOTA_PUT, "acme", NULL, "{'max_allocations':20}", etag), 412);
+    CHECK_INT(ask(ADMIN_QUOTA_GET, "acme", NULL, NULL), 200);
+    CHECK_INT(number_of("max_allocations"), 20);
+    CHECK_INT(number_of("max_bps"), INT64_C(5000000000));
+    CHECK_INT(number_of("allocations"), 0);
+    CHECK_INT(ask(ADMIN_QUOTA_GET, "ACME", NULL, NULL), 200);
+    CHECK_INT(number_of("max_allocations"), -1);
+    CHECK_INT(ask(ADMIN_QUOTA_PUT, "acme", NULL, "{'max_allocations':0}"), 400);
+    CHECK_INT(ask(ADMIN_QUOTA_PUT, "acme", NULL, "{'max_alocations':1}"), 400);
+    CHECK_INT(ask(ADMIN_QUOTA_PUT, "acme", NULL, "{'max_allocations':null}"), 200);
+    CHECK_INT(number_of("max_allocations"), -1);
+}
+
 /* ---- Usage. ---- */
 
 static bool use(const char *owner, const char *label, int64_t wall, uint64_t bytes)
@@ -399,6 +446,8 @@ static const struct tap_test TESTS[] = {
     {"a user who is replaced without a password keeps his keys", keys_stay},
     {"credentials in both shapes, and time-limited names revoked", credentials},
     {"where no relay is known to run nothing is handed out", nowhere},
+    {"S21 rules for peers are read before they are kept, and replaced under a condition", rules},
+    {"S21 limits of an owner are kept, changed under a condition, and taken back", quotas},
     {"usage by owner, label, hour and day, page by page", usage},
     {"nothing is left behind", cleaned},
 };

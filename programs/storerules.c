@@ -1,0 +1,148 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "programs/storeparts.h"
+
+enum { ENTRIES_MAX = 1024 }; /* of a list: each packet that has to be judged may walk them all */
+
+/* ---- Rules for peers. ---- */
+
+/* The stored ones alone: those in force are known to a relay that runs. */
+static json_t *peers_json(const struct tokenstore_peers *p)
+{
+    json_t *allow = storejson_peers(p->allow), *deny = storejson_peers(p->deny), *items = json_array(), *entry;
+    const struct {
+        const char *action;
+        const json_t *list;
+    } lists[] = {{"deny", deny}, {"allow", allow}};
+    size_t i;
+
+    for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
+        json_array_foreach(lists[k].list, i, entry) json_array_append_new(
+            items, json_pack("{s:s++,s:O,s:s,s:s}", "id", "stored:", lists[k].action, json_string_value(entry), "entry", entry,
+                             "action", lists[k].action, "source", "stored"));
+    return json_pack("{s:o,s:n,s:o,s:o}", "items", items, "next", "allow", allow, "deny", deny);
+}
+
+void storerules_get_peers(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
+{
+    struct tokenstore_peers *p = calloc(1, sizeof(*p));
+    int err = p ? tokenstore_get_peers(&s->store, p) : ERR_NOMEM;
+
+    (void)r;
+    if (err)
+        storeops_store_failed(s, err, "peers", a);
+    else
+        admin_answer_json(a, 200, peers_json(p));
+    free(p);
+}
+
+/* Both lists are said, so that a forgotten one is not an empty one. */
+static bool read_list(const struct admin_request *r, const char *key, char *out, struct admin_answer *a)
+{
+    const json_t *list = json_object_get(r->body, key);
+
+    if (!json_is_array(list) || json_array_size(list) > ENTRIES_MAX) {
+        admin_answer_problem(a, 400, "%s: an array of at most %d entries is expected", key, ENTRIES_MAX);
+        return false;
+    }
+    return storejson_read_peers(r, key, out, TOKENSTORE_PEERS_MAX + 1, a);
+}
+
+void storerules_put_peers(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
+{
+    struct tokenstore_peers *p = calloc(2, sizeof(*p)), *old = p + 1;
+    json_t *current = NULL;
+    int err = p ? 0 : ERR_NOMEM;
+
+    if (!err && (!admin_only(r, "allow deny", a) || !read_list(r, "allow", p->allow, a) || !read_list(r, "deny", p->deny, a)))
+        goto out;
+    if (!err && r->if_match) {
+        err = tokenstore_get_peers(&s->store, old);
+        current = err ? NULL : peers_json(old);
+        if (!err && !admin_matches(r, current, a))
+            goto out;
+    }
+    if (!err)
+        err = tokenstore_put_peers(&s->store, p, r->now);
+    if (err)
+        storeops_store_failed(s, err, "peers", a);
+    else
+        admin_answer_json(a, 200, peers_json(p));
+out:
+    json_decref(current);
+    free(p);
+}
+
+/* ---- Limits of owners. ---- */
+
+static json_t *quota_json(const struct storeops *s, const char *owner, const struct auth_limits *limits)
+{
+    json_t *object = json_object();
+    struct auth_held held = {0};
+
+    if (s->auth)
+        auth_quota_held(s->auth, owner, &held);
+
+    storejson_text(object, "owner", owner);
+    storejson_number(object, "max_allocations", limits->allocations);
+    storejson_number(object, "max_bps", (int64_t)limits->bps);
+    json_object_set_new(object, "allocations", json_integer((json_int_t)held.count + held.pending));
+    return object;
+}
+
+static bool is_owner(const struct admin_request *r, struct admin_answer *a)
+{
+    char prepared[STUN_USERNAME_MAX + 1];
+
+    if (r->id && auth_opaque_string(prepared, sizeof(prepared), r->id, strlen(r->id)) == 0)
+        return true;
+    admin_answer_problem(a, 400, "an owner in UTF-8 without control characters is expected, of at most %d bytes",
+                         STUN_USERNAME_MAX);
+    return false;
+}
+
+void storerules_get_quota(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
+{
+    struct auth_limits limits;
+    int err;
+
+    if (!is_owner(r, a))
+        return;
+    err = tokenstore_get_quota(&s->store, r->id, &limits);
+    if (err)
+        storeops_store_failed(s, err, r->id, a);
+    else
+        admin_answer_json(a, 200, quota_json(s, r->id, &limits));
+}
+
+/* A limit of 0 would be none: who asks for one does not mean that. */
+void storerules_put_quota(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
+{
+    struct auth_limits limits, old;
+    int64_t allocations, bps;
+    json_t *current = NULL;
+    int err = 0;
+
+    if (!admin_only(r, "max_allocations max_bps", a) || !is_owner(r, a) ||
+        !admin_number(r, "max_allocations", 1, UINT32_MAX, 0, &allocations, a) ||
+        !admin_number(r, "max_bps", 1, STOREPARTS_NUMBER_MAX, 0, &bps, a))
+        return;
+    limits = (struct auth_limits){.allocations = (uint32_t)allocations, .bps = (uint64_t)bps};
+    if (r->if_match) {
+        err = tokenstore_get_quota(&s->store, r->id, &old);
+        current = err ? NULL : quota_json(s, r->id, &old);
+        if (!err && !admin_matches(r, current, a))
+            goto out;
+    }
+    if (!err)
+        err = tokenstore_put_quota(&s->store, r->id, &limits, r->now);
+    if (err)
+        storeops_store_failed(s, err, r->id, a);
+    else
+        admin_answer_json(a, 200, quota_json(s, r->id, &limits));
+out:
+    json_decref(current);
+}
