@@ -46,6 +46,12 @@ static void on_news(void *ctx, const struct feed_news *n)
     case FEED_DELETED:
         redisstatus_ended(s->redis, &a, &(struct redisstatus_traffic){n->packets_up, n->bytes_up, n->packets_down, n->bytes_down});
         break;
+    case FEED_AUTH_FAILED: /* coturn tells nothing of these */
+    case FEED_THROTTLED:
+    case FEED_PEER_DENIED:
+    case FEED_QUOTA_REFUSED:
+    case FEED_KINDS:
+        break;
     }
 }
 

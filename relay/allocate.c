@@ -193,17 +193,24 @@ static void refuse_quota(const struct request *r, enum auth_quota_result q)
     static const struct {
         int code;
         enum counter counter;
+        const char *limit; /* NULL: it is none */
         const char *detail;
     } refusals[] = {
-        [AUTH_QUOTA_USER] = {STUN_E_ALLOCATION_QUOTA, REFUSED_USER_QUOTA, "user-quota: the user has as many allocations as he may"},
-        [AUTH_QUOTA_SOURCE] = {STUN_E_ALLOCATION_QUOTA, REFUSED_SOURCE_QUOTA,
+        [AUTH_QUOTA_USER] = {STUN_E_ALLOCATION_QUOTA, REFUSED_USER_QUOTA, "user-quota",
+                             "user-quota: the user has as many allocations as he may"},
+        [AUTH_QUOTA_SOURCE] = {STUN_E_ALLOCATION_QUOTA, REFUSED_SOURCE_QUOTA, "source-quota",
                                "source-quota: this source has as many allocations as it may"},
-        [AUTH_QUOTA_TOTAL] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_TOTAL_QUOTA,
+        [AUTH_QUOTA_TOTAL] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_TOTAL_QUOTA, "total-quota",
                               "total-quota: the server has as many allocations as it may"},
-        [AUTH_QUOTA_CAPACITY] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_CAPACITY, "bps-capacity: no bandwidth is left to set aside"},
-        [AUTH_QUOTA_NOMEM] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_NO_MEMORY, "no memory"},
+        [AUTH_QUOTA_CAPACITY] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_CAPACITY, "bps-capacity",
+                                 "bps-capacity: no bandwidth is left to set aside"},
+        [AUTH_QUOTA_NOMEM] = {STUN_E_INSUFFICIENT_CAPACITY, REFUSED_NO_MEMORY, NULL, "no memory"},
     };
 
+    if (refusals[q].limit)
+        r->s->net->event(r->s->net_ctx,
+                         &(struct relay_event_info){
+                             .event = EVENT_QUOTA_REFUSED, .path = r->from, .user = r->who->owner, .detail = refusals[q].limit});
     if (refusals[q].code == STUN_E_INSUFFICIENT_CAPACITY) {
         refuse_full(r, refusals[q].counter, refusals[q].detail);
         return;
@@ -317,7 +324,7 @@ enum verdict allocate_on_allocate(struct request *r)
         return VERDICT_DONE;
     w.lifetime_s = lifetime(r, w.lifetime_s);
     if (!w.lifetime_s) {
-        count(s->counters, count_failure(FAILURE_EXPIRED));
+        authenticate_failed(r, FAILURE_EXPIRED, r->who->name);
         request_challenge(r, STUN_E_UNAUTHENTICATED, "the credential has expired");
         return VERDICT_DONE;
     }

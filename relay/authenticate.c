@@ -75,15 +75,19 @@ static uint64_t pair_of(const struct request *r, const struct auth_request *q)
     return throttle_pair(r->s->throttle, user, len, &r->from->client);
 }
 
-static void failed(const struct request *r, enum count_failure why)
+void authenticate_failed(const struct request *r, enum count_failure why, const char *user)
 {
-    count(r->s->counters, count_failure(why));
+    struct shard *s = r->s;
+
+    count(s->counters, count_failure(why));
+    s->net->event(s->net_ctx, &(struct relay_event_info){
+                                  .event = EVENT_AUTH_FAILED, .path = r->from, .user = user, .detail = count_failure_name(why)});
 }
 
 void authenticate_throttled(const struct request *r)
 {
     count(r->s->counters, DROP_THROTTLED);
-    failed(r, FAILURE_THROTTLED);
+    count(r->s->counters, count_failure(FAILURE_THROTTLED)); /* that the pair has fallen silent was told then */
 }
 
 /* For people. Both questions are asked of each request, so that nobody learns the answer from the time (S14). */
@@ -101,14 +105,13 @@ static enum count_failure why_wrong(const struct request *r, const struct auth_a
 static void wrong_credentials(const struct request *r, const struct auth_answer *answer)
 {
     struct shard *s = r->s;
+    const char *known = answer->status == AUTH_OK ? answer->name : NULL;
     bool silenced = throttle_failure(s->throttle, r->pair, s->now.ms);
 
-    failed(r, why_wrong(r, answer));
+    authenticate_failed(r, why_wrong(r, answer), known);
     request_challenge(r, STUN_E_UNAUTHENTICATED, "wrong credentials");
     if (silenced)
-        s->net->event(s->net_ctx, &(struct relay_event_info){.event = EVENT_THROTTLED,
-                                                             .path = r->from,
-                                                             .user = answer->status == AUTH_OK ? answer->name : NULL});
+        s->net->event(s->net_ctx, &(struct relay_event_info){.event = EVENT_THROTTLED, .path = r->from, .user = known});
 }
 
 /* F13: no fault of the client's, which must not be counted as one (S15). */
@@ -145,7 +148,7 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
         return false;
     }
     if (realm->len != strlen(own_realm) || memcmp(realm->value, own_realm, realm->len) != 0) {
-        failed(r, FAILURE_REALM);
+        authenticate_failed(r, FAILURE_REALM, NULL);
         request_challenge(r, STUN_E_UNAUTHENTICATED, "another realm");
         return false;
     }
@@ -155,7 +158,7 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
     } else if (!user && hash->len == STUN_USERHASH_LEN && auth_can_userhash(r->s->auth)) {
         question->userhash = hash->value;
     } else {
-        failed(r, FAILURE_UNREADABLE);
+        authenticate_failed(r, FAILURE_UNREADABLE, NULL);
         request_challenge(r, STUN_E_UNAUTHENTICATED, "unreadable user name");
         return false;
     }
@@ -184,7 +187,7 @@ bool authenticate_answer(struct request *r, const struct auth_answer *answer)
     size_t fits = SIZE_MAX, nkeys = answer->status == AUTH_OK ? answer->nkeys : 0, tries = auth_tries(r->s->auth);
 
     if (answer->status == AUTH_UNAVAILABLE) {
-        failed(r, FAILURE_UNAVAILABLE);
+        authenticate_failed(r, FAILURE_UNAVAILABLE, NULL);
         request_refuse(r, STUN_E_SERVER_ERROR, "credentials cannot be looked up now");
         return false;
     }

@@ -34,6 +34,7 @@
     X(COUNT_SPLICED_BYTES_UP, "spliced_bytes_up")                                                                                  \
     X(COUNT_SPLICED_PACKETS_DOWN, "spliced_packets_down")                                                                          \
     X(COUNT_SPLICED_BYTES_DOWN, "spliced_bytes_down")                                                                              \
+    X(COUNT_NEWS_SUPPRESSED, "news_suppressed")                                                                                    \
     X(REFUSED_USER_QUOTA, "refused_user_quota")                                                                                    \
     X(REFUSED_SOURCE_QUOTA, "refused_source_quota")                                                                                \
     X(REFUSED_TOTAL_QUOTA, "refused_total_quota")                                                                                  \

@@ -39,6 +39,8 @@ enum relay_event {
     EVENT_ALLOCATION_REFRESHED, /* `lifetime_s`, of the address that lives longest; 0: it ends */
     EVENT_ALLOCATION_DELETED,   /* `detail` is the reason */
     EVENT_REQUEST_REFUSED,      /* `code` and `detail` */
+    EVENT_AUTH_FAILED,          /* `detail` is count_failure_name's; `user` is NULL if there is none of that name */
+    EVENT_QUOTA_REFUSED,        /* `detail` is the limit; `user` is the owner */
     EVENT_PEER_DENIED,          /* `detail` is the policy entry */
     EVENT_THROTTLED, /* a user and a source are not answered for a while (S15); `user` is NULL if there is none of that name */
 };

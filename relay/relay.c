@@ -427,9 +427,9 @@ void relay_read(struct relay *r, feed_cb *cb, void *ctx)
         size_t len;
         int n = 0;
 
-        while (n++ < FEED_PASS_MAX && (news = ring_peek(r->workers[i].feed, &len))) {
+        while (n++ < FEED_PASS_MAX && (news = ring_peek(r->workers[i].feeder.ring, &len))) {
             cb(ctx, news);
-            ring_release(r->workers[i].feed);
+            ring_release(r->workers[i].feeder.ring);
         }
         more = more || n > FEED_PASS_MAX;
     }

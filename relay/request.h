@@ -65,6 +65,8 @@ bool authenticate_question(struct request *r, struct auth_request *question, cha
 /* The rest of it, with the answer: true when the integrity fits and r->who is set; otherwise the request has been answered. */
 bool authenticate_answer(struct request *r, const struct auth_answer *answer);
 
+/* Counts and tells a credential that was not believed; `user` is NULL when there is none of that name: people mistype passwords as names. */
+void authenticate_failed(const struct request *r, enum count_failure why, const char *user);
 /* S15: it is not answered. */
 void authenticate_throttled(const struct request *r);
 

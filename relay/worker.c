@@ -24,17 +24,12 @@ void worker_time(struct worker *w)
 
 /* ---- From other threads. ---- */
 
-static void wake_fd(int fd)
-{
-    uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof(one));
-
-    (void)n; /* the counter is full only if a wake-up is pending */
-}
-
 static void wake(struct worker *w)
 {
-    wake_fd(w->wake_fd);
+    uint64_t one = 1;
+    ssize_t n = write(w->wake_fd, &one, sizeof(one));
+
+    (void)n; /* the counter is full only if a wake-up is pending */
 }
 
 void worker_post(struct worker *w, struct letter *letter)
@@ -261,52 +256,6 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
             LOG_INT("worker", w->index));
 }
 
-static void feed(struct worker *w, enum feed_kind kind, const struct relay_event_info *e)
-{
-    const struct alloc *a = e->alloc;
-    struct feed_news *n;
-
-    if (!w->feed)
-        return;
-    n = ring_reserve(w->feed, sizeof(*n) + a->user->name_len + 1);
-    if (!n) {
-        count(&w->counters, DROP_FEED_FULL);
-        return;
-    }
-    *n = (struct feed_news){.kind = kind,
-                            .stream = a->path.transport != TRANSPORT_UDP,
-                            .lifetime_s = e->lifetime_s,
-                            .id = alloc_id(&w->shard, a),
-                            .client = a->path.client,
-                            .server = a->path.server,
-                            .packets_up = a->packets_up,
-                            .bytes_up = a->bytes_up,
-                            .packets_down = a->packets_down,
-                            .bytes_down = a->bytes_down};
-    memcpy(n->user, a->user->name, a->user->name_len + 1);
-    ring_commit(w->feed);
-    w->fed = true;
-}
-
-static void feed_event(struct worker *w, const struct relay_event_info *e)
-{
-    switch (e->event) {
-    case EVENT_ALLOCATION_CREATED:
-        feed(w, FEED_CREATED, e);
-        break;
-    case EVENT_ALLOCATION_REFRESHED:
-        feed(w, FEED_REFRESHED, e);
-        break;
-    case EVENT_ALLOCATION_DELETED:
-        feed(w, FEED_DELETED, e);
-        break;
-    case EVENT_REQUEST_REFUSED:
-    case EVENT_PEER_DENIED:
-    case EVENT_THROTTLED:
-        break;
-    }
-}
-
 static void tell_suppressed(struct worker *w)
 {
     if (w->log_suppressed)
@@ -319,9 +268,9 @@ static void on_event(void *net, const struct relay_event_info *e)
     struct worker *w = net;
     struct rate *rate = &w->log_rate;
 
-    feed_event(w, e);
-    if (e->event == EVENT_ALLOCATION_REFRESHED) /* nothing for the log */
-        return;
+    feeder_tell(&w->feeder, &w->shard, e);
+    if (e->event == EVENT_ALLOCATION_REFRESHED || e->event == EVENT_AUTH_FAILED || e->event == EVENT_QUOTA_REFUSED)
+        return; /* nothing for the log, which has the request's refusal */
     if (!log_enabled(e->event == EVENT_THROTTLED ? LOG_WARNING : LOG_INFO))
         return; /* what nobody reads takes no other event's place */
     if (e->event == EVENT_ALLOCATION_CREATED || e->event == EVENT_ALLOCATION_DELETED)
@@ -337,6 +286,8 @@ static void on_event(void *net, const struct relay_event_info *e)
         log_allocation(w, e);
         break;
     case EVENT_ALLOCATION_REFRESHED:
+    case EVENT_AUTH_FAILED:
+    case EVENT_QUOTA_REFUSED:
         break;
     case EVENT_REQUEST_REFUSED:
         LOG(LOG_INFO, "request_refused", LOG_STR("method", e->method), LOG_INT("code", e->code), LOG_STR("reason", e->detail),
@@ -403,10 +354,7 @@ static void *run(void *ctx)
                 wake(&w->all[i]);
             }
         }
-        if (w->fed) {
-            w->fed = false;
-            wake_fd(w->feed_fd);
-        }
+        feeder_wake(&w->feeder);
     }
     return NULL;
 }
@@ -454,8 +402,7 @@ out:
 
 int worker_feed(struct worker *w, int fd)
 {
-    w->feed_fd = fd;
-    return ring_new(&w->feed, FEED_BYTES);
+    return feeder_open(&w->feeder, fd, w->shard.now.ms);
 }
 
 void worker_deinit(struct worker *w)
@@ -485,7 +432,7 @@ void worker_deinit(struct worker *w)
         ring_free(&w->rings[i]);
     free(w->rings);
     free(w->dirty);
-    ring_free(&w->feed);
+    feeder_close(&w->feeder);
     if (w->base) {
         if (event_initialized(&w->wake))
             event_del(&w->wake);

@@ -15,7 +15,7 @@
 #include <stdbool.h>
 
 #include "base/ring.h"
-#include "relay/feed.h"
+#include "relay/feeder.h"
 #include "relay/query.h"
 #include "relay/shard.h"
 
@@ -70,9 +70,7 @@ struct worker {
     struct udp *udp;
     struct streams *streams;
     uint64_t accept_told_ms; /* 0: not yet */
-    struct ring *feed;       /* to the control thread; NULL: it does not listen */
-    int feed_fd;             /* wakes it; the relay's */
-    bool fed;                /* written to in this pass */
+    struct feeder feeder;
 
     struct query *queries, **queries_end; /* oldest first; each goes on in the next pass where this one ends */
 
