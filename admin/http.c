@@ -487,6 +487,8 @@ void http_release(struct admin *a, const struct server *s)
             admin_answer_problem(&x->answer, 503, "the server ends");
             x->state = EXCHANGE_ANSWERED;
         }
+        if (x->state == EXCHANGE_STREAMS)
+            x->state = EXCHANGE_ANSWERED;
         connection_cut(x->c);
         exchange_resume(x);
     }

@@ -26,6 +26,8 @@ static ssize_t read_events(void *ctx, uint64_t pos, char *out, size_t cap)
     size_t n = events_read(x->reader, out, cap);
 
     (void)pos;
+    if (x->state != EXCHANGE_STREAMS)
+        return MHD_CONTENT_READER_END_OF_STREAM; /* the server ends: one that is suspended then aborts libmicrohttpd */
     if (!n)
         exchange_suspend(x);
     return (ssize_t)n;
