@@ -69,6 +69,7 @@ struct exchange {
     char id[ROUTE_ID_MAX + 1];
     char allow[ROUTE_ALLOW_MAX];
     char caller[BEARER_NAME_MAX + 1];
+    unsigned roles; /* the caller's */
     char *body;
     size_t body_len;
     struct pending *pending;

@@ -50,6 +50,14 @@ void bearers_free(struct bearers **bp)
     *bp = NULL;
 }
 
+const char *bearer_roles_text(unsigned roles)
+{
+    static const char *const TEXTS[] = {
+        "", "read", "credentials", "read,credentials", "admin", "read,admin", "credentials,admin", "read,credentials,admin",
+    };
+    return TEXTS[roles & BEARER_ALL];
+}
+
 unsigned bearer_roles(const char *text)
 {
     static const char *const NAMES[] = {"read", "credentials", "admin"};

@@ -43,5 +43,7 @@ int bearers_find(struct bearers *b, const char *token, int64_t wall, struct bear
 
 /* "read,admin" to bits; 0: not one of these. */
 unsigned bearer_roles(const char *text);
+/* And back; static. */
+const char *bearer_roles_text(unsigned roles);
 
 #endif

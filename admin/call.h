@@ -72,6 +72,7 @@ struct admin_request {
     const char *if_match; /* NULL: not sent; or "*" or ETags */
     const char *accept;   /* of ADMIN_METRICS: the Accept header; NULL: not sent */
     const char *caller;   /* who asks, for logs: "socket", or the name of a bearer token */
+    const char *roles;    /* what the caller may do, with commas: "read,credentials"; static */
     int64_t now;          /* wall clock, seconds */
 };
 

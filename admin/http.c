@@ -220,6 +220,7 @@ static struct pending *pending_new(struct exchange *x)
                                              .if_match = p->if_match,
                                              .accept = p->accept,
                                              .caller = p->caller,
+                                             .roles = bearer_roles_text(x->roles),
                                              .now = clock_now().wall};
     if (!x->answer.status && read_body(x, &p->call.request.body) && begin_replay(x, p))
         return p;
@@ -271,6 +272,7 @@ static bool admit(struct exchange *x)
 
     if (server_is_unix(x->server)) {
         snprintf(x->caller, sizeof(x->caller), "socket");
+        x->roles = BEARER_ALL;
         return true;
     }
     if (!x->route->roles)
@@ -285,6 +287,7 @@ static bool admit(struct exchange *x)
         return false;
     }
     memcpy(x->caller, b.name, sizeof(x->caller));
+    x->roles = b.roles;
     if (b.roles & (x->route->roles | BEARER_ADMIN))
         return true;
     admin_answer_problem(&x->answer, 403, "this token's role may not do that; needed is: %s",

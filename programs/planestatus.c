@@ -133,6 +133,16 @@ static json_t *store_json(const struct plane *p)
                      "reason", why);
 }
 
+/* Who asks, and what he may do: a page then offers nothing else. */
+static json_t *caller_json(const struct admin_request *r)
+{
+    json_t *roles = json_array();
+
+    for (const char *t = r->roles; *t; t += strcspn(t, ","), t += *t == ',')
+        json_array_append_new(roles, json_stringn(t, strcspn(t, ",")));
+    return json_pack("{s:s,s:o}", "name", r->caller, "roles", roles);
+}
+
 void planestatus_get(void *ctx, struct admin_call *call)
 {
     static const char *const LEVELS[] = {
@@ -153,6 +163,7 @@ void planestatus_get(void *ctx, struct admin_call *call)
                   "log_level", LEVELS[c->log_level], "offload", "mode", "off", "store", store_json(p), "certificate",
                   p->certificate_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->certificate_until) : json_null(),
                   "memory_short", relay_memory_short(p->config.relay)));
+    json_object_set_new(body, "caller", caller_json(&call->request));
     json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
                                            "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
                                            "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",

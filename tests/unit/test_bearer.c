@@ -110,6 +110,8 @@ static void roles(void)
     CHECK_INT(bearer_roles("root"), 0);
     CHECK_INT(bearer_roles("read,"), BEARER_READ);
     CHECK_INT(bearer_roles("read,,admin"), 0);
+    for (unsigned roles = 1; roles <= BEARER_ALL; roles++)
+        CHECK_INT(bearer_roles(bearer_roles_text(roles)), roles);
 }
 
 static const struct tap_test TESTS[] = {
