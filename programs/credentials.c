@@ -422,11 +422,11 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
     peers_watch(cr->peers, renew, ctx);
 }
 
-int credentials_complete(struct credentials *cr, struct relay_config *rc)
+void credentials_complete(const struct credentials *cr, struct relay_config *rc)
 {
     rc->feed = cr->has_statsdb;
     realm_narrow(cr->realm, rc);
-    return peers_add(cr->peers, rc);
+    peers_add(cr->peers, rc);
 }
 
 void credentials_stored_peers(const struct credentials *cr, struct peers_list *out)

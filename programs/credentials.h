@@ -32,8 +32,8 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
  * ERR_NOMEM, ERR_NOSPC. */
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay);
 /* What a relay has to know beside its configuration: whether news of allocations are wanted; the realm's smaller limit; and the peers of the realm and
- * of the store. What `rc` points to then is borrowed until the next call. ERR_NOMEM. */
-int credentials_complete(struct credentials *cr, struct relay_config *rc);
+ * of the store. What `rc` points to then is borrowed until those change. */
+void credentials_complete(const struct credentials *cr, struct relay_config *rc);
 /* Those of the store alone; borrowed until they change. */
 void credentials_stored_peers(const struct credentials *cr, struct peers_list *out);
 void credentials_stop(struct credentials *cr);

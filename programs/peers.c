@@ -15,7 +15,6 @@ struct lists {
 
 struct peers {
     struct lists lists[PEERS_SOURCES]; /* the last ones that could be read */
-    const char **allowed, **denied;    /* those of the configuration, and these */
     int (*renew)(void *ctx, char text[static RELAY_TEXT_MAX]);
     void *ctx;
 };
@@ -46,8 +45,6 @@ void peers_free(struct peers **p)
         return;
     for (int i = 0; i < PEERS_SOURCES; i++)
         free_lists(&(*p)->lists[i]);
-    free((*p)->allowed);
-    free((*p)->denied);
     free(*p);
     *p = NULL;
 }
@@ -148,35 +145,13 @@ void peers_get(const struct peers *p, enum peers_source source, struct peers_lis
     *out = (struct peers_list){entries_of(&l->allowed), entries_of(&l->denied), l->allowed.n, l->denied.n};
 }
 
-/* All entries of both are judged by their prefixes: their order does not count. */
-static int merge(const char ***merged, const char *const **entries, size_t *n, const struct conf_list *more)
+static struct policy_entries policy_entries_of(const struct lists *l)
 {
-    const char **all;
-
-    if (!more->n)
-        return 0;
-    all = calloc(*n + more->n, sizeof(*all));
-    if (!all)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < *n; i++)
-        all[i] = (*entries)[i];
-    for (size_t i = 0; i < more->n; i++)
-        all[*n + i] = more->item[i];
-    free(*merged); /* may be what `entries` was */
-    *merged = all;
-    *entries = all;
-    *n += more->n;
-    return 0;
+    return (struct policy_entries){entries_of(&l->allowed), l->allowed.n, entries_of(&l->denied), l->denied.n};
 }
 
-int peers_add(struct peers *p, struct relay_config *rc)
+void peers_add(const struct peers *p, struct relay_config *rc)
 {
-    int err = 0;
-
-    for (int i = 0; i < PEERS_SOURCES && !err; i++) {
-        err = merge(&p->allowed, &rc->allowed, &rc->nallowed, &p->lists[i].allowed);
-        if (!err)
-            err = merge(&p->denied, &rc->denied, &rc->ndenied, &p->lists[i].denied);
-    }
-    return err;
+    rc->realm = policy_entries_of(&p->lists[PEERS_REALM]);
+    rc->stored = policy_entries_of(&p->lists[PEERS_STORED]);
 }

@@ -275,9 +275,9 @@ static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
 {
     struct server *s = ctx;
     struct relay_config rc = relay_config_of(s->config, credentials_auth(s->credentials));
-    int err = credentials_complete(s->credentials, &rc);
 
-    return err ? err : relay_reload(s->relay, &rc, text);
+    credentials_complete(s->credentials, &rc);
+    return relay_reload(s->relay, &rc, text);
 }
 
 /* All or nothing: what can't be read leaves the old settings in force (F17). What is in `c` has been checked by itself. */
@@ -292,9 +292,8 @@ static int take(struct server *s, struct config *c, struct auth **auth, char tex
     if (err)
         return err;
     rc = relay_config_of(c, credentials_auth(s->credentials));
-    err = credentials_complete(s->credentials, &rc);
-    if (!err)
-        err = plane_reload(s->plane, c, text);
+    credentials_complete(s->credentials, &rc);
+    err = plane_reload(s->plane, c, text);
     if (!err)
         err = relay_reload(s->relay, &rc, text);
     if (err)
@@ -473,11 +472,8 @@ static int serve(struct server *s)
         LOG(LOG_ERROR, "start_failed", LOG_ERR("reason", err));
         return STATUS_FAULT;
     }
-    err = credentials_complete(s->credentials, &rc);
-    if (err)
-        snprintf(text, sizeof(text), "%s", err_str(err));
-    else
-        err = relay_new(&s->relay, &rc, text);
+    credentials_complete(s->credentials, &rc);
+    err = relay_new(&s->relay, &rc, text);
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
         return err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT;
