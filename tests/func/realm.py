@@ -231,7 +231,7 @@ def _(r):
     c.send_channel(0x4000, b"never")
     peer.send(b"never", c.relayed[0])
     equal(c.denied(peer.address), (403, 403), "what the realm denies")
-    r.node.daemon.wait_log(f"event=peer_denied peer={peer.address[0]}:[0-9]+ entry=\"denied-peer-ip={S.PEER}/32 (realm)\"")
+    r.node.daemon.wait_log(f"event=peer_denied peer={peer.address[0]}:[0-9]+ entry=\"denied-peer-ip={S.PEER}/32 [(]realm[)]\"")
     r.changed(("SADD", f"{REALM}/allowed-peer-ip", S.PEER, f"{S.PEER_2}-{S.PEER_2}"))  # as long as what denies them
     equal((c.denied(peer.address), c.denied(elsewhere.address)), ((403, 403), (403, 403)), "at equal length")
     start = time.monotonic()
