@@ -342,6 +342,14 @@ static bool check_head(struct exchange *x, const char *path, const char *method)
     return !x->answer.status;
 }
 
+/* A body of a size that is allowed is read to its end before a refusal is told: who still sends would see a broken connection instead. */
+static bool body_follows(const struct exchange *x)
+{
+    const char *length = exchange_header(x, "Content-Length");
+
+    return length && strtoull(length, NULL, 10) <= ADMIN_BODY_MAX;
+}
+
 static struct exchange *exchange_new(struct server *s, struct admin *a, struct MHD_Connection *c)
 {
     struct exchange *x = calloc(1, sizeof(*x));
@@ -420,7 +428,7 @@ enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *
         if (!x)
             return MHD_NO;
         connection_reads(c);
-        return check_head(x, url, method) ? MHD_YES : reply_send(x);
+        return check_head(x, url, method) || body_follows(x) ? MHD_YES : reply_send(x);
     }
     if (*upload_size) {
         take_body(x, upload, *upload_size);

@@ -144,9 +144,9 @@ static int start(struct server *s)
     s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, http_access, s, MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
                                  (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                                  s->is_unix ? 0U : (unsigned)ADMIN_CONNECTIONS_SOURCE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                 (size_t)ADMIN_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, http_completed, s,
-                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, leave_encoded, NULL,
-                                 MHD_OPTION_ARRAY, s->cert ? tls : none, MHD_OPTION_END);
+                                 (size_t)ADMIN_CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+                                 http_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK,
+                                 leave_encoded, NULL, MHD_OPTION_ARRAY, s->cert ? tls : none, MHD_OPTION_END);
     if (!s->daemon)
         return ERR_CONFIG;
     info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -162,11 +162,11 @@ static void stop(struct server *s)
 {
     if (!s->daemon)
         return;
-    if (event_initialized(&s->ready))
-        event_del(&s->ready);
-    evtimer_del(&s->timer);
     http_release(s->admin, s);
     MHD_run(s->daemon); /* what was resumed ends */
+    if (event_initialized(&s->ready))
+        event_del(&s->ready); /* to resume has made it active */
+    evtimer_del(&s->timer);
     MHD_quiesce_daemon(s->daemon);
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
@@ -221,6 +221,11 @@ void server_renew(struct server *s, char *cert, char *key)
 {
     wipe(&s->next_cert);
     wipe(&s->next_key);
+    if (cert && s->cert && strcmp(cert, s->cert) == 0 && strcmp(key, s->key) == 0) { /* nobody need notice */
+        wipe(&cert);
+        wipe(&key);
+        return;
+    }
     s->next_cert = cert;
     s->next_key = key;
 }
