@@ -178,6 +178,24 @@ bool admin_number(const struct admin_request *r, const char *key, int64_t least,
     return true;
 }
 
+/* The cursor is the place in the list: it is for lists that hardly change. */
+void admin_answer_page(const struct admin_request *r, json_t *items, struct admin_answer *a)
+{
+    int64_t limit, from, n = (int64_t)json_array_size(items);
+    json_t *page;
+    char next[24];
+
+    if (admin_number(r, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &limit, a) && admin_number(r, "cursor", 0, n, 0, &from, a)) {
+        page = json_array();
+        for (int64_t i = from; i < n && i < from + limit; i++)
+            json_array_append(page, json_array_get(items, (size_t)i));
+        snprintf(next, sizeof(next), "%lld", (long long)(from + limit));
+        admin_answer_json(a, 200,
+                          json_pack("{s:o,s:o}", "items", page, "next", from + limit < n ? json_string(next) : json_null()));
+    }
+    json_decref(items);
+}
+
 bool admin_flag(const struct admin_request *r, const char *key, bool fallback, bool *out, struct admin_answer *a)
 {
     const json_t *v = value_of(r, key);

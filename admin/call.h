@@ -91,6 +91,8 @@ struct admin_answer {
 void admin_answer_json(struct admin_answer *a, int status, json_t *body);
 /* A problem; `format` is a sentence for people that holds no secret. */
 void admin_answer_problem(struct admin_answer *a, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A page of `items` (an array, taken over), as limit and cursor of the query say; or a 400. */
+void admin_answer_page(const struct admin_request *r, json_t *items, struct admin_answer *a);
 /* With whatever it holds. */
 void admin_answer_clear(struct admin_answer *a);
 

@@ -51,7 +51,7 @@ void planeconfig_get(void *ctx, struct admin_call *call)
     for (size_t i = 0; i < c->nshown; i++)
         json_array_append_new(items, json_pack("{s:s,s:o,s:s}", "id", c->shown[i].key, "value", value_json(&c->shown[i]), "source",
                                                c->shown[i].source));
-    admin_answer_json(&call->answer, 200, json_pack("{s:o,s:n}", "items", items, "next"));
+    admin_answer_page(&call->request, items, &call->answer);
     admin_done(&call);
 }
 

@@ -191,15 +191,15 @@ void planestatus_nodes(void *ctx, struct admin_call *call)
     capacity = (uint64_t)(ports_max(ports) - ports_min(ports) + 1) * ports_spaces(ports);
     if (load.total_limit && load.total_limit < capacity)
         capacity = load.total_limit;
-    admin_answer_json(&call->answer, 200,
-                      json_pack("{s:[{s:s,s:s,s:s,s:I,s:f,s:I,s:I,s:o}],s:n}", "items", "id", config_of(p)->node_id, "state",
+    admin_answer_page(&call->request,
+                      json_pack("[{s:s,s:s,s:s,s:I,s:f,s:I,s:I,s:o}]", "id", config_of(p)->node_id, "state",
                                 draining                 ? "draining"
                                 : load.total >= capacity ? "full"
                                                          : "serving",
                                 "version", PACKAGE_VERSION, "started_at", (json_int_t)p->started, "load",
                                 (double)load.total / (double)(capacity ? capacity : 1), "capacity", (json_int_t)capacity,
-                                "allocations", (json_int_t)load.total, "addresses", p->config.host.uris(p->config.host.ctx),
-                                "next"));
+                                "allocations", (json_int_t)load.total, "addresses", p->config.host.uris(p->config.host.ctx)),
+                      &call->answer);
     admin_done(&call);
 }
 

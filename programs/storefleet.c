@@ -92,13 +92,12 @@ void storefleet_nodes(struct storeops *s, const struct admin_request *r, struct 
     size_t n;
     int err = read_nodes(s, &nodes, &n);
 
-    (void)r; /* a fleet is one page: FLEET_NODES_MAX */
     for (size_t i = 0; i < n && !err; i++)
         json_array_append_new(items, node_json(&nodes[i]));
     if (err)
         storeops_failed(why(s), err, "nodes", a);
     else
-        admin_answer_json(a, 200, json_pack("{s:O,s:n}", "items", items, "next"));
+        admin_answer_page(r, json_incref(items), a);
     json_decref(items);
     free(nodes);
 }
