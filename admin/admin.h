@@ -56,7 +56,5 @@ int admin_reload(struct admin *a, const struct admin_config *config, char text[s
 struct addr admin_address(const struct admin *a);
 /* Something has happened: `data` (an object, taken over) goes to those who watch; admin/event.h has the types. NULL-safe. */
 void admin_tell(struct admin *a, const char *type, json_t *data);
-/* Nobody watches: then there is no need to make anything up. NULL-safe. */
-bool admin_watched(const struct admin *a);
 
 #endif

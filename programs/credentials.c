@@ -424,7 +424,6 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
 
 void credentials_complete(const struct credentials *cr, struct relay_config *rc)
 {
-    rc->feed = cr->has_statsdb;
     realm_narrow(cr->realm, rc);
     peers_add(cr->peers, rc);
 }
@@ -432,6 +431,12 @@ void credentials_complete(const struct credentials *cr, struct relay_config *rc)
 void credentials_stored_peers(const struct credentials *cr, struct peers_list *out)
 {
     peers_get(cr->peers, PEERS_STORED, out);
+}
+
+void credentials_news(struct credentials *cr, const struct feed_news *news)
+{
+    if (cr->status)
+        status_news(cr->status, news);
 }
 
 struct auth *credentials_auth(const struct credentials *cr)

@@ -31,8 +31,10 @@ void credentials_watch(struct credentials *cr, int (*renew)(void *ctx, char text
 /* From now on what is revoked elsewhere ends here, what the realm's options say holds, and allocations are told of. Both are borrowed until credentials_stop.
  * ERR_NOMEM, ERR_NOSPC. */
 int credentials_start(struct credentials *cr, struct event_base *base, struct relay *relay);
-/* What a relay has to know beside its configuration: whether news of allocations are wanted; the realm's smaller limit; and the peers of the realm and
- * of the store. What `rc` points to then is borrowed until those change. */
+/* News of an allocation, for whoever wants to be told of them as coturn does. */
+void credentials_news(struct credentials *cr, const struct feed_news *news);
+/* What a relay has to know beside its configuration: the realm's smaller limit, and the peers of the realm and of the store. What `rc` points to then is
+ * borrowed until those change. */
 void credentials_complete(const struct credentials *cr, struct relay_config *rc);
 /* Those of the store alone; borrowed until they change. */
 void credentials_stored_peers(const struct credentials *cr, struct peers_list *out);

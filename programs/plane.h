@@ -41,6 +41,8 @@ struct plane_config {
 int plane_new(struct plane **out, const struct plane_config *config, char text[static RELAY_TEXT_MAX]);
 /* NULL-safe; nulls the pointer. */
 void plane_free(struct plane **p);
+/* What has happened to an allocation, for those who watch. NULL-safe. */
+void plane_news(struct plane *p, const struct feed_news *news);
 /* Takes over what a new configuration says: ERR_CONFIG, and the old one stays. NULL-safe. */
 int plane_reload(struct plane *p, const struct config *c, char text[static RELAY_TEXT_MAX]);
 /* Its TCP address; ADDR_NONE: none. */

@@ -23,10 +23,10 @@ static json_t *relayed_json(const struct relay_allocation *a)
 
 static json_t *allocation_json(const struct relay_allocation *a)
 {
-    char id[ID_DIGITS + 3], client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+    char id[PLANE_ID_DIGITS + 1], client[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
     json_t *object;
 
-    snprintf(id, sizeof(id), "%018" PRIu64, a->id);
+    snprintf(id, sizeof(id), PLANE_ID, a->id);
     object = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:I,s:I,s:I,s:I}", "id", id, "user", a->user, "owner", a->owner, "client",
                        addr_text(&a->client, client), "server", addr_text(&a->server, server), "transport",
                        a->stream ? "tcp" : "udp", "relayed", relayed_json(a), "worker", (json_int_t)a->worker, "created_at",

@@ -16,6 +16,10 @@
 #include "programs/storethread.h"
 #include "relay/ports.h"
 
+/* An allocation's id as text. */
+#define PLANE_ID "%018" PRIu64
+enum { PLANE_ID_DIGITS = 20 };
+
 struct plane {
     struct plane_config config;
     struct admin *admin;

@@ -15,7 +15,7 @@ struct status {
     struct redisstatus *redis;
     struct relay *relay;
     struct event_base *base;
-    struct event feed, pass;
+    struct event pass;
     uint64_t news; /* read so far */
 };
 
@@ -29,9 +29,8 @@ static void on_health(void *ctx, const struct redis_health *h)
         LOG(LOG_WARNING, "status_unavailable", LOG_STR("reason", h->reason));
 }
 
-static void on_news(void *ctx, const struct feed_news *n)
+void status_news(struct status *s, const struct feed_news *n)
 {
-    struct status *s = ctx;
     const struct redisstatus_allocation a = {
         .user = n->user, .id = n->id, .stream = n->stream, .server = &n->server, .client = &n->client};
 
@@ -55,12 +54,9 @@ static void on_news(void *ctx, const struct feed_news *n)
     }
 }
 
-static void on_feed(evutil_socket_t fd, short what, void *ctx)
+static void on_rest(void *ctx, const struct feed_news *n)
 {
-    struct status *s = ctx;
-
-    (void)fd, (void)what;
-    relay_read(s->relay, on_news, s);
+    status_news(ctx, n);
 }
 
 /* There is nothing to do: so that each pass of the loop ends. */
@@ -81,8 +77,6 @@ int status_start(struct status **out, struct event_base *base, const struct redi
     s->relay = relay;
     s->base = base;
     err = redisstatus_new(&s->redis, base, target, realm, on_health, s);
-    if (!err && (event_assign(&s->feed, base, relay_feed(relay), EV_READ | EV_PERSIST, on_feed, s) || event_add(&s->feed, NULL)))
-        err = ERR_NOMEM;
     if (!err && event_assign(&s->pass, base, -1, EV_PERSIST, on_pass, s))
         err = ERR_NOMEM;
     if (err)
@@ -95,7 +89,7 @@ static bool read_some(struct status *s)
 {
     uint64_t before = s->news;
 
-    relay_read(s->relay, on_news, s);
+    relay_read(s->relay, on_rest, s);
     return s->news != before;
 }
 
@@ -106,7 +100,6 @@ void status_finish(struct status *s)
     uint64_t until_ms = clock_now().ms + FINISH_MS;
     bool done = false;
 
-    event_del(&s->feed);
     evtimer_add(&s->pass, &(struct timeval){.tv_usec = PASS_MS * 1000});
     while (!done && h->ready && clock_now().ms < until_ms) {
         done = h->pending == 0 && !read_some(s);
@@ -124,8 +117,6 @@ void status_free(struct status **sp)
     *sp = NULL;
     if (!s)
         return;
-    if (event_initialized(&s->feed))
-        event_del(&s->feed);
     if (event_initialized(&s->pass))
         evtimer_del(&s->pass);
     redisstatus_free(&s->redis);

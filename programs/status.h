@@ -14,9 +14,11 @@
 struct status;
 struct event_base;
 
-/* The relay has been made with `feed`. `target` and `realm` are copied. ERR_NOMEM, ERR_NOSPC. */
+/* The relay has been made with `feed`, which its owner reads. `target` and `realm` are copied. ERR_NOMEM, ERR_NOSPC. */
 int status_start(struct status **out, struct event_base *base, const struct redis_target *target, const char *realm,
                  struct relay *relay);
+/* What has been read there. NULL-safe. */
+void status_news(struct status *s, const struct feed_news *news);
 /* After the workers: tells the rest, what has ended with them above all, for 0.3 s at most. Then only status_free is left to be called. */
 void status_finish(struct status *s);
 /* NULL-safe; nulls the pointer. */

@@ -27,7 +27,7 @@ struct server {
     int argc; /* as given, for a reload */
     char **argv;
     struct event_base *base; /* of this thread, the control thread */
-    struct event ends[2], reloads, looks;
+    struct event ends[2], reloads, looks, news;
     struct config *config;
     struct credentials *credentials;
     struct relay *relay;
@@ -59,7 +59,8 @@ static struct relay_config relay_config_of(const struct config *c, struct auth *
                               .nallowed = c->allowed_peer_ip.n,
                               .denied = (const char *const *)c->denied_peer_ip.item,
                               .ndenied = c->denied_peer_ip.n,
-                              .auth = auth};
+                              .auth = auth,
+                              .feed = true};
 
     rc.settings = (struct relay_settings){.max_lifetime_s = (uint32_t)c->max_lifetime,
                                           .max_bps = c->max_bps,
@@ -428,6 +429,22 @@ static void on_look(evutil_socket_t fd, short what, void *ctx)
     relay_look(s->relay);
 }
 
+static void on_news(void *ctx, const struct feed_news *news)
+{
+    struct server *s = ctx;
+
+    credentials_news(s->credentials, news);
+    plane_news(s->plane, news);
+}
+
+static void on_feed(evutil_socket_t fd, short what, void *ctx)
+{
+    struct server *s = ctx;
+
+    (void)fd, (void)what;
+    relay_read(s->relay, on_news, s);
+}
+
 /* What the control thread does between start and end, it does from here. */
 static int open_loop(struct server *s)
 {
@@ -493,11 +510,15 @@ static int serve(struct server *s)
             s->ready_file = strdup(s->config->ready_file);
     }
     if (!err) {
+        event_assign(&s->news, s->base, relay_feed(s->relay), EV_READ | EV_PERSIST, on_feed, s);
+        event_add(&s->news, NULL);
         relay_look(s->relay);
         evtimer_add(&s->looks, &(struct timeval){.tv_sec = MEMORY_LOOK_S});
         event_base_dispatch(s->base);
     }
     plane_free(&s->plane);
+    if (event_initialized(&s->news))
+        event_del(&s->news);
     relay_stop(s->relay);
     if (s->ready_file)
         unlink(s->ready_file);
