@@ -27,6 +27,7 @@ const char *admin_operation_name(enum admin_operation operation)
 void admin_answer_clear(struct admin_answer *a)
 {
     json_decref(a->body);
+    json_decref(a->version);
     if (a->text && a->secret)
         explicit_bzero(a->text, a->text_len);
     free(a->text);
@@ -45,6 +46,12 @@ void admin_answer_json(struct admin_answer *a, int status, json_t *body)
     a->status = status;
     a->body = body;
     a->secret = secret;
+}
+
+void admin_answer_version(struct admin_answer *a, json_t *version)
+{
+    json_decref(a->version);
+    a->version = version;
 }
 
 void admin_answer_problem(struct admin_answer *a, int status, const char *format, ...)

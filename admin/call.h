@@ -78,9 +78,10 @@ struct admin_request {
 
 /* Zeroed is "no answer yet". */
 struct admin_answer {
-    int status;   /* HTTP's */
-    json_t *body; /* belongs to the answer; NULL: no content, or `text`, or a problem */
-    char *text;   /* malloc'ed, in place of a body; NULL: none */
+    int status;      /* HTTP's */
+    json_t *body;    /* belongs to the answer; NULL: no content, or `text`, or a problem */
+    json_t *version; /* what the ETag is made of; NULL: the body. Belongs to the answer */
+    char *text;      /* malloc'ed, in place of a body; NULL: none */
     size_t text_len;
     const char *text_type;         /* its media type; static */
     char detail[ADMIN_DETAIL_MAX]; /* with a status of 400 or more: the cause, and the cure */
@@ -89,6 +90,8 @@ struct admin_answer {
 
 /* Each takes over `body`, and replaces whatever answer there was. A NULL body is an internal error, but with 204. */
 void admin_answer_json(struct admin_answer *a, int status, json_t *body);
+/* What the ETag of a JSON answer is made of, in place of its body, which tells more than can be changed. Takes `version` over. */
+void admin_answer_version(struct admin_answer *a, json_t *version);
 /* A problem; `format` is a sentence for people that holds no secret. */
 void admin_answer_problem(struct admin_answer *a, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A page of `items` (an array, taken over), as limit and cursor of the query say; or a 400. */

@@ -68,7 +68,8 @@ static struct replay *room(struct replays *rs)
 static void copy(struct admin_answer *to, const struct admin_answer *from)
 {
     *to = *from;
-    to->text = NULL; /* no POST answers with a text */
+    to->text = NULL; /* no POST answers with a text, nor with an ETag */
+    to->version = NULL;
     to->body = json_incref(from->body);
 }
 

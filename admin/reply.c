@@ -100,7 +100,7 @@ void reply_headers(const struct exchange *x, struct MHD_Response *r, const char 
     if (x->answer.status == 201)
         add_location(x, r);
     if (x->route && (x->route->flags & ROUTE_ETAG) && x->answer.status == 200) {
-        admin_etag(etag, x->answer.body);
+        admin_etag(etag, x->answer.version ? x->answer.version : x->answer.body);
         MHD_add_response_header(r, "ETag", etag);
     }
     if (x->route && (x->route->flags & ROUTE_CORS))

@@ -33,7 +33,9 @@ static admin_operation_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_TURN_REST] = ask_store,
     [ADMIN_USER_REVOKE] = ask_store,
     [ADMIN_USAGE] = ask_store,
-    [ADMIN_PEERS_PUT] = ask_store,
+    [ADMIN_PEERS_GET] = planepeers_ask,
+    [ADMIN_PEERS_PUT] = planepeers_ask,
+    [ADMIN_PEERS_TEST] = planepeers_test,
     [ADMIN_QUOTA_GET] = ask_store,
     [ADMIN_QUOTA_PUT] = ask_store,
     [ADMIN_NODES] = planestatus_nodes,
@@ -49,7 +51,7 @@ static void ask_store(void *ctx, struct admin_call *call)
 {
     struct plane *p = ctx;
 
-    storethread_call(p->store, call);
+    storethread_call(p->store, call, NULL, NULL);
 }
 
 /* ---- The certificate. ---- */

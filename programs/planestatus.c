@@ -184,7 +184,7 @@ void planestatus_nodes(void *ctx, struct admin_call *call)
     uint64_t capacity;
 
     if (credentials_redis(p->config.credentials)) {
-        storethread_call(p->store, call);
+        storethread_call(p->store, call, NULL, NULL);
         return;
     }
     auth_quota_load(credentials_auth(p->config.credentials), &load);
@@ -234,7 +234,7 @@ void planestatus_drain(void *ctx, struct admin_call *call)
         return;
     }
     if (!own) {
-        storethread_call(p->store, call);
+        storethread_call(p->store, call, NULL, NULL);
         return;
     }
     p->drain_deadline = seconds < 0 ? 0 : call->request.now + seconds;
@@ -263,7 +263,7 @@ void planestatus_end_drain(void *ctx, struct admin_call *call)
         tell_drain(p, false);
     }
     if (!own || credentials_redis(p->config.credentials)) { /* somebody may have wished it there, too */
-        storethread_call(p->store, call);
+        storethread_call(p->store, call, NULL, NULL);
         return;
     }
     admin_answer_json(&call->answer, 200, json_pack("{s:s,s:b}", "node", node, "draining", 0));

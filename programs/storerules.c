@@ -26,6 +26,21 @@ static json_t *peers_json(const struct tokenstore_peers *p)
     return json_pack("{s:o,s:n,s:o,s:o}", "items", items, "next", "allow", allow, "deny", deny);
 }
 
+/* What can be changed of it. */
+static json_t *peers_version(const json_t *peers)
+{
+    return json_pack("{s:O,s:O}", "allow", json_object_get(peers, "allow"), "deny", json_object_get(peers, "deny"));
+}
+
+static void answer_peers(struct admin_answer *a, const struct tokenstore_peers *p)
+{
+    json_t *peers = peers_json(p);
+
+    admin_answer_json(a, 200, json_incref(peers));
+    admin_answer_version(a, peers_version(peers));
+    json_decref(peers);
+}
+
 void storerules_get_peers(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
 {
     struct tokenstore_peers *p = calloc(1, sizeof(*p));
@@ -35,7 +50,7 @@ void storerules_get_peers(struct storeops *s, const struct admin_request *r, str
     if (err)
         storeops_store_failed(s, err, "peers", a);
     else
-        admin_answer_json(a, 200, peers_json(p));
+        answer_peers(a, p);
     free(p);
 }
 
@@ -54,14 +69,16 @@ static bool read_list(const struct admin_request *r, const char *key, char *out,
 void storerules_put_peers(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
 {
     struct tokenstore_peers *p = calloc(2, sizeof(*p)), *old = p + 1;
-    json_t *current = NULL;
+    json_t *there, *current = NULL;
     int err = p ? 0 : ERR_NOMEM;
 
     if (!err && (!admin_only(r, "allow deny", a) || !read_list(r, "allow", p->allow, a) || !read_list(r, "deny", p->deny, a)))
         goto out;
     if (!err && r->if_match) {
         err = tokenstore_get_peers(&s->store, old);
-        current = err ? NULL : peers_json(old);
+        there = err ? NULL : peers_json(old);
+        current = err ? NULL : peers_version(there);
+        json_decref(there);
         if (!err && !admin_matches(r, current, a))
             goto out;
     }
@@ -70,7 +87,7 @@ void storerules_put_peers(struct storeops *s, const struct admin_request *r, str
     if (err)
         storeops_store_failed(s, err, "peers", a);
     else
-        admin_answer_json(a, 200, peers_json(p));
+        answer_peers(a, p);
 out:
     json_decref(current);
     free(p);
@@ -91,6 +108,17 @@ static json_t *quota_json(const struct storeops *s, const char *owner, const str
     storejson_number(object, "max_bps", (int64_t)limits->bps);
     json_object_set_new(object, "allocations", json_integer((json_int_t)held.count + held.pending));
     return object;
+}
+
+static json_t *quota_version(const struct auth_limits *limits)
+{
+    return json_pack("{s:I,s:I}", "max_allocations", (json_int_t)limits->allocations, "max_bps", (json_int_t)limits->bps);
+}
+
+static void answer_quota(const struct storeops *s, struct admin_answer *a, const char *owner, const struct auth_limits *limits)
+{
+    admin_answer_json(a, 200, quota_json(s, owner, limits));
+    admin_answer_version(a, quota_version(limits));
 }
 
 static bool is_owner(const struct admin_request *r, struct admin_answer *a)
@@ -115,7 +143,7 @@ void storerules_get_quota(struct storeops *s, const struct admin_request *r, str
     if (err)
         storeops_store_failed(s, err, r->id, a);
     else
-        admin_answer_json(a, 200, quota_json(s, r->id, &limits));
+        answer_quota(s, a, r->id, &limits);
 }
 
 /* A limit of 0 would be none: who asks for one does not mean that. */
@@ -133,7 +161,7 @@ void storerules_put_quota(struct storeops *s, const struct admin_request *r, str
     limits = (struct auth_limits){.allocations = (uint32_t)allocations, .bps = (uint64_t)bps};
     if (r->if_match) {
         err = tokenstore_get_quota(&s->store, r->id, &old);
-        current = err ? NULL : quota_json(s, r->id, &old);
+        current = err ? NULL : quota_version(&old);
         if (!err && !admin_matches(r, current, a))
             goto out;
     }
@@ -142,7 +170,7 @@ void storerules_put_quota(struct storeops *s, const struct admin_request *r, str
     if (err)
         storeops_store_failed(s, err, r->id, a);
     else
-        admin_answer_json(a, 200, quota_json(s, r->id, &limits));
+        answer_quota(s, a, r->id, &limits);
 out:
     json_decref(current);
 }

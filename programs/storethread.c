@@ -12,9 +12,15 @@
 #include "base/err.h"
 #include "programs/storeops.h"
 
-/* Calls in the order in which they came. */
+struct job {
+    struct admin_call *call; /* NULL: none */
+    storethread_after *after;
+    void *ctx;
+};
+
+/* In the order in which they came. */
 struct queue {
-    struct admin_call *call[STORETHREAD_WAITING_MAX];
+    struct job job[STORETHREAD_WAITING_MAX];
     size_t begin, n;
 };
 
@@ -31,75 +37,82 @@ struct storethread {
     struct event done;
 };
 
-static void put(struct queue *q, struct admin_call *call)
+static void put(struct queue *q, const struct job *job)
 {
-    q->call[(q->begin + q->n++) % STORETHREAD_WAITING_MAX] = call;
+    q->job[(q->begin + q->n++) % STORETHREAD_WAITING_MAX] = *job;
 }
 
-static struct admin_call *take(struct queue *q)
+static struct job take(struct queue *q)
 {
-    struct admin_call *call = q->call[q->begin];
+    struct job job = q->job[q->begin];
 
     if (!q->n)
-        return NULL;
+        return (struct job){0};
     q->begin = (q->begin + 1) % STORETHREAD_WAITING_MAX;
     q->n--;
-    return call;
+    return job;
 }
 
 static void *run(void *ctx)
 {
     struct storethread *t = ctx;
-    struct admin_call *call;
+    struct job job;
 
     pthread_mutex_lock(&t->lock);
     while (!t->ends) {
-        call = take(&t->asked);
-        if (!call) {
+        job = take(&t->asked);
+        if (!job.call) {
             pthread_cond_wait(&t->more, &t->lock);
             continue;
         }
         pthread_mutex_unlock(&t->lock);
-        storeops_run(t->ops, &call->request, &call->answer);
+        storeops_run(t->ops, &job.call->request, &job.call->answer);
         pthread_mutex_lock(&t->lock);
-        put(&t->answered, call);
+        put(&t->answered, &job);
         eventfd_write(t->done_fd, 1);
     }
     pthread_mutex_unlock(&t->lock);
     return NULL;
 }
 
-static struct admin_call *take_answered(struct storethread *t)
+static struct job take_answered(struct storethread *t)
 {
-    struct admin_call *call;
+    struct job job;
 
     pthread_mutex_lock(&t->lock);
-    call = take(&t->answered);
-    t->out -= call != NULL;
+    job = take(&t->answered);
+    t->out -= job.call != NULL;
     pthread_mutex_unlock(&t->lock);
-    return call;
+    return job;
+}
+
+static void finish(struct job *job)
+{
+    if (job->after && job->call->answer.status < 400)
+        job->after(job->ctx, &job->call->answer);
+    admin_done(&job->call);
 }
 
 static void on_done(evutil_socket_t fd, short what, void *ctx)
 {
     struct storethread *t = ctx;
-    struct admin_call *call;
+    struct job job;
     eventfd_t n;
 
     (void)what;
     eventfd_read(fd, &n);
-    while ((call = take_answered(t)))
-        admin_done(&call);
+    while ((job = take_answered(t)).call)
+        finish(&job);
 }
 
-void storethread_call(struct storethread *t, struct admin_call *call)
+void storethread_call(struct storethread *t, struct admin_call *call, storethread_after *after, void *ctx)
 {
     bool room;
 
     pthread_mutex_lock(&t->lock);
     room = t->out < STORETHREAD_WAITING_MAX;
     if (room) {
-        put(&t->asked, call);
+        put(&t->asked, &(struct job){call, after, ctx});
         t->out++;
         pthread_cond_signal(&t->more);
     }
@@ -143,7 +156,7 @@ int storethread_new(struct storethread **out, struct event_base *base, struct st
 void storethread_free(struct storethread **tp)
 {
     struct storethread *t = *tp;
-    struct admin_call *call;
+    struct job job;
 
     *tp = NULL;
     if (!t)
@@ -154,11 +167,11 @@ void storethread_free(struct storethread **tp)
     pthread_mutex_unlock(&t->lock);
     if (t->started)
         pthread_join(t->thread, NULL);
-    while ((call = take(&t->answered)))
-        admin_done(&call);
-    while ((call = take(&t->asked))) {
-        admin_answer_problem(&call->answer, 503, "the server ends");
-        admin_done(&call);
+    while ((job = take(&t->answered)).call)
+        finish(&job);
+    while ((job = take(&t->asked)).call) {
+        admin_answer_problem(&job.call->answer, 503, "the server ends");
+        finish(&job);
     }
     if (event_initialized(&t->done))
         event_del(&t->done);

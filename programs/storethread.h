@@ -20,7 +20,9 @@ enum { STORETHREAD_WAITING_MAX = 64 }; /* calls that wait: more would be too lat
 int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops);
 /* Waits for the call that is under way; those that wait are answered with 503. NULL-safe. */
 void storethread_free(struct storethread **t);
-/* Takes the call over, and gives it back answered on the control thread. */
-void storethread_call(struct storethread *t, struct admin_call *call);
+/* On the control thread, with an answer of the store: what else is to be said. */
+typedef void storethread_after(void *ctx, struct admin_answer *a);
+/* Takes the call over, and gives it back answered on the control thread, after `after` (NULL: nothing). */
+void storethread_call(struct storethread *t, struct admin_call *call, storethread_after *after, void *ctx);
 
 #endif
