@@ -428,11 +428,6 @@ void credentials_complete(const struct credentials *cr, struct relay_config *rc)
     peers_add(cr->peers, rc);
 }
 
-void credentials_stored_peers(const struct credentials *cr, struct peers_list *out)
-{
-    peers_get(cr->peers, PEERS_STORED, out);
-}
-
 void credentials_news(struct credentials *cr, const struct feed_news *news)
 {
     if (cr->status)

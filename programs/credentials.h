@@ -36,8 +36,6 @@ void credentials_news(struct credentials *cr, const struct feed_news *news);
 /* What a relay has to know beside its configuration: the realm's smaller limit, and the peers of the realm and of the store. What `rc` points to then is
  * borrowed until those change. */
 void credentials_complete(const struct credentials *cr, struct relay_config *rc);
-/* Those of the store alone; borrowed until they change. */
-void credentials_stored_peers(const struct credentials *cr, struct peers_list *out);
 void credentials_stop(struct credentials *cr);
 
 /* The fixed users, shared secrets and limits of a new configuration, for auth_replace. Errors as credentials_new. */

@@ -138,13 +138,6 @@ static const char *const *entries_of(const struct conf_list *l)
     return (const char *const *)l->item;
 }
 
-void peers_get(const struct peers *p, enum peers_source source, struct peers_list *out)
-{
-    const struct lists *l = &p->lists[source];
-
-    *out = (struct peers_list){entries_of(&l->allowed), entries_of(&l->denied), l->allowed.n, l->denied.n};
-}
-
 static struct policy_entries policy_entries_of(const struct lists *l)
 {
     return (struct policy_entries){entries_of(&l->allowed), l->allowed.n, entries_of(&l->denied), l->denied.n};

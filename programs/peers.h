@@ -30,8 +30,6 @@ void peers_watch(struct peers *p, int (*renew)(void *ctx, char text[static RELAY
 int peers_set(struct peers *p, enum peers_source source, const struct peers_list *list);
 /* The same from texts with blanks between the entries. */
 int peers_set_texts(struct peers *p, enum peers_source source, const char *allowed, const char *denied);
-/* What this one says now, as it could be read last; borrowed until it is set. */
-void peers_get(const struct peers *p, enum peers_source source, struct peers_list *out);
 /* The peers of all, each under its source. What `rc` points to then is borrowed until one is set. */
 void peers_add(const struct peers *p, struct relay_config *rc);
 
