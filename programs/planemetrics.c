@@ -59,10 +59,16 @@ static void server(struct metric_writer *w, const struct plane *p)
     }
 }
 
-static void allocations(struct metric_writer *w, const struct relay *r)
+static void allocations(struct metric_writer *w, const struct plane *p)
 {
     static const char *const TRANSPORTS[] = {"udp", "tcp"}, *const FAMILIES[] = {"ipv4", "ipv6"};
+    const struct relay *r = p->config.relay;
+    struct auth_load load;
 
+    auth_quota_load(credentials_auth(p->config.credentials), &load);
+    metric_family(w, "allocations_limit", METRIC_GAUGE,
+                  "Allocations that may live at the same time (total-quota); 0: as many as there are ports.");
+    metric_count(w, NULL, load.total_limit);
     metric_family(w, "allocations_active", METRIC_GAUGE, "Allocations that live, by their client's transport and family.");
     for (unsigned t = 0; t < COUNT_TRANSPORTS; t++)
         for (unsigned f = 0; f < COUNT_FAMILIES; f++)
@@ -134,7 +140,7 @@ void planemetrics_get(void *ctx, struct admin_call *call)
         return;
     }
     server(w, p);
-    allocations(w, p->config.relay);
+    allocations(w, p);
     traffic(w, p->config.relay);
     credentials(w, p->config.relay);
     call->answer.status = 200;
