@@ -403,8 +403,7 @@ void policy_each(const struct policy *p, void (*visit)(void *ctx, const struct p
 
 const char *policy_explain(struct policy_judges j, const struct addr *peer, enum policy_protocol protocol, char *text, size_t cap)
 {
-    static const char *const SOURCES[POLICY_SOURCES] = {" (built in)", " (an address of this host)", "", " (realm)",
-                                                        " (stored)"};
+    static const char *const SOURCES[POLICY_SOURCES] = {" (built in)", " (an address of this host)", "", " (realm)", " (stored)"};
     const struct policy_judges server = {.server = j.server, .ports = j.ports};
     char ip[ADDR_TEXT_MAX];
     struct addr v4;
