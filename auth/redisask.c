@@ -91,6 +91,7 @@ int redisask_run(struct redisask *q, struct redisask_command *c)
     int err;
 
     q->why[0] = '\0';
+    event_base_loop(q->base, EVLOOP_NONBLOCK); /* nobody has looked since the last command: the server may have hung up */
     err = redis_command(q->redis, key->data, key->len, c->argv, c->argc, q->deadline_ms, on_answer, &w, NULL);
     if (err)
         return redisask_fail(q, err, err_str(err));

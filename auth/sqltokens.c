@@ -34,8 +34,12 @@ static int told(struct sqltokens *t, int err)
 static int ready(struct sqltokens *t, bool create)
 {
     char why[SQL_WHY_MAX];
-    int err = t->db ? 0 : sql_open(&t->db, t->dir, create, SQL_SITTING_MS, why);
+    int64_t version;
+    int err;
 
+    if (t->db && sql_version(t->db, &version) == ERR_STALE)
+        sql_close(&t->db); /* another file has taken its place: a backup that was put back */
+    err = t->db ? 0 : sql_open(&t->db, t->dir, create, SQL_SITTING_MS, why);
     t->store->why[0] = '\0';
     return err ? fail(t, err, why) : 0;
 }
