@@ -401,9 +401,19 @@ uint64_t auth_quota_total(const struct auth *a)
     return quota_total(a->quota);
 }
 
+static uint32_t held_by(void *ctx, const char *owner)
+{
+    const struct auth *a = ctx;
+    struct auth_held held;
+
+    quota_held(a->quota, owner, &held);
+    return held.count;
+}
+
 void auth_keep_usage(struct auth *a, struct usage *usage)
 {
     a->usage = usage;
+    usage_count(usage, held_by, a);
 }
 
 int auth_account_open(struct auth_account **out, struct auth *a, const struct auth_answer *who)

@@ -18,6 +18,7 @@ struct line {
     bool is_token;
     uint64_t max_bytes;
     struct auth_used used;
+    uint64_t peak;
     char text[];
 };
 
@@ -185,10 +186,15 @@ static int line_of(struct line **out, struct ledger *l, struct owner *o, bool is
     return 0;
 }
 
-static void add_used(struct line *line, const struct auth_used *more)
+/* What began and ended between two looks was one, at least. */
+static void add_used(struct line *line, const struct auth_used *more, uint32_t held)
 {
     for (int i = 0; i < AUTH_USED_N; i++)
         line->used.n[i] += more->n[i];
+    if (!held && more->n[AUTH_USED_ALLOCATIONS])
+        held = 1;
+    if (held > line->peak)
+        line->peak = held;
 }
 
 /* Both lines, or none: one that was made and not added to is flushed, and changes nothing. */
@@ -202,9 +208,9 @@ int ledger_add(void *ledger, const struct usage_who *who, const struct auth_used
     if (!err && who->token)
         err = line_of(&token, l, o, true, who->token);
     if (!err)
-        add_used(label, more);
+        add_used(label, more, who->held);
     if (!err && token) {
-        add_used(token, more);
+        add_used(token, more, who->held);
         token->max_bytes = who->max_bytes;
     }
     if (o)
@@ -256,7 +262,7 @@ static void cut(struct ledger *l, struct flush *f, struct lines *from, struct le
 
         TAILQ_REMOVE(from, line, link);
         map_remove(&l->lines, &line->by_text);
-        to[i] = (struct ledger_line){line->text, line->max_bytes, line->used};
+        to[i] = (struct ledger_line){line->text, line->max_bytes, line->used, line->peak};
         TAILQ_INSERT_TAIL(&f->lines, line, link);
     }
 }

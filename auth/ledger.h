@@ -24,6 +24,7 @@ struct ledger_line {
     const char *text; /* the label, or the token's id */
     uint64_t max_bytes;
     struct auth_used used;
+    uint64_t peak; /* the most allocations that its owner held on this node meanwhile, looked at once a second */
 };
 
 /*

@@ -20,6 +20,7 @@ struct labels {
     struct label {
         const char *text; /* borrowed from the reply */
         struct auth_used used;
+        uint64_t peak;
     } * label;
 };
 
@@ -81,10 +82,13 @@ static int read_usage(struct redisask *q, const redisReply *reply, void *out)
 
         if (which != AUTH_USED_N && label)
             label_of(&l, label)->used.n[which] = strtoull(reply->element[i + 1]->str, NULL, 10);
+        else if (label && strncmp(reply->element[i]->str, REDISUSAGE_PEAK, sizeof(REDISUSAGE_PEAK) - 1) == 0)
+            label_of(&l, label)->peak = strtoull(reply->element[i + 1]->str, NULL, 10);
     }
     for (size_t i = 0; i < l.n && reading->more; i++) {
         reading->usage.label = l.label[i].text;
         reading->usage.used = l.label[i].used;
+        reading->usage.peak = l.label[i].peak;
         reading->more = reading->visit(reading->ctx, &reading->usage);
     }
     free(l.label);

@@ -21,7 +21,7 @@ enum {
     PREFIX_MAX = 64,
     BOOT_BYTES = 8,
     KEY_MAX = PREFIX_MAX + REDISKEYS_OWNER_MAX + TOKEN_TEXT_MAX + 32,
-    NUMBERS_MAX = AUTH_USED_N * (TOKEN_NUMBER_MAX + 1),
+    NUMBERS_MAX = (AUTH_USED_N + 1) * (TOKEN_NUMBER_MAX + 1),
     ARGS_MAX = 16 + 4 * LEDGER_LINES_MAX,
 };
 /* An owner of tokens is no longer than a token's text; others have no lines of tokens. */
@@ -32,18 +32,22 @@ _Static_assert((4 + LEDGER_LINES_MAX) * (PREFIX_MAX + 3 * TOKEN_TEXT_MAX + TOKEN
 
 /*
  * KEYS: all time, hour, day, sequence, then one for each token. ARGV: the sequence, the TTLs of sequence, hour, day (and all time) and token,
- * labels at most, labels here; for each label its text and numbers; for each token its numbers, in the order of enum auth_usage. Returns what each token has
+ * labels at most, labels here; for each label its text, numbers in the order of enum auth_usage, and peak; for each token its numbers. Returns what each token has
  * relayed in all.
  * A key of another type ends it before anything has changed.
  */
 static const char FLUSH[] =
-    "local names = {'bytes_up', 'bytes_down', 'packets_up', 'packets_down', 'allocations', 'ms'}\n"
+    "local names = {'bytes_up', 'bytes_down', 'packets_up', 'packets_down', 'allocations', 'ms', 'peak'}\n"
     "local labels = tonumber(ARGV[7])\n"
     "local function add(key, suffix, numbers)\n"
     "  local i = 0\n"
     "  for n in string.gmatch(numbers, '%d+') do\n"
     "    i = i + 1\n"
-    "    redis.pcall('HINCRBY', key, names[i] .. suffix, n)\n"
+    "    if names[i] ~= 'peak' then\n"
+    "      redis.pcall('HINCRBY', key, names[i] .. suffix, n)\n"
+    "    elseif tonumber(n) > (tonumber(redis.call('HGET', key, 'peak' .. suffix) or 0) or 0) then\n"
+    "      redis.call('HSET', key, 'peak' .. suffix, n)\n"
+    "    end\n"
     "  end\n"
     "end\n"
     "local function label_of(key, label)\n"
@@ -185,13 +189,16 @@ static void put_key(struct command *c, const char *prefix, const char *owner, co
         c->full = true;
 }
 
-static void put_used(struct command *c, const struct auth_used *used)
+/* `peak` NULL: it is not kept. */
+static void put_used(struct command *c, const struct auth_used *used, const uint64_t *peak)
 {
     char numbers[NUMBERS_MAX + 1];
     size_t n = 0;
 
     for (int i = 0; i < AUTH_USED_N; i++)
         n += (size_t)snprintf(numbers + n, sizeof(numbers) - n, "%s%llu", i ? " " : "", (unsigned long long)used->n[i]);
+    if (peak)
+        snprintf(numbers + n, sizeof(numbers) - n, " %llu", (unsigned long long)*peak);
     put(c, "%s", numbers);
 }
 
@@ -416,10 +423,10 @@ static void count_used(struct redisusage *u, struct flight *f)
     put(c, "%zu", flush->nlabels);
     for (size_t i = 0; i < flush->nlabels; i++) {
         put_bytes(c, flush->labels[i].text, strlen(flush->labels[i].text));
-        put_used(c, &flush->labels[i].used);
+        put_used(c, &flush->labels[i].used, &flush->labels[i].peak);
     }
     for (size_t i = 0; i < flush->ntokens; i++)
-        put_used(c, &flush->tokens[i].used);
+        put_used(c, &flush->tokens[i].used, NULL);
     if (send_command(u, 3, on_counted, f, NULL))
         f->failed = true;
     else

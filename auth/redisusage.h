@@ -15,7 +15,8 @@
 
 /*
  * Keys; all of an owner have one hash tag, and so lie on one node of a Cluster:
- *   PREFIX usage:{OWNER}             hash: COUNTER:LABEL (usage_name has the counters), of all time; with a TTL from its last use on
+ *   PREFIX usage:{OWNER}             hash: COUNTER:LABEL (usage_name has the counters, and peak is the largest), of all time; with a TTL from its
+ *                                    last use on
  *   PREFIX usage:{OWNER}:YYYYMMDDHH  the same of an hour of UTC, and of a day without the HH; each with a TTL
  *   PREFIX usage:{OWNER}:token:ID    hash: COUNTER, of one token; with a TTL from its last use on
  *   PREFIX usage:{OWNER}:seq:BOOT    the last sequence of a node's process that has been counted; with a TTL
@@ -27,6 +28,7 @@
  * node that was killed had not flushed, a few seconds as a rule; and what a store that is away for so long that LEDGER_WAITING_MAX lines
  * wait does not hear of.
  */
+#define REDISUSAGE_PEAK "peak:"
 enum {
     REDISUSAGE_PERIOD_MS = 1000,   /* between two flushes of one owner */
     REDISUSAGE_DEADLINE_MS = 2000, /* of each command; what is not answered is sent again */

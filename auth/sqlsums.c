@@ -48,10 +48,10 @@ static int add_label(struct sql *db, const struct ledger_flush *f, const struct 
 
     for (int span = TOKENSTORE_ALL; span <= TOKENSTORE_DAY && !err; span++)
         err = sql_run(db, NULL,
-                      "INSERT INTO usage (owner, span, start, label, " COUNTERS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                      " ON CONFLICT (owner, span, start, label) DO UPDATE SET " ADD_UP,
+                      "INSERT INTO usage (owner, span, start, label, " COUNTERS ", peak) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                      " ON CONFLICT (owner, span, start, label) DO UPDATE SET peak = max(peak, excluded.peak), " ADD_UP,
                       SQL_VALUES(SQL_TEXT(f->owner), SQL_INT(span), SQL_INT(begin_of((enum tokenstore_span)span, f->wall)),
-                                 SQL_TEXT(label), USED(&line->used)));
+                                 SQL_TEXT(label), USED(&line->used), SQL_INT(line->peak)));
     return err;
 }
 
@@ -98,16 +98,19 @@ static bool read_row(struct sqlite3_stmt *row, bool (*visit)(void *ctx, const st
     if (!sql_text(row, 0, owner, sizeof(owner)) || !sql_text(row, 2, label, sizeof(label)))
         return true;
     read_used(row, 3, &u.used);
+    u.peak = (uint64_t)sql_int(row, 3 + AUTH_USED_N);
     return visit(ctx, &u);
 }
 
 int sqlsums_read(struct sql *db, const struct tokenstore_period *p, bool (*visit)(void *ctx, const struct tokenstore_usage *u),
                  void *ctx)
 {
-    static const char EACH[] = "SELECT owner, start, label, " COUNTERS " FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
-                               " ORDER BY owner, start, label",
-                      ONE[] = "SELECT owner, start, label, " COUNTERS " FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
-                              " AND owner = ?4 ORDER BY start, label";
+    static const char EACH[] =
+        "SELECT owner, start, label, " COUNTERS ", peak FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
+        " ORDER BY owner, start, label",
+                      ONE[] =
+                          "SELECT owner, start, label, " COUNTERS ", peak FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
+                          " AND owner = ?4 ORDER BY start, label";
     bool in_all = p->span == TOKENSTORE_ALL, more = true;
     const struct sql_value values[] = {SQL_INT(p->span), SQL_INT(in_all ? 0 : begin_of(p->span, p->since)),
                                        SQL_INT(in_all ? 1 : p->until), SQL_TEXT(p->owner)};

@@ -38,6 +38,7 @@ struct tokenstore_usage {
     const char *owner, *label;
     int64_t from; /* wall clock: when the hour or day begins; 0: in all */
     struct auth_used used;
+    uint64_t peak; /* the most allocations that the owner held at the same time on one node, whatever their label; 0: not known */
 };
 enum tokenstore_span { TOKENSTORE_ALL, TOKENSTORE_HOUR, TOKENSTORE_DAY };
 struct tokenstore_period {

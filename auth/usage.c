@@ -17,8 +17,10 @@ struct auth_account {
 };
 
 struct usage {
-    _Atomic(struct auth_account *) fresh; /* opened since the last collection; the newest first */
-    struct auth_account *accounts;        /* the collector's */
+    _Atomic(struct auth_account *) fresh;           /* opened since the last collection; the newest first */
+    struct auth_account *accounts;                  /* the collector's */
+    uint32_t (*held)(void *ctx, const char *owner); /* NULL: nobody counts */
+    void *held_ctx;
     size_t n;
 };
 
@@ -93,7 +95,7 @@ void usage_close(struct auth_account **account)
 /* ---- The collector. ---- */
 
 /* True: it is closed, and nothing is left in it. */
-static bool collect(struct auth_account *a, usage_visit *visit, void *ctx)
+static bool collect(const struct usage *u, struct auth_account *a, usage_visit *visit, void *ctx)
 {
     bool closed = atomic_load_explicit(&a->closed, memory_order_acquire); /* first: what came before it is in the counters */
     struct usage_who who = {.owner = a->owner, .label = a->label, .token = a->token, .max_bytes = a->max_bytes};
@@ -104,6 +106,8 @@ static bool collect(struct auth_account *a, usage_visit *visit, void *ctx)
         more.n[i] = atomic_load_explicit(&a->used[i], memory_order_relaxed) - a->collected[i];
         any = any || more.n[i];
     }
+    if (any && u->held)
+        who.held = u->held(u->held_ctx, a->owner);
     if (any && visit(ctx, &who, &more))
         return false;
     for (int i = 0; i < AUTH_USED_N; i++)
@@ -129,7 +133,7 @@ void usage_collect(struct usage *u, usage_visit *visit, void *ctx)
 
     take_fresh(u);
     while ((a = *at)) {
-        if (collect(a, visit, ctx)) {
+        if (collect(u, a, visit, ctx)) {
             *at = a->next;
             free(a);
             u->n--;
@@ -137,6 +141,12 @@ void usage_collect(struct usage *u, usage_visit *visit, void *ctx)
             at = &a->next;
         }
     }
+}
+
+void usage_count(struct usage *u, uint32_t (*held)(void *ctx, const char *owner), void *ctx)
+{
+    u->held = held;
+    u->held_ctx = ctx;
 }
 
 size_t usage_accounts(const struct usage *u)

@@ -31,11 +31,14 @@ struct usage_who {
     const char *label;
     const char *token;  /* its id; NULL: no token */
     uint64_t max_bytes; /* of the token; 0: no limit */
+    uint32_t held;      /* allocations of the owner on this node now; 0: none any more, or nobody counts */
 };
 /* 0: kept. Anything else: not now, it comes again with what is used until then. */
 typedef int usage_visit(void *ctx, const struct usage_who *who, const struct auth_used *more);
 /* What every account has used since the last time: nothing is told twice, and nothing is left out. One thread. */
 void usage_collect(struct usage *u, usage_visit *visit, void *ctx);
+/* Who knows what an owner holds now; before the first collection. */
+void usage_count(struct usage *u, uint32_t (*held)(void *ctx, const char *owner), void *ctx);
 /* Accounts that there are, as of the last collection. */
 size_t usage_accounts(const struct usage *u);
 

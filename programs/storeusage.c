@@ -29,6 +29,7 @@ struct line {
     int64_t from;
     char *label;
     struct auth_used used;
+    uint64_t peak;
 };
 
 struct query {
@@ -193,7 +194,7 @@ static bool take_line(void *ctx, const struct tokenstore_usage *u)
     if (!grown)
         return false;
     q->lines = grown;
-    q->lines[q->nlines] = (struct line){u->from, strdup(u->label), u->used};
+    q->lines[q->nlines] = (struct line){u->from, strdup(u->label), u->used, u->peak};
     q->nomem = !q->lines[q->nlines].label;
     q->nlines += !q->nomem;
     return !q->nomem;
@@ -226,7 +227,7 @@ static json_t *line_json(const char *owner, const struct line *l)
     storejson_text(object, "label", l->label);
     storejson_number(object, "from", l->from);
     json_object_update(object, used);
-    json_object_set_new(object, "peak", json_null());
+    storejson_number(object, "peak", (int64_t)l->peak);
     json_decref(used);
     return object;
 }

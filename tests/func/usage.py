@@ -291,7 +291,7 @@ def _(f):
     settle(others.all, calm.used, "another owner's usage meanwhile")
     f.redis.call("DEL", f"{books.key}:token:{token[0]}")
     settle(lambda: books.all("x"), m.used, "the usage afterwards")
-    f.redis.call("HSET", others.key, *[x for i in range(6000) for x in (f"old{i}", "1")])
+    f.redis.call("HSET", others.key, *[x for i in range(7000) for x in (f"old{i}", "1")])
     fresh = f.token("--label", "one too many", owner="sound")
     n = Meter(f, fresh, 1, 0).bind()
     n.up(2)

@@ -52,6 +52,39 @@ static void sums(void)
     DOWN();
 }
 
+static int hold(const char *label, uint32_t held, uint64_t begun)
+{
+    struct usage_who who = {.owner = "acme", .label = label, .held = held};
+
+    return ledger_add(l, &who, &(struct auth_used){{[AUTH_USED_ALLOCATIONS] = begun}});
+}
+
+static void peaks(void)
+{
+    const struct ledger_flush *f;
+
+    UP();
+    CHECK_INT(hold("desk", 2, 2), 0);
+    CHECK_INT(hold("desk", 5, 3), 0);
+    CHECK_INT(hold("desk", 1, 0), 0);
+    CHECK_INT(hold("short", 0, 3), 0); /* begun and ended between two looks */
+    CHECK_INT(hold("last", 0, 0), 0);
+    ledger_begin(l);
+    f = ledger_next(l, 1000);
+    CHECK(f && f->nlabels == 3);
+    CHECK_INT(f->labels[0].peak, 5);
+    CHECK_INT(f->labels[1].peak, 1);
+    CHECK_INT(f->labels[2].peak, 0);
+    CHECK_INT(hold("desk", 3, 0), 0); /* for the flush behind it */
+    CHECK_INT(f->labels[0].peak, 5);
+    ledger_done(l, f);
+    ledger_begin(l);
+    f = ledger_next(l, 1001);
+    CHECK(f && f->labels[0].peak == 3);
+    ledger_done(l, f);
+    DOWN();
+}
+
 static void again(void)
 {
     const struct ledger_flush *f;
@@ -203,6 +236,7 @@ static void refused(void)
 
 static const struct tap_test TESTS[] = {
     {"usage: a flush holds the sums by label and by token", sums},
+    {"the most that an owner held at a look goes with what was used", peaks},
     {"usage: a flush without an answer comes again as it was, and what came meanwhile goes into the next", again},
     {"usage: each owner's flushes follow each other, whatever the others' do", owners},
     {"usage: what does not fit into one flush goes into further ones of the same round", in_pieces},

@@ -436,7 +436,7 @@ static void labels(void)
     CHECK_INT(sql_open(&db, dir, false, SQL_SITTING_MS, why), 0);
     CHECK_INT(sql_run(db, NULL,
                       "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)"
-                      " INSERT INTO usage SELECT 'acme', 0, 0, i, 0, 0, 0, 0, 0, 0 FROM n",
+                      " INSERT INTO usage SELECT 'acme', 0, 0, i, 0, 0, 0, 0, 0, 0, 0 FROM n",
                       NULL, 0),
               0);
     sql_close(&db);
@@ -481,7 +481,7 @@ static void sweep(void)
     CHECK(!more);
     CHECK_INT(sql_run(db, NULL,
                       "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)"
-                      " INSERT INTO usage SELECT 'old', 1, i, '', 0, 0, 0, 0, 0, 0 FROM n",
+                      " INSERT INTO usage SELECT 'old', 1, i, '', 0, 0, 0, 0, 0, 0, 0 FROM n",
                       NULL, 0),
               0);
     CHECK_INT(sqlsums_sweep(db, NOW, &more), 0);
@@ -504,6 +504,8 @@ static void upgrade(void)
     CHECK_INT(sql_run(db, NULL, "DROP TABLE usage", NULL, 0), 0);
     CHECK_INT(sql_run(db, NULL, "DROP TABLE usage_owner", NULL, 0), 0);
     CHECK_INT(sql_run(db, NULL, "DROP TABLE usage_token", NULL, 0), 0);
+    CHECK_INT(sql_run(db, NULL, "DROP TABLE peers", NULL, 0), 0);
+    CHECK_INT(sql_run(db, NULL, "DROP TABLE quota", NULL, 0), 0);
     CHECK_INT(sql_run(db, NULL, "PRAGMA user_version = 1", NULL, 0), 0);
     sql_close(&db);
     tokenstore_close(&store);
@@ -529,7 +531,7 @@ static const struct tap_test TESTS[] = {
     {"the end waits for another's lock, not for ever, and says what was lost", finish},
     {"labels beyond those of an owner that are kept count under none", labels},
     {"sums go when they are as old as is said, a bounded number at once", sweep},
-    {"a store of the version before is made one of this", upgrade},
+    {"a store of the first version is made one of this", upgrade},
 };
 
 int main(void)

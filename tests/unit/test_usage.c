@@ -32,6 +32,7 @@ struct got {
     unsigned visits;
     char label[AUTH_LABEL_MAX + 1], token[STUN_USERNAME_MAX + 1];
     uint64_t max_bytes;
+    uint32_t held;
     int refuse;
 };
 
@@ -49,6 +50,7 @@ static int take(void *ctx, const struct usage_who *who, const struct auth_used *
     snprintf(g->label, sizeof(g->label), "%s", who->label);
     snprintf(g->token, sizeof(g->token), "%s", who->token ? who->token : "");
     g->max_bytes = who->max_bytes;
+    g->held = who->held;
     return 0;
 }
 
@@ -86,6 +88,7 @@ static void by_tick(void)
     g = collect("alice");
     CHECK_USED(g, 15, 2, 3, 1, 2);
     CHECK_INT(g.visits, 1); /* one account of both allocations */
+    CHECK_INT(g.held, 2);
     CHECK_INT(g.used.n[AUTH_USED_MS], 500);
     CHECK_STR(g.label, "");
     CHECK_STR(g.token, "");
