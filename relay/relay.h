@@ -114,7 +114,7 @@ struct relay_judgement {
 };
 /* May this be a peer? "10.1.2.3:5060/udp", "[2001:db8::1]:80/tcp"; UDP when no protocol is named. Without a port it is the question of a permission: may any
  * port of it? ERR_INVAL: that is none of these. */
-int relay_explain(const struct relay *r, const char *peer, struct relay_judgement *out);
+int relay_explain(const struct relay *r, const char *text, struct relay_judgement *out);
 
 unsigned relay_workers(const struct relay *r);
 const struct counters *relay_counters(const struct relay *r, unsigned worker);

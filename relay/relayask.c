@@ -1,4 +1,5 @@
 /* Questions about what lives: the control thread's side. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +63,6 @@ static void unlink_question(struct relay_question *p)
         p->next->prev = p->prev;
     else
         qs->end = p->prev;
-    p->next = NULL;
-    p->prev = NULL;
 }
 
 /* Nobody is asked to wait any longer; the question itself stays until it comes back. */
@@ -71,6 +70,7 @@ static void tell(struct relay_question *p, const struct relay_answer *answer)
 {
     relay_answer_cb *cb = p->cb;
 
+    assert(cb); /* as all that are in the list */
     unlink_question(p);
     p->cb = NULL;
     cb(p->ctx, answer);

@@ -139,7 +139,7 @@ static void pace(void)
 static void filters(void)
 {
     static const struct addr peer = {.family = ADDR_V4, .ip = {5, 6, 7, 8}}, other = {.family = ADDR_V4, .ip = {5, 6, 7, 9}};
-    struct addr at = fake_addr("11.1.1.1"), elsewhere = fake_addr("11.1.1.2");
+    struct addr at, elsewhere = fake_addr("11.1.1.2");
 
     UP(0);
     bob.path.transport = TRANSPORT_TCP;
