@@ -54,15 +54,23 @@ static bool is_plain(char c)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr("-._~", c));
 }
 
+static const char DIGITS[] = "0123456789ABCDEF";
+
 static size_t escape(char *out, const char *text)
 {
     size_t n = 0;
 
-    for (; *text; text++)
-        if (is_plain(*text))
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (is_plain(*text)) {
             out[n++] = *text;
-        else
-            n += (size_t)sprintf(out + n, "%%%02X", (unsigned)(unsigned char)*text);
+        } else {
+            out[n++] = '%';
+            out[n++] = DIGITS[c >> 4];
+            out[n++] = DIGITS[c & 0xF];
+        }
+    }
     out[n] = '\0';
     return n;
 }
@@ -71,13 +79,12 @@ static void write_place(char out[static ID_MAX], const char *owner, int64_t from
 {
     size_t n = escape(out, owner);
 
-    n += (size_t)sprintf(out + n, ":%lld:", (long long)from);
+    n += (size_t)snprintf(out + n, ID_MAX - n, ":%lld:", (long long)from);
     escape(out + n, label);
 }
 
 static int digit(char c)
 {
-    static const char DIGITS[] = "0123456789ABCDEF";
     const char *p = c ? strchr(DIGITS, c) : NULL;
 
     return p ? (int)(p - DIGITS) : -1;
@@ -95,7 +102,7 @@ static const char *unescape(char out[static TEXT_MAX + 1], const char *text)
             low = digit(text[2]);
         if (n == TEXT_MAX || (*text == '%' && (low < 0 || (high == 0 && low == 0))))
             return NULL;
-        out[n++] = *text == '%' ? (char)(high << 4 | low) : *text;
+        out[n++] = (char)(*text == '%' ? high << 4 | low : *text);
         text += *text == '%' ? 2 : 0;
     }
     out[n] = '\0';
