@@ -9,7 +9,11 @@
 #include "relay/relayparts.h"
 #include "tests/unit/tap.h"
 
-enum { WORKERS = 2, OF_WORKER = 90 /* more than end in a pass */ };
+enum {
+    WORKERS = 2,
+    OF_WORKER = 90, /* more than end in a pass: */
+    OF_CAROL = 20,  /* hers on each, and the rest is one user's */
+};
 
 static struct event_base *base;
 static struct auth *auth;
@@ -60,7 +64,7 @@ static struct {
 /* ---- Up and down. ---- */
 
 /* So many allocations on a worker that has not started. */
-static bool fill(struct shard *s, const char *name, unsigned n)
+static bool fill(struct shard *s, const char *name, unsigned first, unsigned n)
 {
     struct auth_answer who = {.status = AUTH_OK};
     struct auth_grant grant;
@@ -68,8 +72,9 @@ static bool fill(struct shard *s, const char *name, unsigned n)
     snprintf(who.name, sizeof(who.name), "%s", name);
     snprintf(who.owner, sizeof(who.owner), "%s", name);
     for (unsigned i = 0; i < n; i++) {
-        struct path path = {.client = {.family = ADDR_V4, .port = (uint16_t)(1000 + i), .ip = {10, 0, 0, (uint8_t)s->worker}},
-                            .server = {.family = ADDR_V4, .port = 3478, .ip = {127, 0, 0, 1}}};
+        struct path path = {
+            .client = {.family = ADDR_V4, .port = (uint16_t)(1000 + first + i), .ip = {10, 0, 0, (uint8_t)s->worker}},
+            .server = {.family = ADDR_V4, .port = 3478, .ip = {127, 0, 0, 1}}};
         struct auth_share share = {who.owner, &path.client, 0};
         struct claimed c;
         struct alloc *a;
@@ -103,7 +108,8 @@ static bool up(void)
         return false;
     }
     for (unsigned i = 0; i < WORKERS; i++)
-        if (!fill(&relay->workers[i].shard, i ? "bob" : "alice", OF_WORKER))
+        if (!fill(&relay->workers[i].shard, "carol", 0, OF_CAROL) ||
+            !fill(&relay->workers[i].shard, i ? "bob" : "alice", OF_CAROL, OF_WORKER - OF_CAROL))
             return false;
     return relay_start(relay) == 0;
 }
@@ -153,16 +159,22 @@ static int list(const struct relay_filter *filter, const char *cursor, size_t li
     return err ? err : answered(1);
 }
 
+/* The page behind the last one. */
+static int list_next(const struct relay_filter *filter, size_t limit)
+{
+    char cursor[RELAY_CURSOR_MAX];
+
+    snprintf(cursor, sizeof(cursor), "%s", got.next);
+    return list(filter, cursor[0] ? cursor : NULL, limit);
+}
+
 static void pages(void)
 {
     unsigned n = 0;
 
     CHECK(up());
     do {
-        char cursor[RELAY_CURSOR_MAX];
-
-        snprintf(cursor, sizeof(cursor), "%s", got.next);
-        CHECK_INT(list(&ALL, n ? cursor : NULL, 7), 0);
+        CHECK_INT(list_next(&ALL, 7), 0);
         CHECK(got.n == 7 || !got.next[0]);
         n++;
     } while (got.next[0]);
@@ -175,7 +187,14 @@ static void pages(void)
     CHECK_INT(list(&(struct relay_filter){.user = "alice"}, NULL, OF_WORKER), 0);
     CHECK_STR(got.next, "");
     CHECK_INT(list(&(struct relay_filter){.user = "bob"}, NULL, 100), 0);
-    CHECK_INT(got.n, OF_WORKER);
+    CHECK_INT(got.n, OF_WORKER - OF_CAROL);
+    memset(got.seen, 0, sizeof(got.seen));
+    CHECK_INT(list(&(struct relay_filter){.user = "carol"}, NULL, 15), 0);
+    do
+        CHECK_INT(list_next(&(struct relay_filter){.user = "carol"}, 15), 0);
+    while (got.next[0]);
+    for (unsigned i = 0; i < WORKERS * OF_CAROL; i++)
+        CHECK_INT(got.seen[i % WORKERS][i / WORKERS], 1);
     CHECK_INT(list(&ALL, NULL, SIZE_MAX), 0);
     CHECK_INT(got.n, WORKERS * OF_WORKER);
     relay_stop(relay);
@@ -293,12 +312,18 @@ static void from_callback(void)
     down();
 }
 
+/* Between two looks at a condition. */
+static void wait_a_little(void)
+{
+    event_base_loopexit(base, &(struct timeval){.tv_usec = 20000});
+    event_base_dispatch(base);
+}
+
 /* Looks fifty times a second, as the control thread does it once. */
 static void look_until(unsigned hung_workers)
 {
     while (relay_hung(relay) != hung_workers) {
-        event_base_loopexit(base, &(struct timeval){.tv_usec = 20000});
-        event_base_dispatch(base);
+        wait_a_little();
         relay_look(relay);
     }
 }
@@ -322,6 +347,7 @@ static void watched(void)
     look_until(0);
     CHECK(!relay->workers[1].told_hang);
     relay_stop(relay);
+    atomic_store(&relay->workers[0].ticked_ms, 1);
     relay_look(relay); /* who has ended does not hang */
     CHECK_INT(relay_hung(relay), 0);
     down();
@@ -348,10 +374,11 @@ static void end_of_all(void)
 {
     CHECK(up());
     CHECK_INT(relay_end_all(relay, "drained"), 0);
-    do
-        CHECK_INT(list(&ALL, NULL, 1), 0);
-    while (got.n);
+    for (int i = 0; i < 500 && auth_quota_total(auth); i++) /* no question: that would wake them */
+        wait_a_little();
     CHECK_INT(auth_quota_total(auth), 0);
+    CHECK_INT(list(&ALL, NULL, 1), 0);
+    CHECK_INT(got.n, 0);
     CHECK_INT(ports_in_use(relay_ports(relay)), 0);
     CHECK_INT(relay_count(relay, COUNT_ALLOCATIONS_CLOSED), WORKERS * OF_WORKER);
     relay_stop(relay);
