@@ -72,20 +72,19 @@ class Page:
         self._thread.join()
 
 
-class Browser:
-    """A Chromium with a fresh profile that has opened the page."""
+class Chromium:
+    """A Chromium with a fresh profile. `before` is put in front of its command."""
 
-    def __init__(self, ns, page):
-        self.page = page
+    def __init__(self, ns, *arguments, before=(), **kw):
         self.directory = daemon.Directory()
         self.log_path = self.directory.file("chromium.log")
         env = {**os.environ, "HOME": self.directory.path, "XDG_RUNTIME_DIR": self.directory.path}
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             env.pop(name, None)
-        command = ["chromium", *FLAGS, f"--user-data-dir={self.directory.path}/profile", page.url]
+        command = [*before, "chromium", *FLAGS, f"--user-data-dir={self.directory.path}/profile", *arguments]
         try:
             with open(self.log_path, "wb") as log:
-                self.process = ns.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True)
+                self.process = ns.popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=True, **kw)
         except BaseException:
             self.directory.__exit__()
             raise
@@ -93,14 +92,9 @@ class Browser:
     def __enter__(self):
         return self
 
-    def result(self, seconds):
-        """What the page posts."""
-        try:
-            return self.page.results.get(timeout=seconds)
-        except queue.Empty:
-            with open(self.log_path, encoding="utf-8", errors="replace") as f:
-                tail = "\n".join(f.read().splitlines()[-30:])
-            raise tap.Failure(f"the page did not post a result\n{tail}") from None
+    def tail(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as f:
+            return "\n".join(f.read().splitlines()[-30:])
 
     def __exit__(self, *_):
         # The session is ours alone: it ends as a whole.
@@ -110,6 +104,21 @@ class Browser:
             pass
         self.process.wait()
         self.directory.__exit__()
+
+
+class Browser(Chromium):
+    """One that has opened the page."""
+
+    def __init__(self, ns, page):
+        super().__init__(ns, page.url)
+        self.page = page
+
+    def result(self, seconds):
+        """What the page posts."""
+        try:
+            return self.page.results.get(timeout=seconds)
+        except queue.Empty:
+            raise tap.Failure(f"the page did not post a result\n{self.tail()}") from None
 
 
 def need_chromium():

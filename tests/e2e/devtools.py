@@ -1,0 +1,212 @@
+"""A Chromium that a test uses as a person would: mouse, keys, eyes. It speaks the DevTools protocol over a pair of pipes."""
+import base64
+import collections
+import fcntl
+import json
+import os
+import queue
+import threading
+import time
+
+from browser import Chromium
+
+from lib import tap
+
+SPARE_FD = 20  # where our ends are moved, so that they are never 3 or 4 themselves
+KEYS = {"Tab": (9, None), "Enter": (13, "\r"), "Escape": (27, None), "Space": (32, " "), "ArrowDown": (40, None)}
+SHIFT = 8
+MOST_TABS = 80  # in all of a view: more than this is a trap
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# What an element says to a person: where its middle is, once it is in view, and what covers it there.
+PLACE = """(selector => {
+  const e = document.querySelector(selector);
+  if (!e) return {why: "is not there"};
+  e.scrollIntoView({block: "center", inline: "center", behavior: "instant"});
+  const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
+  if (!r.width || !r.height) return {why: "is not seen"};
+  if (e.disabled) return {why: "is disabled"};
+  const hit = document.elementFromPoint(x, y);
+  if (!hit || !(e.contains(hit) || hit.contains(e))) return {why: "is covered by " + (hit ? hit.outerHTML.slice(0, 100) : "nothing")};
+  return {x, y};
+})(%s)"""
+
+
+class Page(Chromium):
+    """One page. What it, or its policy of content, complains of is in `complaints`: leaving it with any of them is a failure."""
+
+    def __init__(self, ns, *arguments):
+        to_read, self._write = os.pipe()
+        self._read, to_write = os.pipe()
+        theirs = [fcntl.fcntl(fd, fcntl.F_DUPFD, SPARE_FD) for fd in (to_read, to_write)]
+        os.close(to_read)
+        os.close(to_write)
+        before = ("bash", "-c", f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]} {theirs[0]}<&- {theirs[1]}>&-', "bash")
+        try:
+            super().__init__(ns, "--remote-debugging-pipe", *arguments, "about:blank", before=before, pass_fds=theirs)
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self.complaints = []
+        self._number = 0
+        self._answers = collections.defaultdict(queue.Queue)
+        self._session = None
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        targets = self.call("Target.getTargets")["targetInfos"]
+        target = next(t["targetId"] for t in targets if t["type"] == "page")
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        return self
+
+    def __exit__(self, kind, *_):
+        super().__exit__()
+        os.close(self._write)
+        self._thread.join()
+        os.close(self._read)
+        if kind is None:
+            tap.check(not self.complaints, f"the page complains: {self.complaints}")
+
+    # ---- the protocol ----
+    def _listen(self):
+        rest = b""
+        while more := os.read(self._read, 1 << 16):
+            *whole, rest = (rest + more).split(b"\0")
+            for message in map(json.loads, whole):
+                if "id" in message:
+                    self._answers[message["id"]].put(message)
+                else:
+                    self._event(message["method"], message["params"])
+
+    def _event(self, method, p):
+        if method == "Runtime.exceptionThrown":
+            e = p["exceptionDetails"]
+            self.complaints.append(e.get("exception", {}).get("description", e["text"]))
+        elif method == "Runtime.consoleAPICalled" and p["type"] in ("error", "warning", "assert"):
+            self.complaints.append(" ".join(str(a.get("value", a.get("description"))) for a in p["args"]))
+        elif method == "Log.entryAdded" and p["entry"]["level"] in ("error", "warning") and p["entry"]["source"] != "network":
+            self.complaints.append(p["entry"]["text"])
+
+    def call(self, method, **params):
+        self._number += 1
+        number = self._number
+        message = {"id": number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        try:
+            answer = self._answers[number].get(timeout=3 * tap.PATIENCE_S)
+        except queue.Empty:
+            raise tap.Failure(f"Chromium does not answer {method}\n{self.tail()}") from None
+        del self._answers[number]
+        tap.check("error" not in answer, f"{method}: {answer.get('error')}")
+        return answer["result"]
+
+    # ---- eyes ----
+    def evaluate(self, expression):
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        tap.check("exceptionDetails" not in answer, f"{expression[:200]}: {answer.get('exceptionDetails')}")
+        return answer["result"].get("value")
+
+    def text(self, selector):
+        """What is read there, without what is hidden; None: there is nothing."""
+        return self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText")
+
+    def wait(self, expression, what=None, seconds=None):
+        """Until an expression is true; its value."""
+        deadline = time.monotonic() + (seconds or tap.PATIENCE_S)
+        promise = f"""new Promise(done => {{
+          const until = performance.now() + 1000;
+          const look = () => {{
+            const value = (() => {{ try {{ return {expression}; }} catch {{ return null; }} }})();
+            if (value || performance.now() > until) done(value || null);
+            else setTimeout(look, 20);
+          }};
+          look();
+        }})"""
+        while time.monotonic() < deadline:
+            if (value := self.evaluate(promise)) is not None:
+                return value
+        raise tap.Failure(f"{what or expression}: did not come true; the page says {self.text('body')}\nand complains {self.complaints}")
+
+    def wait_text(self, selector, part, seconds=None):
+        """Until this text is seen there."""
+        self.wait(f"document.querySelector({json.dumps(selector)})?.innerText.includes({json.dumps(part)})", f"{part!r} in {selector}", seconds)
+
+    def looks(self):
+        """Judges contrast and width; how many texts were seen."""
+        with open(os.path.join(HERE, "looks.js"), encoding="utf-8") as f:
+            found = self.evaluate(f.read())
+        tap.equal((found["faint"], found["wide"]), ([], []), "what has too little contrast, and what is too wide")
+        return found["texts"]
+
+    def screenshot(self, path):
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    # ---- surroundings ----
+    def open(self, url):
+        self.call("Page.navigate", url=url)
+        self.wait('document.readyState === "complete" && location.href !== "about:blank"', f"{url} is loaded")
+
+    def viewport(self, width, height, scale=1):
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+
+    def media(self, **features):
+        """prefers_color_scheme="dark" and the like."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": k.replace("_", "-"), "value": v} for k, v in features.items()])
+
+    # ---- hands ----
+    def click(self, selector):
+        """Once it is there, is seen, and can be pressed."""
+        deadline = time.monotonic() + tap.PATIENCE_S
+        while "why" in (place := self.evaluate(PLACE % json.dumps(selector))):
+            tap.check(time.monotonic() < deadline, f"{selector} {place['why']}")
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place["x"], y=place["y"], button="none" if kind == "mouseMoved" else "left", clickCount=1)
+
+    def key(self, name, shift=False):
+        code, text = KEYS[name]
+        key = {"key": " " if name == "Space" else name, "code": name, "windowsVirtualKeyCode": code, "modifiers": SHIFT if shift else 0}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **key, **({"text": text} if text else {}))
+        self.call("Input.dispatchKeyEvent", type="keyUp", **key)
+
+    def tab_to(self, selector):
+        """By Tab alone, and whatever has the focus on the way shows that it has."""
+        for _ in range(MOST_TABS):
+            self.key("Tab")
+            at = self.evaluate(f"""(e => ({{there: e.matches({json.dumps(selector)}), shown: getComputedStyle(e).outlineStyle !== "none",
+              name: e.outerHTML.slice(0, 100)}}))(document.activeElement)""")
+            tap.check(at["shown"] or at["name"].startswith(("<body", "<html")), f"nothing shows that {at['name']} has the focus")
+            if at["there"]:
+                return
+        raise tap.Failure(f"{selector} is not reached by Tab")
+
+    def type(self, text):
+        for c in text:
+            key = {"key": "Enter", "text": "\r", "windowsVirtualKeyCode": 13} if c == "\n" else {"key": c, "text": c}
+            self.call("Input.dispatchKeyEvent", type="keyDown", **key)
+            self.call("Input.dispatchKeyEvent", type="keyUp", key=key["key"])
+
+    def paste(self, text):
+        self.call("Input.insertText", text=text)
+
+    def fill(self, selector, text):
+        """Clicks there, and types in place of what was there."""
+        self.click(selector)
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).select()")
+        if text:
+            self.type(text)
+        else:
+            self.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Delete", code="Delete", windowsVirtualKeyCode=46)
+
+    def choose(self, selector, value):
+        """An entry of a <select>, by its value. A headless Chromium opens no list, so the change is made as the list would."""
+        self.click(selector)
+        self.key("Escape")
+        self.evaluate(f"""(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event("input", {{bubbles: true}}));
+          e.dispatchEvent(new Event("change", {{bubbles: true}})); }})(document.querySelector({json.dumps(selector)}))""")
