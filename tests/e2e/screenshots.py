@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Pictures of the dashboard for docs/, of a real relay: idle, with five minutes of traffic, and with Redis down. `make screenshots`; six minutes."""
+import os
+import subprocess
+import sys
+import time
+
+import browser
+from desk import desk
+
+from lib import admin, daemon, net, redis, tap
+
+net.need_namespaces()
+daemon.need_daemon()
+browser.need_chromium()
+tap.need("openssl", "redis-server")
+
+S = net.Standard
+DOCS = os.path.join(admin.SRCDIR, "docs")
+SPAN_S = 300  # what a chart shows
+MOST_BYTES = 150 * 1000
+OWNERS = (("acme", "headquarters"), ("acme", "home offices"), ("globex", "contact centre"), ("initech", "warehouse"))
+# When a load begins and ends (seconds), its mode, its sessions.
+LOADS = (
+    (0, 300, "up", 18),
+    (0, 300, "down", 14),
+    (20, 300, "relay-relay", 24),
+    (70, 150, "up", 12),
+    (95, 210, "relay-relay", 30),
+    (120, 240, "down", 16),
+    (185, 300, "relay-relay", 12),
+    (230, 270, "up", 20),
+)
+
+
+def picture(p, name, width, height, scheme):
+    p.viewport(width, height)
+    p.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    p.evaluate("window.scrollTo(0, 0); document.activeElement.blur(); new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    path = os.path.join(DOCS, f"dashboard-{name}.png")
+    p.screenshot(path)
+    tap.within(os.path.getsize(path), 1, MOST_BYTES, f"the size of {path}")
+    print(f"{path}: {os.path.getsize(path)} bytes", flush=True)
+
+
+def both(p, name):
+    picture(p, name, 1440, 900, "light")
+    picture(p, f"{name}-360", 360, 740, "dark")
+    p.viewport(1440, 900)
+
+
+def bench(d, names, start, until, mode, sessions):
+    command = [daemon.BENCH, mode, "--server", S.SERVER, "--credentials", names, "--sessions", str(sessions), "--duration", str(until - start),
+               "--client-ip", d.plane.net.client_ip(0)]
+    if mode != "relay-relay":
+        command += ["--peer-ip", d.plane.net.client_ip(1)]
+    return d.plane.net.cli.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def main():
+    servers = []
+    settings = {"redis": "redis://127.0.0.1:6379", "allowed-peer-ip": [*S.PEER_NETS, "198.51.100.0/24"], "total-quota": 1000}
+    with desk(settings, lambda n, stack: servers.append(stack.enter_context(redis.Server(n.srv)))) as d:
+        p = d.page
+        p.call("Emulation.setScrollbarsHidden", hidden=True)
+        lines = []
+        for owner, label in OWNERS:
+            token = d.admin.call("POST", "/api/v1/tokens", {"owner": owner, "label": label, "ttl": 86400, "max_bps": 20000000}).json
+            lines.append(f"{token['username']} {token['password']}\n")
+        names = d.plane.directory.file("names", "".join(lines))
+        p.wait("!document.getElementById('tile-splice-more').innerText.includes('inside')")
+        p.wait("document.querySelectorAll('#latest li').length > 3")
+        both(p, "idle")
+
+        started, running, loads = time.monotonic(), [], sorted(LOADS)
+        while (now := time.monotonic() - started) < SPAN_S - 10:
+            while loads and loads[0][0] <= now:
+                running.append(bench(d, names, *loads.pop(0)))
+            p.wait(f"performance.now() > {p.evaluate('performance.now()') + 800}")
+        d.view("credentials")
+        p.wait("document.querySelectorAll('#usage-table tbody tr').length >= 3")
+        both(p, "credentials")
+        d.view("allocations")
+        p.wait("document.querySelectorAll('#allocations-table tbody tr').length > 20")
+        both(p, "allocations")
+        d.view("overview")
+        both(p, "live")
+        servers[0].kill()
+        p.wait_text("#pill", "Not ready")
+        both(p, "redis-down")
+        for r in running:
+            r.kill()
+            r.wait()
+
+
+try:
+    main()
+except tap.Failure as e:
+    sys.exit(str(e))
