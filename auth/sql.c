@@ -56,7 +56,7 @@ static const char RULE_TABLES[] = "CREATE TABLE peers (action INTEGER PRIMARY KE
                                   "CREATE TABLE quota (owner TEXT PRIMARY KEY NOT NULL, allocations INTEGER NOT NULL, bps INTEGER "
                                   "NOT NULL) STRICT, WITHOUT ROWID;"
                                   "ALTER TABLE usage ADD COLUMN peak INTEGER NOT NULL DEFAULT 0;"
-                                                                "PRAGMA user_version = 3;";
+                                  "PRAGMA user_version = 3;";
 
 /* What makes each version out of the one before. */
 static const char *const SCHEMA[SQL_SCHEMA] = {TABLES, USAGE_TABLES, RULE_TABLES};

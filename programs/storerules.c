@@ -9,20 +9,23 @@ enum { ENTRIES_MAX = 1024 }; /* of a list: each packet that has to be judged may
 
 /* ---- Rules for peers. ---- */
 
+static void add_items(json_t *items, const char *action, const json_t *entries)
+{
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        json_t *entry = json_array_get(entries, i);
+
+        json_array_append_new(items, json_pack("{s:s++,s:O,s:s,s:s}", "id", "stored:", action, json_string_value(entry), "entry",
+                                               entry, "action", action, "source", "stored"));
+    }
+}
+
 /* The stored ones alone: those in force are known to a relay that runs. */
 static json_t *peers_json(const struct tokenstore_peers *p)
 {
-    json_t *allow = storejson_peers(p->allow), *deny = storejson_peers(p->deny), *items = json_array(), *entry;
-    const struct {
-        const char *action;
-        const json_t *list;
-    } lists[] = {{"deny", deny}, {"allow", allow}};
-    size_t i;
+    json_t *allow = storejson_peers(p->allow), *deny = storejson_peers(p->deny), *items = json_array();
 
-    for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++)
-        json_array_foreach(lists[k].list, i, entry) json_array_append_new(
-            items, json_pack("{s:s++,s:O,s:s,s:s}", "id", "stored:", lists[k].action, json_string_value(entry), "entry", entry,
-                             "action", lists[k].action, "source", "stored"));
+    add_items(items, "deny", deny);
+    add_items(items, "allow", allow);
     return json_pack("{s:o,s:n,s:o,s:o}", "items", items, "next", "allow", allow, "deny", deny);
 }
 
