@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/answer.h"
 #include "auth/cache.h"
 #include "auth/redismarks.h"
 #include "auth/redisrefuse.h"
@@ -90,26 +91,6 @@ struct lookup {
 
 /* ---- What has been found out about a name, to an answer. ---- */
 
-static enum auth_status answer_keys(const struct credential *c, const char *name, enum stun_password_algorithm algorithm,
-                                    int64_t wall, struct auth_answer *answer)
-{
-    bool sha256 = algorithm == STUN_ALG_SHA256;
-
-    if ((sha256 && !c->has_sha256) || c->not_before > wall || (c->expires_at && c->expires_at <= wall))
-        return AUTH_UNKNOWN;
-    answer->nkeys = 1;
-    answer->key_len = sha256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
-    memcpy(answer->keys[0], sha256 ? c->sha256 : c->md5, answer->key_len);
-    answer->expires_at = c->expires_at;
-    answer->limits = c->limits;
-    memcpy(answer->name, name, strlen(name) + 1);
-    memcpy(answer->owner, c->owner, strlen(c->owner) + 1);
-    memcpy(answer->peers, c->peers ? c->peers : "", c->peers ? strlen(c->peers) + 1 : 1);
-    memcpy(answer->label, c->label, strlen(c->label) + 1);
-    answer->is_token = c->is_token;
-    return AUTH_OK;
-}
-
 static enum auth_status answer_of(struct seat *seat, const struct credential *c, const char *name,
                                   enum stun_password_algorithm algorithm, int64_t wall, struct auth_answer *answer)
 {
@@ -119,7 +100,18 @@ static enum auth_status answer_of(struct seat *seat, const struct credential *c,
     case CREDENTIAL_UNKNOWN:
         break;
     case CREDENTIAL_KEYS:
-        return answer_keys(c, name, algorithm, wall, answer);
+        return answer_keys(answer,
+                           &(struct answer_keys){.name = name,
+                                                 .owner = c->owner,
+                                                 .label = c->label,
+                                                 .peers = c->peers ? c->peers : "",
+                                                 .md5 = c->md5,
+                                                 .sha256 = c->has_sha256 ? c->sha256 : NULL,
+                                                 .not_before = c->not_before,
+                                                 .expires_at = c->expires_at,
+                                                 .limits = c->limits,
+                                                 .is_token = c->is_token},
+                           algorithm, wall);
     case CREDENTIAL_SECRET:
         if (seat->secrets)
             return secret_check(seat->secrets, &request, answer);

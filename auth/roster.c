@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/answer.h"
 #include "auth/revoked.h"
 #include "base/err.h"
 #include "base/map.h"
@@ -90,23 +91,23 @@ static struct entry *by_hash(const struct part *p, uint64_t hash, const uint8_t 
 
 /* ---- Asking. ---- */
 
+/* roster_put has got the texts out of a struct token, which is no larger than an answer. */
 static enum auth_status answer_of(const struct entry *e, const struct auth_request *request, struct auth_answer *answer)
 {
-    bool sha256 = request->algorithm == STUN_ALG_SHA256;
-
-    if (!e || e->not_before > request->wall || (e->expires_at && e->expires_at <= request->wall))
+    if (!e)
         return AUTH_UNKNOWN;
-    answer->nkeys = 1;
-    answer->key_len = sha256 ? STUN_SHA256_KEY_LEN : STUN_MD5_KEY_LEN;
-    memcpy(answer->keys[0], sha256 ? e->sha256 : e->md5, answer->key_len);
-    answer->expires_at = e->expires_at;
-    answer->limits = e->limits;
-    memcpy(answer->name, e->name, strlen(e->name) + 1); /* roster_put has got them out of a struct token */
-    memcpy(answer->owner, e->owner, strlen(e->owner) + 1);
-    memcpy(answer->label, e->label, strlen(e->label) + 1);
-    memcpy(answer->peers, e->peers, strlen(e->peers) + 1);
-    answer->is_token = true;
-    return AUTH_OK;
+    return answer_keys(answer,
+                       &(struct answer_keys){.name = e->name,
+                                             .owner = e->owner,
+                                             .label = e->label,
+                                             .peers = e->peers,
+                                             .md5 = e->md5,
+                                             .sha256 = e->sha256,
+                                             .not_before = e->not_before,
+                                             .expires_at = e->expires_at,
+                                             .limits = e->limits,
+                                             .is_token = true},
+                       request->algorithm, request->wall);
 }
 
 enum auth_status roster_check(struct roster *r, const struct auth_request *request, struct auth_answer *answer)
