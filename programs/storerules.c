@@ -157,7 +157,9 @@ void storerules_put_quota(struct storeops *s, const struct admin_request *r, str
     json_t *current = NULL;
     int err = 0;
 
-    if (!admin_only(r, "max_allocations max_bps", a) || !is_owner(r, a) ||
+    if (!r->body)
+        admin_answer_problem(a, 400, "a body is expected; {} takes his limits away");
+    if (!r->body || !admin_only(r, "max_allocations max_bps", a) || !is_owner(r, a) ||
         !admin_number(r, "max_allocations", 1, UINT32_MAX, 0, &allocations, a) ||
         !admin_number(r, "max_bps", 1, STOREPARTS_NUMBER_MAX, 0, &bps, a))
         return;
