@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
-"""Attacks and faults at the admin plane: who may (S22), what it gives away (S24), what it writes (S12), what hostile names do (S7), slow
-callers (F26), a worker that hangs (F31); events and the audit log."""
+"""Attacks at the admin plane: who may (S22), what it gives away (S24), what it writes (S12), what hostile names do (S7); events and the
+audit log."""
 import contextlib
-import ctypes
 import os
 import re
-import select
 import socket
 import ssl
 import sys
@@ -13,7 +11,6 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import admin, daemon, net, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
-from lib.call import Call  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import rest  # noqa: E402 # pylint: disable=wrong-import-position
 
@@ -28,8 +25,7 @@ SECRET = "zz-shared-secret"
 BODY_MAX = 65536
 CONNECTIONS_SOURCE, CONNECTIONS_MAX = 64, 128
 REFUSED_S = 0.5 if not tap.SANITIZER else 5.0  # beyond the limit in all a connection waits for its turn
-REQUEST_S = 10.0  # from a connection's first byte to the end of its request
-SLOW_S = REQUEST_S + 3.0 if not tap.SANITIZER else 40.0
+PROMPTLY_S = 5.0 if not tap.SANITIZER else 30.0
 
 
 @tap.group
@@ -127,7 +123,7 @@ def _(w):
     check(re.match(rb"HTTP/1.1 4\d\d |$", ask(f"GET /{'x' * 40000} HTTP/1.1\nHost: x\n")), "a line that is too large")
     for what in (f"{head}Content-Length: 2\nTransfer-Encoding: chunked\n", "GET /healthz HTTP/1.1\nHost : x\nConnection: close\n", "GET /healthz HTTP/9.9\nHost: x\n"):
         check(re.match(rb"HTTP/1.[01] [45]\d\d |$", ask(what, b"0\r\n\r\n")), f"{what!r}")
-    check(time.monotonic() - start < REQUEST_S / 2, "it took its time")
+    check(time.monotonic() - start < PROMPTLY_S, "it took its time")
     w.socket.get("/healthz")
 
 
@@ -326,7 +322,7 @@ def _(w):
         equal(a.headers.get("cache-control"), "no-store", "Cache-Control of an answer with a password")
 
 
-HOSTILE = ("<script>alert(1)</script>", 'a"b\\c', "%s%n%x", "line\u2028two", "\u202eevil", "a'b; DROP TABLE tokens", "data: x", "{}[]", "\u00fc\u4e16\U0001f600", "a,b=c d")
+HOSTILE = ("<script>alert(1)</script>", 'a"b\\c', "%s%n%x", "a'b; DROP TABLE tokens", "data: x", "{}[]", "\u00fc\u4e16\U0001f600", "a,b=c d")
 
 
 @plane.case("S7 hostile user names are text and nothing else in lists, events, metrics and the log")
@@ -346,7 +342,7 @@ def _(w):
     for line in w.daemon.log().splitlines():
         check(re.fullmatch(r'[\w.-]+=("(?:[^"\\]|\\.)*"|\S*)( [\w.-]+=("(?:[^"\\]|\\.)*"|\S*))*', line), f"a line of the log: {line!r}")
     metrics = w.socket.get("/metrics").body.decode()
-    check("script" not in metrics and "4000000000" not in metrics, "a user is in the metrics")
+    check(not any(text in metrics for text in ("4000000000:", "alert", "DROP TABLE", daemon.USER)), "a user is in the metrics")
     for path in ("/metrics", f"{V}/allocations?user={admin.quoted('<script>')}&limit=x", f"{V}/tokens/%3Cscript%3E"):
         check("html" not in w.socket.call("GET", path).kind, f"{path} is a page")
 
@@ -383,7 +379,6 @@ def _(w):
         equal(events.next()[1], "gap", "what comes first behind an id that is gone")
     for query in ("?type=nonsense", "?type=allocation,,", "?tpye=allocation"):
         w.socket.get(f"{V}/events{query}", 400)
-    w.socket.get(f"{V}/events", 400, headers={"Last-Event-ID": "x"})
 
 
 @plane.case("every change is in the audit log: operation, caller, what it was about, status; what only reads is not")
@@ -402,144 +397,6 @@ def _(w):
         ("setLogLevel", "socket", "", "200"),
     ]
     equal(have, want, "the audit lines")
-
-
-# ---- Faults. ----
-
-
-def slow(w):
-    """Connections whose request does not come to an end: what each does, and its socket."""
-    unfinished = {
-        "a header without an end": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ",
-        "no byte at all": b"",
-        "a body without an end": f"POST {V}/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {w.token['admin']}\r\nContent-Length: 100\r\n\r\n{{".encode(),
-    }
-    for what, data in unfinished.items():
-        for name, s in (("TLS", w.caller.connect()), ("the Unix socket", w.socket.connect())):
-            s.sendall(data)
-            yield f"{what} over {name}", s, data[-1:] == b" "
-    s = w.caller.connect(plain=True)
-    s.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the beginning of a ClientHello
-    yield "half a ClientHello", s, False
-    yield "a TLS connection that says nothing", w.caller.connect(plain=True), False
-
-
-def drained(s):
-    """True when the relay has closed it; what it says before is thrown away."""
-    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
-        try:
-            while s.recv(65536):
-                pass
-        except (ConnectionError, ssl.SSLError) as e:
-            if isinstance(e, ssl.SSLWantReadError):
-                raise
-        return True
-    return False
-
-
-@plane.case("F26 slow headers, bodies and handshakes, and a header of one byte a second, are timed out; others are served, and a call loses nothing", seconds=90)
-def _(w):
-    with Call(w) as call:
-        start = time.monotonic()
-        open_ = list(slow(w))
-        for _, s, _ in open_:
-            s.setblocking(False)
-        while open_:
-            w.caller.get("/healthz")
-            w.socket.get("/healthz")
-            call.go_on(20)
-            took = time.monotonic() - start
-            for what, s, drips in list(open_):
-                if drips and took < REQUEST_S / 2:
-                    with contextlib.suppress(OSError):
-                        s.send(b"y")
-                if drained(s):
-                    check(took > REQUEST_S / 4, f"{what} was closed after {took:.1f} s")
-                    s.close()
-                    open_.remove((what, s, drips))
-            check(took < SLOW_S, f"{', '.join(o[0] for o in open_)}: still open after {took:.1f} s")
-        print(f"# all were closed within {time.monotonic() - start:.1f} s")
-
-
-@plane.case("F26 a reader of events that never reads is cut off, another reads on, and a call loses nothing", seconds=90)
-def _(w):
-    with Call(w) as call, w.socket.connect() as lazy, w.socket.events("?type=admin") as other:
-        lazy.sendall(f"GET {V}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        check(lazy.recv(12) == b"HTTP/1.1 200", "it is no reader")
-        lazy.setblocking(False)
-        user, password = rest("4000000000:" + "x" * 480, SECRET)
-        clients = [w.client(i, user=user, password=password) for i in range(4)]
-        count = [0]
-
-        def cut_off():
-            for c in clients:
-                c.allocate()
-                c.refresh(0)
-                count[0] += 2
-            poll = select.poll()
-            poll.register(lazy, 0)
-            return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
-
-        tap.wait_until(cut_off, lambda: f"it is cut off, after {count[0]} events", 60)
-        print(f"# cut off after {count[0]} events")
-        call.go_on()
-        w.socket.call("PUT", f"{V}/log-level", {"level": "debug"})
-        equal(other.next()[2]["operation"], "setLogLevel", "what the other reads")
-
-
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def ran_ns(pid):
-    """For how long each thread has run."""
-    found = {}
-    for tid in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{tid}/schedstat", encoding="ascii") as f:
-            found[int(tid)] = int(f.read().split()[0])
-    return found
-
-
-def worker_of(w, c):
-    """The thread that serves this client: the one that runs when it asks."""
-    before = ran_ns(w.daemon.pid)
-    for _ in range(500):
-        c.exchange_binding()
-    after = ran_ns(w.daemon.pid)
-    return max((after[tid] - before.get(tid, 0), tid) for tid in after)[1]
-
-
-@contextlib.contextmanager
-def hung(tid):
-    """This thread stands still, and no other."""
-    if _libc.ptrace(PTRACE_SEIZE, tid, 0, 0) != 0:
-        raise tap.Skip(f"a thread cannot be stopped here: {os.strerror(ctypes.get_errno())}")
-    try:
-        _libc.ptrace(PTRACE_INTERRUPT, tid, 0, 0)
-        os.waitpid(tid, WALL)
-        yield
-    finally:
-        _libc.ptrace(PTRACE_DETACH, tid, 0, 0)
-
-
-@plane.case("F31 a worker that hangs makes /allocations 503 in time, and nothing else: /metrics, /status and tokens answer; it comes back")
-def _(w):
-    calls = [w.client(i) for i in range(8)]
-    for c in calls:
-        c.allocate()
-    with hung(worker_of(w, calls[0])):
-        start = time.monotonic()
-        a = w.socket.call("GET", f"{V}/allocations?limit=1000")
-        took = time.monotonic() - start
-        equal((a.status, a.kind), (503, "application/problem+json"), f"the answer ({a.body[:200]!r})")
-        check(took < 5, f"it took {took:.1f} s")
-        for path in ("/metrics", f"{V}/status", f"{V}/tokens", "/healthz", "/"):
-            start = time.monotonic()
-            w.socket.get(path)
-            check(time.monotonic() - start < 1.0 if not tap.SANITIZER else 5.0, f"{path} was late")
-        w.daemon.wait_log("event=worker_hangs")
-    w.daemon.wait_log("event=worker_back")
-    check(len(w.socket.get(f"{V}/allocations?limit=1000").json["items"]) >= 8, "allocations are missing")
 
 
 tap.main()

@@ -29,7 +29,7 @@ PERIOD_S = 1.0  # in which each asks for both
 MAX_LOSS = 0.01  # per cent
 P99_TIMES, P99_US = 1.2, 1000.0  # of the delay without pollers, or more than it
 MANY = 10000 if SOAK else 1000 if not tap.SANITIZER else 200
-PAGE_S, METRICS_S = (0.050, 0.020) if not tap.SANITIZER else (2.0, 1.0)
+PAGE_S, METRICS_S = (0.050, 0.020) if SOAK else (0.5, 0.25) if not tap.SANITIZER else (2.0, 1.0)
 
 
 class Pollers:
@@ -81,7 +81,8 @@ def beside_a_load():
 @beside_a_load.case(f"{POLLERS} pollers of /allocations and /metrics beside {RATE} packets/s: no loss, and the delay stays", seconds=4 * SECONDS + 120)
 def _(w):
     def load():
-        return generator.run(w, "up", "--total-rate", str(RATE), seconds=SECONDS, sessions=SESSIONS)
+        with generator.Load(w, "up", "--total-rate", str(RATE), seconds=SECONDS, sessions=SESSIONS) as l:
+            return l.result()
 
     alone = load()
     with Pollers(w, POLLERS) as pollers:

@@ -80,6 +80,12 @@ add_cases()
 check(len([b for b in BLOCKS if b[1].startswith("sh")]) > 10, "the guide has no commands")
 
 
+@relay.case("the guide's way to revoke all tokens of an owner leaves none that is valid")
+def _(w):
+    states = {t["state"] for t in w.socket.get("/api/v1/tokens?owner=acme&limit=1000").json["items"] if t["label"] == "desk 7"}
+    equal(states, {"revoked"}, "the states of the tokens that the guide has issued")
+
+
 @relay.case("the guide's token of the role read is one that may look, and no more")
 def _(w):
     equal(w.tls("read").call("POST", "/api/v1/drain", {}).status, 403, "the status of a drain")

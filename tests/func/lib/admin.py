@@ -75,7 +75,8 @@ class Client:
         if raw is not None:
             all_headers["Content-Type"] = "application/json"
         all_headers.update(headers or {})
-        connection.request(method, path, raw, {k: v for k, v in all_headers.items() if v is not None})
+        with contextlib.suppress(BrokenPipeError):  # it has answered without waiting for the body
+            connection.request(method, path, raw, {k: v for k, v in all_headers.items() if v is not None})
         return connection.getresponse()
 
     def call(self, method, path, body=None, headers=None, connection=None):
@@ -99,10 +100,14 @@ class Client:
         return _Connection(self.connect)
 
     def raw(self, data, plain=False):
-        """What comes back for these bytes, until the relay closes or is silent."""
-        with self.connect(plain) as s:
-            s.sendall(data)
-            return b"".join(iter(lambda: s.recv(65536), b""))
+        """What comes back for these bytes, until the relay closes."""
+        got = b""
+        with self.connect(plain) as s, contextlib.suppress(ConnectionError):  # it may close with bytes of ours unread
+            with contextlib.suppress(BrokenPipeError):
+                s.sendall(data)
+            while more := s.recv(65536):
+                got += more
+        return got
 
     def events(self, query="", last=None):
         return Events(self, query, last)
