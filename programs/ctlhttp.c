@@ -107,6 +107,7 @@ static bool set_options(struct ctlhttp *h, const struct ctlhttp_config *config)
            curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_USERAGENT, "turnpikectl") == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           curl_easy_setopt(c, CURLOPT_CA_CACHE_TIMEOUT, 0L) == CURLE_OK && /* events outlive a certificate */
            curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CTLHTTP_CONNECT_S) == CURLE_OK &&
            (!config->socket || (curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, config->socket) == CURLE_OK &&
                                 curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK)) &&

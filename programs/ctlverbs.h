@@ -1,27 +1,22 @@
 /*
- * Purpose:  turnpikectl's commands: their words, what each needs, and what does it.
+ * Purpose:  turnpikectl's commands as words: how each is called, what it names, what it is for.
  * Owner:    one thread.
  * Lifetime: static.
- * Callers:  programs/turnpikectl.c.
+ * Callers:  programs/turnpikectl.c, tests/unit/test_docs.c.
  * RFC:      none.
  */
 #ifndef PROGRAMS_CTLVERBS_H
 #define PROGRAMS_CTLVERBS_H
 
-#include "programs/ctl.h"
+#include <stdbool.h>
+#include <stdio.h>
 
-enum ctl_need {
-    NEEDS_RELAY, /* or what stands for it where none runs: the store */
-    NEEDS_CONFIG,
-    NEEDS_NOTHING,
-};
+#include "programs/ctloptions.h"
 
 struct ctlverb {
     const char *noun, *verb; /* verb NULL: the noun says all */
     bool silent;             /* the verb may be left out */
     const char *argument;    /* what is named, in brackets when it may be left out; NULL: nothing */
-    enum ctl_need need;
-    int (*run)(struct ctl *c);
     const char *help;
 };
 

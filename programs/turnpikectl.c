@@ -15,6 +15,50 @@
 
 static const char DEFAULT_FILE[] = "/etc/turnpike/turnpiked.conf", DEFAULT_SOCKET[] = "/run/turnpike/admin.sock";
 
+enum need {
+    NEEDS_RELAY, /* or what stands for it where none runs: the store */
+    NEEDS_CONFIG,
+    NEEDS_NOTHING,
+};
+
+static const struct {
+    enum need need;
+    int (*run)(struct ctl *c);
+} RUN[CTL_VERBS] = {
+    [CTL_STATUS] = {NEEDS_RELAY, ctlrelay_status},
+    [CTL_ALLOCATIONS] = {NEEDS_RELAY, ctlrelay_allocations},
+    [CTL_KICK] = {NEEDS_RELAY, ctlrelay_kick},
+    [CTL_TOKEN_ISSUE] = {NEEDS_RELAY, ctltokens_issue},
+    [CTL_TOKEN_LIST] = {NEEDS_RELAY, ctltokens_list},
+    [CTL_TOKEN_SHOW] = {NEEDS_RELAY, ctltokens_show},
+    [CTL_TOKEN_REVOKE] = {NEEDS_RELAY, ctltokens_revoke},
+    [CTL_USER_ADD] = {NEEDS_RELAY, ctlusers_add},
+    [CTL_USER_SET] = {NEEDS_RELAY, ctlusers_set},
+    [CTL_USER_LIST] = {NEEDS_RELAY, ctlusers_list},
+    [CTL_USER_SHOW] = {NEEDS_RELAY, ctlusers_show},
+    [CTL_USER_REMOVE] = {NEEDS_RELAY, ctlusers_remove},
+    [CTL_USER_REVOKE] = {NEEDS_RELAY, ctlusers_revoke},
+    [CTL_CREDENTIALS] = {NEEDS_RELAY, ctlusage_credentials},
+    [CTL_ICE_SERVERS] = {NEEDS_RELAY, ctlusage_ice_servers},
+    [CTL_USAGE_SHOW] = {NEEDS_RELAY, ctlusage_show},
+    [CTL_PEERS_SHOW] = {NEEDS_RELAY, ctlrules_peers},
+    [CTL_PEERS_TEST] = {NEEDS_RELAY, ctlrules_test},
+    [CTL_PEERS_SET] = {NEEDS_RELAY, ctlrules_set},
+    [CTL_QUOTA_SHOW] = {NEEDS_RELAY, ctlrules_quota},
+    [CTL_QUOTA_SET] = {NEEDS_RELAY, ctlrules_set_quota},
+    [CTL_NODES] = {NEEDS_RELAY, ctlserver_nodes},
+    [CTL_DRAIN] = {NEEDS_RELAY, ctlserver_drain},
+    [CTL_RELOAD] = {NEEDS_RELAY, ctlserver_reload},
+    [CTL_LOG_LEVEL] = {NEEDS_RELAY, ctlserver_log_level},
+    [CTL_CONFIG_CHECK] = {NEEDS_RELAY, ctlserver_check},
+    [CTL_CONFIG_SHOW] = {NEEDS_RELAY, ctlserver_config},
+    [CTL_EVENTS] = {NEEDS_RELAY, ctlevents_follow},
+    [CTL_ADMIN_TOKEN_ISSUE] = {NEEDS_CONFIG, ctladmin_issue},
+    [CTL_ADMIN_TOKEN_LIST] = {NEEDS_CONFIG, ctladmin_list},
+    [CTL_ADMIN_TOKEN_REVOKE] = {NEEDS_CONFIG, ctladmin_revoke},
+    [CTL_IMPORT_COTURN] = {NEEDS_NOTHING, ctlimport_coturn},
+};
+
 /* ---- Run. ---- */
 
 /* A member of the socket's group may not read the file, which holds secrets: then nothing but the socket is left. */
@@ -34,14 +78,14 @@ static int read_config(const struct options *o, struct config **config)
     return err ? ctl_complain(CTL_USAGE, "%s", e.text) : CTL_OK;
 }
 
-static int run(const struct ctlverb *v, const struct options *o, const char *argument)
+static int run(enum ctl_verb verb, const struct options *o, const char *argument)
 {
     struct ctl c = {.options = o, .argument = argument, .now = (int64_t)time(NULL), .socket = o->socket};
-    bool named = v->need == NEEDS_RELAY && (o->url || o->socket) && !o->offline;
+    bool named = RUN[verb].need == NEEDS_RELAY && (o->url || o->socket) && !o->offline;
     struct config *config = NULL;
     int status = CTL_OK;
 
-    if (v->need != NEEDS_NOTHING && !named && !may_do_without(o))
+    if (RUN[verb].need != NEEDS_NOTHING && !named && !may_do_without(o))
         status = read_config(o, &config);
     if (status)
         return status;
@@ -50,7 +94,7 @@ static int run(const struct ctlverb *v, const struct options *o, const char *arg
     umask(077);               /* what is made here holds keys */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
     c.config = config;
-    status = v->run(&c);
+    status = RUN[verb].run(&c);
     ctl_close(&c);
     if (config)
         config_wipe_secrets(config);
@@ -93,6 +137,7 @@ static int dispatch(const struct options *o, int n, char *const words[])
 {
     const struct ctlverb *v = n >= 1 ? find_verb(words[0], n >= 2 ? words[1] : NULL) : NULL;
     int own = !v || (v->verb && n >= 2) ? 2 : 1;
+    enum ctl_verb verb;
     const char *stray;
 
     if (n == 0) {
@@ -106,11 +151,12 @@ static int dispatch(const struct options *o, int n, char *const words[])
         return complain_words(v, v->argument, "is missing");
     if (n > own + (v->argument != NULL))
         return complain_words(v, words[n - 1], "is one word too many");
-    stray = ctloptions_stray(o, (enum ctl_verb)(v - CTLVERBS));
+    verb = (enum ctl_verb)(v - CTLVERBS);
+    stray = ctloptions_stray(o, verb);
     if (stray)
         return ctl_complain(CTL_USAGE, "--%s does not go with %s%s%s; see --help", stray, v->noun, v->verb ? " " : "",
                             v->verb ? v->verb : "");
-    return run(v, o, n > own ? words[own] : NULL);
+    return run(verb, o, n > own ? words[own] : NULL);
 }
 
 int main(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "programs/config.h"
 #include "programs/ctloptions.h"
+#include "programs/ctlverbs.h"
 #include "programs/keys.h"
 #include "tests/unit/tap.h"
 
@@ -129,6 +130,57 @@ static void turnpikectl(void)
     free(help);
 }
 
+/* What stands between these quotes behind `head`, or NULL; the caller frees. */
+static char *quoted_after(const char *text, const char *head)
+{
+    const char *at = strstr(text, head);
+    at = at ? at + strlen(head) : NULL;
+    return at && *at == '"' ? strndup(at + 1, strcspn(at + 1, "\"")) : NULL;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += n)
+        if ((at == words || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+            return true;
+    return false;
+}
+
+/* The options of one command, as the completion has them, are those that it takes. */
+static void completion_of(const char *script, enum ctl_verb verb)
+{
+    static const char *const ANY[] = {"help",   "version", "output",     "json",   "config",
+                                      "socket", "url",     "token-file", "cacert", "offline"};
+    const struct ctlverb *v = &CTLVERBS[verb];
+    const char *name;
+    char head[80], option[80], *made = quoted_after(script, "local made="), *own;
+    bool belongs;
+    snprintf(head, sizeof(head), v->verb ? "[\"%s %s\"]=" : "[%s]=", v->noun, v->verb);
+    own = quoted_after(script, head);
+    printf("# %s\n", head);
+    CHECK(made && own);
+    for (size_t i = 0; (name = ctloptions_nth(i, verb, &belongs)); i++) {
+        bool any = false;
+        for (size_t k = 0; k < sizeof(ANY) / sizeof(ANY[0]); k++)
+            any = any || strcmp(ANY[k], name) == 0;
+        snprintf(option, sizeof(option), "--%s", name);
+        if (!any && belongs != (has_word(own, option) || (has_word(own, "$made") && has_word(made, option))))
+            printf("# %s\n", option);
+        CHECK(any || belongs == (has_word(own, option) || (has_word(own, "$made") && has_word(made, option))));
+    }
+    free(made);
+    free(own);
+}
+
+static void completion(void)
+{
+    char *script = source_file("packaging/completion/turnpikectl");
+    for (int verb = 0; verb < CTL_VERBS && !tap_failed; verb++)
+        completion_of(script, (enum ctl_verb)verb);
+    free(script);
+}
+
 int main(void)
 {
     static const struct tap_test tests[] = {
@@ -136,6 +188,7 @@ int main(void)
         {"the example names nothing else", example_has_no_other_key},
         {"turnpiked.conf(5) names every key, turnpiked(8) every other option and variable", manual_pages},
         {"turnpikectl(8) and turnpikectl --help name every option", turnpikectl},
+        {"bash completes every command of turnpikectl, with its own options and no other's", completion},
     };
     if (!mkdtemp(dir))
         return 99;
