@@ -111,6 +111,37 @@ def _(w):
         equal(other.next()[2]["operation"], "setLogLevel", "what the other reads")
 
 
+def certificate_of(w):
+    """What is shown to a new connection; None: nothing is."""
+    with contextlib.suppress(OSError), w.caller.connect(plain=True) as s:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(s) as t:
+            return t.getpeercert(binary_form=True)
+    return None
+
+
+@plane.case("F19 a new certificate serves new connections after a reload; one that does not fit its key refuses the reload, and the old one stays")
+def _(w):
+    first = certificate_of(w)
+    kept = w.caller.connection()
+    w.caller.get("/healthz", connection=kept)
+    w.socket.call("POST", f"{V}/reload")
+    w.caller.get("/healthz", connection=kept)  # the same one cuts nobody off
+    kept.close()
+    cert, key = admin.certificate(w.directory, admin.S.SERVER)
+    w.socket.call("POST", f"{V}/reload")
+    second = tap.wait_until(lambda: (c := certificate_of(w)) and c != first and c, "the new one is shown")
+    admin.certificate(w.directory, admin.S.SERVER, "other")
+    os.rename(w.directory.file("other.key"), key)
+    a = w.socket.call("POST", f"{V}/reload")
+    equal((a.status, "admin-cert" in a.detail), (422, True), f"the answer of a reload with another's key: {a.detail}")
+    with open(cert, "w", encoding="ascii") as f:
+        f.write("no certificate")
+    equal(w.socket.call("POST", f"{V}/reload").status, 422, "the status of a reload without a certificate")
+    equal(certificate_of(w), second, "the certificate that is shown")
+
+
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
