@@ -20,6 +20,7 @@
 enum {
     BACKLOG = 64,
     SWEEP_MS = 250,
+    REFUSALS_PER_S = 10,       /* that are logged: strangers can cause them; all are counted */
     PEM_MAX = 1 << 20,         /* bytes of a certificate chain or key */
     SOCKET_MODE = 0660,        /* its group may do everything */
     EVENT_IDS_PER_S = 1000000, /* ids begin with the wall clock: later than any of an earlier process */
@@ -39,19 +40,33 @@ static int read_text(const char *path, char **out)
         err = ERR_IO;
     if (file)
         fclose(file);
-    if (err)
+    if (err && text) {
+        explicit_bzero(text, PEM_MAX + 1);
         free(text);
+    }
     *out = err ? NULL : text;
     return err;
 }
 
+/* Nobody sits before this process: an encrypted key is none. */
+static int no_passphrase(char *text, int size, int writes, void *ctx)
+{
+    (void)text, (void)size, (void)writes, (void)ctx;
+    return 0;
+}
+
+/* Each certificate of the chain, and the key that belongs to the first. */
 static bool pair_fits(const char *cert, const char *key)
 {
     BIO *c = BIO_new_mem_buf(cert, -1), *k = BIO_new_mem_buf(key, -1);
-    X509 *x = c ? PEM_read_bio_X509(c, NULL, NULL, NULL) : NULL;
-    EVP_PKEY *p = k ? PEM_read_bio_PrivateKey(k, NULL, NULL, NULL) : NULL;
+    X509 *x = c ? PEM_read_bio_X509(c, NULL, no_passphrase, NULL) : NULL, *next = NULL;
+    EVP_PKEY *p = k ? PEM_read_bio_PrivateKey(k, NULL, no_passphrase, NULL) : NULL;
     bool fits = x && p && X509_check_private_key(x, p) == 1;
 
+    ERR_clear_error();
+    while (fits && (next = PEM_read_bio_X509(c, NULL, no_passphrase, NULL)))
+        X509_free(next);
+    fits = fits && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE; /* and not in the middle of one */
     EVP_PKEY_free(p);
     X509_free(x);
     BIO_free(k);
@@ -130,16 +145,19 @@ static int listen_tcp(struct admin *a, const struct admin_config *c, char *text)
     return err;
 }
 
-/* A socket that nobody listens on was left behind by a process that was killed (F16). */
+/* A socket that nobody listens on was left behind by a process that was killed (F16). Anything else of that name is somebody's. */
 static int bind_unix(int fd, const struct sockaddr_un *sa)
 {
     const struct sockaddr *where = (const struct sockaddr *)sa;
+    struct stat st;
     int probe, err;
 
     if (bind(fd, where, sizeof(*sa)) == 0)
         return 0;
     if (errno != EADDRINUSE)
         return -errno;
+    if (lstat(sa->sun_path, &st) || !S_ISSOCK(st.st_mode))
+        return ERR_INVAL;
     probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (probe < 0)
         return -errno;
@@ -190,7 +208,8 @@ static int listen_unix(struct admin *a, const char *path, char *text)
     }
     if (err) {
         snprintf(text, ADMIN_TEXT_MAX, "admin-socket=%s: %s%s", path, err_str(err),
-                 err == ERR_EXIST   ? " (another server listens there: give each an admin-socket of its own)"
+                 err == ERR_INVAL   ? " (there is something else of that name, which is left alone)"
+                 : err == ERR_EXIST ? " (another server listens there: give each an admin-socket of its own)"
                  : err == ERR_ACCES ? " (its directory is somebody else's: set admin-socket to a path that this user may write)"
                  : err == ERR_NOSPC ? " (a path of at most 107 bytes is expected)"
                                     : "");
@@ -212,6 +231,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *ctx)
     for (size_t i = 0; i < 2; i++)
         if (a->servers[i])
             server_sweep(a->servers[i], now_ms);
+    replays_sweep(a->replays, now_ms);
 }
 
 static void free_origins(char **origins, size_t n)
@@ -255,6 +275,7 @@ static int build(struct admin *a, const struct admin_config *c)
     int err = take_origins(a, c);
 
     a->base = c->base;
+    rate_init(&a->refusals, REFUSALS_PER_S, REFUSALS_PER_S, clock_now().ms);
     a->config = (struct admin_config){.operations = c->operations, .ctx = c->ctx};
     if (!err)
         err = bearers_new(&a->bearers, c->tokens_path);
@@ -299,6 +320,7 @@ void admin_free(struct admin **ap)
         return;
     for (size_t i = 0; i < 2; i++)
         server_free(&a->servers[i]);
+    http_abandon(a);
     if (a->socket_path)
         unlink(a->socket_path);
     free(a->socket_path);
@@ -318,8 +340,13 @@ int admin_reload(struct admin *a, const struct admin_config *c, char text[static
 
     if (!err && (err = take_origins(a, c)))
         snprintf(text, ADMIN_TEXT_MAX, "%s", err_str(err));
-    if (!err && cert)
+    if (!err && cert) {
         server_renew(a->servers[1], cert, key);
+    } else if (cert) {
+        explicit_bzero(key, strlen(key));
+        free(key);
+        free(cert);
+    }
     return err;
 }
 
@@ -334,4 +361,9 @@ void admin_tell(struct admin *a, const char *type, json_t *data)
         events_tell(a->events, type, data, clock_now().wall);
     else
         json_decref(data);
+}
+
+uint64_t admin_refusals(const struct admin *a, bool known)
+{
+    return a->refused[known];
 }

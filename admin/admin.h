@@ -22,12 +22,14 @@ enum {
     ADMIN_CONNECTIONS_SOURCE = 64,  /* of those, by source address */
     ADMIN_CONNECTION_BYTES = 32768, /* memory of a connection: bounds its headers, and what waits to be sent */
     ADMIN_BODY_MAX = 65536,         /* bytes of a body: a peer policy of a thousand entries */
-    ADMIN_REQUEST_MS = 10000,       /* from a connection's first byte, or the answer before, to the end of a request */
-    ADMIN_IDLE_S = 30,              /* of a connection between two requests */
-    ADMIN_DEADLINE_MS = 8000,       /* for an operation: Redis has 5 s, a worker 1 s */
-    ADMIN_BEAT_MS = 15000,          /* between two signs of life to a reader of events: proxies give up after 30 to 60 s */
-    ADMIN_REPLAYS_MAX = 256,        /* answers that are kept for a repetition with the same Idempotency-Key, */
-    ADMIN_REPLAY_MS = 600000,       /* for so long: some hold a password */
+    ADMIN_DISCARD_MAX =
+        1048576,              /* bytes of one that is too large, and is read to its end all the same, so that the refusal arrives */
+    ADMIN_REQUEST_MS = 10000, /* for the head of a connection's first request, and as much for each body */
+    ADMIN_IDLE_S = 30,        /* for the head of each further request, the silence before it included; and to take an answer */
+    ADMIN_DEADLINE_MS = 8000, /* for an operation: Redis has 5 s, a worker 1 s */
+    ADMIN_BEAT_MS = 15000,    /* between two signs of life to a reader of events: proxies give up after 30 to 60 s */
+    ADMIN_REPLAYS_MAX = 256,  /* answers that are kept for a repetition with the same Idempotency-Key, */
+    ADMIN_REPLAY_MS = 600000, /* for so long: some hold a password */
     ADMIN_TEXT_MAX = 512,
 };
 
@@ -56,5 +58,8 @@ int admin_reload(struct admin *a, const struct admin_config *config, char text[s
 struct addr admin_address(const struct admin *a);
 /* Something has happened: `data` (an object, taken over) goes to those who watch; admin/event.h has the types. NULL-safe. */
 void admin_tell(struct admin *a, const char *type, json_t *data);
+
+/* Requests without a token that is good (401), or by somebody known who may not do that (403). */
+uint64_t admin_refusals(const struct admin *a, bool known);
 
 #endif

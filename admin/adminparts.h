@@ -16,6 +16,7 @@
 #include "admin/bearer.h"
 #include "admin/event.h"
 #include "admin/route.h"
+#include "base/rate.h"
 
 /* ---- admin/server: sockets, libmicrohttpd's daemons and the event base. ---- */
 
@@ -33,6 +34,8 @@ void server_sweep(struct server *s, uint64_t now_ms);
 void server_run(struct server *s);
 bool server_is_unix(const struct server *s);
 struct admin *server_admin(const struct server *s);
+/* It is being stopped: nothing new is to begin. */
+bool server_ends(const struct server *s);
 
 /* What a connection does, each with a time of its own. */
 void connection_reads(struct MHD_Connection *c);   /* a request's head is there */
@@ -49,8 +52,10 @@ enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *
 void http_completed(void *server, struct MHD_Connection *c, void **exchange, enum MHD_RequestTerminationCode code);
 /* Operations that are late are answered for; readers of events get a sign of life. */
 void http_sweep(struct admin *a, uint64_t now_ms);
-/* Is anything but streams under way? */
+/* Is an answer under way? */
 bool http_busy(const struct admin *a, const struct server *s);
+/* Calls that are under way are answered into the void: before `a` goes. */
+void http_abandon(struct admin *a);
 /* Nothing of this server waits any more: before its daemon is stopped. */
 void http_release(struct admin *a, const struct server *s);
 
@@ -66,6 +71,7 @@ struct exchange {
     const struct route *route; /* NULL: there is none */
     enum { EXCHANGE_READS, EXCHANGE_WAITS, EXCHANGE_ANSWERED, EXCHANGE_STREAMS } state;
     bool suspended;
+    bool called; /* an operation has it, or had it */
     char id[ROUTE_ID_MAX + 1];
     char allow[ROUTE_ALLOW_MAX];
     char caller[BEARER_NAME_MAX + 1];
@@ -113,6 +119,8 @@ enum replay_state replay_find(struct replays *r, const char *name, const char *d
 /* A copy of the answer is kept. Without memory it is forgotten. */
 void replay_keep(struct replays *r, const char *name, const struct admin_answer *answer);
 void replay_forget(struct replays *r, const char *name);
+/* Answers whose time is over go: some hold a password. */
+void replays_sweep(struct replays *r, uint64_t now_ms);
 
 /* ---- All of it. ---- */
 
@@ -123,7 +131,10 @@ struct admin {
     struct bearers *bearers;
     struct events *events;
     struct replays *replays;
-    struct exchange *exchanges; /* all that there are */
+    struct exchange *exchanges; /* all that there are, */
+    struct pending *pendings;   /* and all calls */
+    struct rate refusals;       /* that are logged */
+    uint64_t refused[2];        /* 401, 403 */
     char **origins;
     size_t norigins;
     char *socket_path; /* ours, to be unlinked; NULL: none */

@@ -23,6 +23,7 @@ struct entry {
 struct bearers {
     char *path;
     struct stat seen; /* of the file that was read; st_ino 0: none */
+    int told;         /* why it could not be read the last time; 0: it could */
     struct entry *entry;
     size_t n;
 };
@@ -126,36 +127,46 @@ static bool same(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* Without the file there are no tokens; with one that is broken, the old ones. */
+static int read_path(const char *path, struct entry **list, size_t *n, unsigned *line)
+{
+    FILE *file = fopen(path, "re");
+    int err = file ? read_file(file, list, n, line) : -errno;
+
+    if (file)
+        fclose(file);
+    return err;
+}
+
+/* Without the file there are no tokens; with one that can't be read, the old ones. One that is malformed is read again when it has changed; what
+ * else went wrong may pass, and a token that was revoked must not live on because of it: that is tried at each request. */
 static void refresh(struct bearers *b)
 {
     struct stat now = {0};
     struct entry *list = NULL;
     unsigned line = 0;
     size_t n = 0;
-    FILE *file;
-    int err = 0;
+    int err = stat(b->path, &now) ? -errno : 0;
 
-    if (stat(b->path, &now) && errno == ENOENT)
+    if (err == ERR_NOENT) {
         now = (struct stat){0};
-    if (same(&now, &b->seen))
-        return;
-    b->seen = now; /* whatever becomes of it: it is told once */
-    if (now.st_ino) {
-        file = fopen(b->path, "re");
-        err = file ? read_file(file, &list, &n, &line) : -errno;
-        if (file)
-            fclose(file);
+        err = 0;
     }
-    if (err) {
+    if (!err && same(&now, &b->seen))
+        return;
+    if (!err && now.st_ino)
+        err = read_path(b->path, &list, &n, &line);
+    if (!err || err == ERR_MALFORMED)
+        b->seen = now;
+    if (!err) {
+        free(b->entry);
+        b->entry = list;
+        b->n = n;
+    } else if (err != b->told || err == ERR_MALFORMED) {
         LOG(LOG_ERROR, "admin_tokens_refused", LOG_STR("file", b->path), LOG_INT("line", line), LOG_ERR("reason", err),
             LOG_STR("effect", "the tokens that were read before stay in force"),
             LOG_STR("cure", "each line is NAME ROLES EXPIRES SHA256; turnpikectl admin-token writes them"));
-        return;
     }
-    free(b->entry);
-    b->entry = list;
-    b->n = n;
+    b->told = err;
 }
 
 /* Every hash is compared, in constant time: how long it takes tells nothing about any of them. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "base/utf8.h"
 
 enum { ETAG_BYTES = 12 }; /* of a SHA-256: two representations differ in them, but for a chance of 2^-96 */
 
@@ -63,21 +64,16 @@ void admin_answer_problem(struct admin_answer *a, int status, const char *format
     va_start(args, format);
     vsnprintf(a->detail, sizeof(a->detail), format, args);
     va_end(args);
+    utf8_mend(a->detail); /* what was cut, or came from outside */
 }
 
 /* ---- Preconditions. ---- */
 
 void admin_etag(char out[static ADMIN_ETAG_MAX], const json_t *body)
 {
-    static const char *const LIVE[] = {"items", "allocations", "state"};
-    json_t *kept = json_copy((json_t *)(uintptr_t)body);
-    char *text, hex[2 * ETAG_BYTES + 1];
+    char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS), hex[2 * ETAG_BYTES + 1];
     unsigned char digest[EVP_MAX_MD_SIZE] = {0};
 
-    for (size_t i = 0; i < sizeof(LIVE) / sizeof(LIVE[0]); i++)
-        json_object_del(kept, LIVE[i]);
-    text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
-    json_decref(kept);
     if (text)
         EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
     else
@@ -219,7 +215,7 @@ bool admin_flag(const struct admin_request *r, const char *key, bool fallback, b
     return true;
 }
 
-static bool has_word(const char *words, const char *word)
+bool admin_has_word(const char *words, const char *word)
 {
     size_t len = strlen(word);
 
@@ -240,7 +236,7 @@ bool admin_only(const struct admin_request *r, const char *keys, struct admin_an
 
     json_object_foreach(r->body, key, v)
     {
-        if (has_word(keys, key))
+        if (admin_has_word(keys, key))
             continue;
         admin_answer_problem(a, 400, "the body has a member that is not known here: %.64s; known are: %s", key, keys);
         return false;

@@ -74,6 +74,7 @@ struct admin_request {
     const char *caller;   /* who asks, for logs: "socket", or the name of a bearer token */
     const char *roles;    /* what the caller may do, with commas: "read,credentials"; static */
     int64_t now;          /* wall clock, seconds */
+    uint64_t deadline_ms; /* boot clock: after that nobody waits for the answer, and nothing is to be changed any more */
 };
 
 /* Zeroed is "no answer yet". */
@@ -83,9 +84,9 @@ struct admin_answer {
     json_t *version; /* what the ETag is made of; NULL: the body. Belongs to the answer */
     char *text;      /* malloc'ed, in place of a body; NULL: none */
     size_t text_len;
-    const char *text_type;         /* its media type; static */
+    const char *text_type;         /* its media type; static. NULL: JSON, or that of a problem */
     char detail[ADMIN_DETAIL_MAX]; /* with a status of 400 or more: the cause, and the cure */
-    bool secret;                   /* it holds a password: wiped, and never cached */
+    bool secret;                   /* it holds a password: its text is wiped when it has been sent */
 };
 
 /* Each takes over `body`, and replaces whatever answer there was. A NULL body is an internal error, but with 204. */
@@ -115,6 +116,9 @@ bool admin_number(const struct admin_request *r, const char *key, int64_t least,
 bool admin_flag(const struct admin_request *r, const char *key, bool fallback, bool *out, struct admin_answer *a);
 /* The body has no members but these ("owner label ttl"): a misspelt limit must not be no limit. */
 bool admin_only(const struct admin_request *r, const char *keys, struct admin_answer *a);
+
+/* Is it one of the words, which have blanks between? */
+bool admin_has_word(const char *words, const char *word);
 
 struct admin_call {
     struct admin_request request;

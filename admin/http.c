@@ -7,15 +7,15 @@
 #include "base/err.h"
 #include "base/log.h"
 
-enum { REPLAY_NAME_MAX = 512 };
+enum { REPLAY_NAME_MAX = 512 }; /* a caller, an operation, a key */
 
 /* An operation that was called. It outlives its exchange when the client gives up, or when it is late. */
 struct pending {
     struct admin_call call; /* the first member */
-    struct admin *admin;    /* NULL: it has ended */
+    struct pending *next, **at;
+    struct admin *admin; /* NULL: it has ended */
     struct exchange *exchange;
     const struct route *route;
-    uint64_t deadline_ms;
     char id[ROUTE_ID_MAX + 1];
     char caller[BEARER_NAME_MAX + 1];
     char *if_match, *accept;
@@ -49,7 +49,7 @@ static bool changed(const struct route *route, int status)
     return (route->flags & ROUTE_CHANGES) && status != 404;
 }
 
-/* Every change, and every one that was refused, whatever the level of the log is. */
+/* Every change, and every one that its operation refused, whatever the level of the log is. What is refused before is admin/reply's to log. */
 static void audit(const struct pending *p)
 {
     const struct admin_answer *a = &p->call.answer;
@@ -65,6 +65,13 @@ static void audit(const struct pending *p)
         admin_tell(p->admin, "admin",
                    json_pack("{s:s,s:s,s:s,s:i}", "operation", admin_operation_name(p->route->operation), "caller", p->caller, "id",
                              id ? id : "", "status", a->status));
+}
+
+static void unlink_pending(struct pending *p)
+{
+    *p->at = p->next;
+    if (p->next)
+        p->next->at = p->at;
 }
 
 static void free_pending(struct pending *p)
@@ -97,25 +104,24 @@ void admin_done(struct admin_call **call)
         x->state = EXCHANGE_ANSWERED;
         exchange_resume(x);
     }
+    if (p->admin)
+        unlink_pending(p);
     free_pending(p);
+}
+
+void http_abandon(struct admin *a)
+{
+    for (struct pending *p = a->pendings; p; p = p->next) {
+        p->admin = NULL;
+        p->exchange = NULL;
+    }
+    a->pendings = NULL;
 }
 
 struct query {
     struct exchange *x;
     json_t *object;
 };
-
-static bool has_word(const char *words, const char *word, size_t len)
-{
-    for (const char *w = words; *w; w += strspn(w, " ")) {
-        size_t n = strcspn(w, " ");
-
-        if (n == len && memcmp(w, word, n) == 0)
-            return true;
-        w += n;
-    }
-    return false;
-}
 
 static enum MHD_Result add_parameter(void *ctx, enum MHD_ValueKind kind, const char *key, const char *value)
 {
@@ -125,7 +131,7 @@ static enum MHD_Result add_parameter(void *ctx, enum MHD_ValueKind kind, const c
 
     (void)kind;
     free(decoded);
-    if (!has_word(q->x->route->query, key, strlen(key)) || json_object_get(q->object, key) || !text) {
+    if (!admin_has_word(q->x->route->query, key) || json_object_get(q->object, key) || !text) {
         admin_answer_problem(&q->x->answer, 400, "parameter %.64s: %s; known are: %s", key,
                              json_object_get(q->object, key) ? "given twice"
                              : !text                         ? "not text in UTF-8"
@@ -155,6 +161,10 @@ static bool read_body(struct exchange *x, json_t **out)
     json_error_t e;
 
     *out = NULL;
+    if (!x->body_len && strcmp(x->route->method, "PUT") == 0) {
+        admin_answer_problem(&x->answer, 400, "a body is expected: what it is to be from now on");
+        return false;
+    }
     if (!x->body_len)
         return true;
     *out = json_loadb(x->body, x->body_len, JSON_REJECT_DUPLICATES, &e);
@@ -222,8 +232,16 @@ static struct pending *pending_new(struct exchange *x)
                                              .caller = p->caller,
                                              .roles = bearer_roles_text(x->roles),
                                              .now = clock_now().wall};
-    if (!x->answer.status && read_body(x, &p->call.request.body) && begin_replay(x, p))
+    if ((if_match && !p->if_match) || (accept && !p->accept)) /* without its condition a change would go ahead */
+        admin_answer_problem(&x->answer, 503, "no memory");
+    if (!x->answer.status && read_body(x, &p->call.request.body) && begin_replay(x, p)) {
+        p->next = x->admin->pendings;
+        p->at = &x->admin->pendings;
+        if (p->next)
+            p->next->at = &p->next;
+        x->admin->pendings = p;
         return p;
+    }
     free_pending(p);
     return NULL;
 }
@@ -237,9 +255,10 @@ static void call_operation(struct exchange *x)
         return;
     }
     x->state = EXCHANGE_WAITS;
+    x->called = true;
     x->pending = p;
     p->exchange = x;
-    p->deadline_ms = clock_now().ms + ADMIN_DEADLINE_MS;
+    p->call.request.deadline_ms = clock_now().ms + ADMIN_DEADLINE_MS;
     x->admin->config.operations[x->route->operation](x->admin->config.ctx, &p->call);
 }
 
@@ -253,13 +272,15 @@ static void give_asset(struct exchange *x)
         admin_answer_problem(&x->answer, 404, "there is no such file");
         return;
     }
-    x->answer.status = 200;
     x->answer.text = malloc(a->len + 1);
-    if (x->answer.text) {
-        memcpy(x->answer.text, a->data, a->len);
-        x->answer.text_len = a->len;
-        x->answer.text_type = a->type;
+    if (!x->answer.text) {
+        admin_answer_problem(&x->answer, 503, "no memory");
+        return;
     }
+    memcpy(x->answer.text, a->data, a->len);
+    x->answer.text_len = a->len;
+    x->answer.text_type = a->type;
+    x->answer.status = 200;
 }
 
 /* Whoever comes by the Unix socket has been let in by the file's mode. */
@@ -304,9 +325,7 @@ static bool preflight(struct exchange *x, const char *path)
 
     x->route = wanted ? route_find(wanted, path, x->id, x->allow) : NULL;
     if (!x->route || !(x->route->flags & ROUTE_CORS)) {
-        if (!x->allow[0] && !x->route)
-            route_find("OPTIONS", path, x->id, x->allow);
-        x->route = NULL;
+        x->route = route_find("OPTIONS", path, x->id, x->allow);
         return false;
     }
     if (reply_origin(x)) {
@@ -342,12 +361,12 @@ static bool check_head(struct exchange *x, const char *path, const char *method)
     return !x->answer.status;
 }
 
-/* A body of a size that is allowed is read to its end before a refusal is told: who still sends would see a broken connection instead. */
+/* A body that is not much too large is read to its end before a refusal is told: who still sends would see a broken connection instead. */
 static bool body_follows(const struct exchange *x)
 {
     const char *length = exchange_header(x, "Content-Length");
 
-    return length && strtoull(length, NULL, 10) <= ADMIN_BODY_MAX;
+    return length && strtoull(length, NULL, 10) <= ADMIN_DISCARD_MAX;
 }
 
 static struct exchange *exchange_new(struct server *s, struct admin *a, struct MHD_Connection *c)
@@ -369,8 +388,6 @@ static struct exchange *exchange_new(struct server *s, struct admin *a, struct M
 
 static void take_body(struct exchange *x, const char *bytes, size_t n)
 {
-    char *grown;
-
     if (x->answer.status)
         return;
     if (!(x->route->flags & ROUTE_BODY)) {
@@ -381,13 +398,13 @@ static void take_body(struct exchange *x, const char *bytes, size_t n)
         admin_answer_problem(&x->answer, 413, "a body has at most %d bytes", ADMIN_BODY_MAX);
         return;
     }
-    grown = realloc(x->body, x->body_len + n);
-    if (!grown) {
+    if (!x->body) /* all at once: no copy of a password is left behind */
+        x->body = malloc(ADMIN_BODY_MAX);
+    if (!x->body) {
         admin_answer_problem(&x->answer, 503, "no memory");
         return;
     }
-    memcpy(grown + x->body_len, bytes, n);
-    x->body = grown;
+    memcpy(x->body + x->body_len, bytes, n);
     x->body_len += n;
 }
 
@@ -423,6 +440,8 @@ enum MHD_Result http_access(void *server, struct MHD_Connection *c, const char *
     struct exchange *x = *exchange;
 
     (void)version;
+    if (server_ends(server) && (!x || x->state == EXCHANGE_READS))
+        return MHD_NO;
     if (!x) {
         *exchange = x = exchange_new(server, server_admin(server), c);
         if (!x)
@@ -463,7 +482,7 @@ void http_completed(void *server, struct MHD_Connection *c, void **exchange, enu
 void http_sweep(struct admin *a, uint64_t now_ms)
 {
     for (struct exchange *x = a->exchanges; x; x = x->next) {
-        if (x->pending && now_ms >= x->pending->deadline_ms) {
+        if (x->pending && now_ms >= x->pending->call.request.deadline_ms) {
             x->pending->exchange = NULL;
             x->pending = NULL;
             x->state = EXCHANGE_ANSWERED;
@@ -473,7 +492,10 @@ void http_sweep(struct admin *a, uint64_t now_ms)
         }
         if (x->reader && now_ms - x->beat_ms >= ADMIN_BEAT_MS) {
             x->beat_ms = now_ms;
-            events_beat(x->reader);
+            if (admit(x))
+                events_beat(x->reader);
+            else
+                connection_cut(x->c); /* its token has expired, or was revoked */
         }
     }
 }
@@ -481,7 +503,7 @@ void http_sweep(struct admin *a, uint64_t now_ms)
 bool http_busy(const struct admin *a, const struct server *s)
 {
     for (const struct exchange *x = a->exchanges; x; x = x->next)
-        if (x->server == s && x->state != EXCHANGE_STREAMS)
+        if (x->server == s && (x->state == EXCHANGE_WAITS || x->state == EXCHANGE_ANSWERED))
             return true;
     return false;
 }

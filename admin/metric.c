@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -109,10 +110,29 @@ static const char *suffix_of(const struct metric_writer *w)
     return w->type == METRIC_COUNTER ? "_total" : "";
 }
 
+/* The shortest text that reads as the same number. */
+static const char *number_text(char text[static 40], double value)
+{
+    snprintf(text, 40, "%.15g", value);
+    if (strtod(text, NULL) != value)
+        snprintf(text, 40, "%.17g", value);
+    return text;
+}
+
+/* OpenMetrics has its bounds with a point. */
+static void bound_text(const struct metric_writer *w, char text[static 40], double bound)
+{
+    number_text(text, bound);
+    if (w->openmetrics && !strpbrk(text, ".e"))
+        snprintf(text + strlen(text), 3, ".0");
+}
+
 void metric_value(struct metric_writer *w, const struct metric_label *labels, double value)
 {
+    char text[40];
+
     name_of(w, suffix_of(w), labels, NULL, NULL);
-    fprintf(w->out, "%.9g\n", value);
+    fprintf(w->out, "%s\n", number_text(text, value));
 }
 
 void metric_count(struct metric_writer *w, const struct metric_label *labels, uint64_t value)
@@ -125,17 +145,17 @@ void metric_histogram(struct metric_writer *w, const struct metric_label *labels
                       size_t n, double sum)
 {
     uint64_t all = 0;
-    char text[32];
+    char text[40];
 
     for (size_t i = 0; i <= n; i++) {
         all += count[i];
         if (i < n)
-            snprintf(text, sizeof(text), "%g", bound[i]);
+            bound_text(w, text, bound[i]);
         name_of(w, "_bucket", labels, "le", i < n ? text : "+Inf");
         fprintf(w->out, "%" PRIu64 "\n", all);
     }
     name_of(w, "_sum", labels, NULL, NULL);
-    fprintf(w->out, "%.9g\n", sum);
+    fprintf(w->out, "%s\n", number_text(text, sum));
     name_of(w, "_count", labels, NULL, NULL);
     fprintf(w->out, "%" PRIu64 "\n", all);
 }

@@ -47,6 +47,18 @@ static struct replay *find(struct replays *rs, const char *name)
     return NULL;
 }
 
+static bool is_over(const struct replay *r, uint64_t now_ms)
+{
+    return !r->running && now_ms - r->since_ms > ADMIN_REPLAY_MS;
+}
+
+void replays_sweep(struct replays *rs, uint64_t now_ms)
+{
+    for (size_t i = 0; i < ADMIN_REPLAYS_MAX; i++)
+        if (rs->replay[i].name && is_over(&rs->replay[i], now_ms))
+            forget(&rs->replay[i]);
+}
+
 /* A free one, or the oldest that has its answer. */
 static struct replay *room(struct replays *rs)
 {
@@ -78,7 +90,7 @@ enum replay_state replay_find(struct replays *rs, const char *name, const char *
 {
     struct replay *r = find(rs, name);
 
-    if (r && !r->running && now_ms - r->since_ms > ADMIN_REPLAY_MS) {
+    if (r && is_over(r, now_ms)) {
         forget(r);
         r = NULL;
     }

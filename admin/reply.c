@@ -3,6 +3,8 @@
 
 #include "admin/adminparts.h"
 #include "admin/asset.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 static void wipe(void *text)
 {
@@ -41,9 +43,12 @@ static struct MHD_Response *response_of(struct exchange *x, const char **type)
     if (!text && !a->body && a->status < 400)
         return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     if (!text) {
+        if (!a->body && a->status >= 400)
+            *type = "application/problem+json";
+        else if (!*type)
+            *type = "application/json";
         if (!a->body)
             a->body = problem(a);
-        *type = a->status >= 400 && !json_object_get(a->body, "ready") ? "application/problem+json" : "application/json";
         text = json_dumps(a->body, JSON_COMPACT | JSON_REAL_PRECISION(9));
         len = text ? strlen(text) : 0;
     }
@@ -109,12 +114,37 @@ void reply_headers(const struct exchange *x, struct MHD_Response *r, const char 
         MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);
 }
 
+/* Who has no token, or not the right one, and changes that were refused before they became an operation: at a bounded rate, for strangers can cause
+ * it. */
+static void log_refusal(struct exchange *x)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(x->c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    bool stranger = x->answer.status == 401 || x->answer.status == 403;
+    struct addr from = {0};
+
+    if (x->called || x->answer.status < 400 || !x->route || !(stranger || (x->route->flags & ROUTE_CHANGES)))
+        return;
+    if (stranger)
+        x->admin->refused[x->answer.status == 403]++;
+    if (!rate_take(&x->admin->refusals, 1, clock_now().ms))
+        return;
+    if (info && info->client_addr)
+        addr_from_sockaddr(&from, info->client_addr);
+    log_write(LOG_INFO, "admin_refused",
+              (const struct log_field[]){LOG_STR("caller", x->caller), LOG_ADDR("from", &from), LOG_STR("method", x->route->method),
+                                         LOG_STR("path", x->route->path), LOG_INT("status", x->answer.status),
+                                         LOG_STR("reason", x->answer.detail)},
+              6);
+}
+
 enum MHD_Result reply_send(struct exchange *x)
 {
     const char *type;
     enum MHD_Result queued;
-    struct MHD_Response *r = response_of(x, &type);
+    struct MHD_Response *r;
 
+    log_refusal(x);
+    r = response_of(x, &type);
     connection_answers(x->c);
     if (!r)
         return MHD_NO;

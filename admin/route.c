@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "admin/bearer.h"
+#include "base/utf8.h"
 
 #define API "/api/v1"
 
@@ -87,7 +88,7 @@ bool route_decode(char *text)
             return false;
     }
     *out = '\0';
-    return true;
+    return utf8_ok(text);
 }
 
 bool route_encode(char *out, size_t cap, const char *text)

@@ -45,7 +45,7 @@ struct route {
  * of the path, or is "" when there is no such path. ERR_* is not needed: a path that can't be decoded is none. */
 const struct route *route_find(const char *method, const char *path, char id[static ROUTE_ID_MAX + 1],
                                char allow[static ROUTE_ALLOW_MAX]);
-/* Percent-decoding, in place. False: it is not well-formed, or holds a control character. */
+/* Percent-decoding, in place. False: it is not well-formed, no UTF-8, or holds a control character. */
 bool route_decode(char *text);
 /* Percent-encodes for a path. False: it does not fit. */
 bool route_encode(char *out, size_t cap, const char *text);

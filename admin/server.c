@@ -1,3 +1,5 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,7 +27,8 @@ struct server {
     struct MHD_Daemon *daemon;
     struct event ready, timer;
     bool is_unix;
-    int fd;
+    bool ends;
+    int fd;                     /* libmicrohttpd gets copies: it closes what it was given when TLS is not to its liking */
     char *cert, *key;           /* in use; NULL: no TLS */
     char *next_cert, *next_key; /* to be used; NULL: as now */
     struct connection *connections;
@@ -86,8 +89,10 @@ static void on_connection(void *ctx, struct MHD_Connection *c, void **socket_con
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         conn = calloc(1, sizeof(*conn));
         *socket_context = conn;
-        if (!conn)
+        if (!conn) { /* without it there would be no limit to its time */
+            connection_cut(c);
             return;
+        }
         *conn = (struct connection){
             .next = s->connections, .at = &s->connections, .mhd = c, .state = CONNECTION_NEW, .since_ms = clock_now().ms};
         if (conn->next)
@@ -139,9 +144,13 @@ static int start(struct server *s)
                                          {MHD_OPTION_END, 0, NULL}},
                                 none[] = {{MHD_OPTION_END, 0, NULL}};
     const union MHD_DaemonInfo *info;
+    int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (s->cert ? MHD_USE_TLS : 0U);
 
-    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, http_access, s, MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
+    if (fd < 0)
+        return -errno;
+    s->ends = false;
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, http_access, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                  (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
                                  s->is_unix ? 0U : (unsigned)ADMIN_CONNECTIONS_SOURCE, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
                                  (size_t)ADMIN_CONNECTION_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
@@ -157,19 +166,25 @@ static int start(struct server *s)
     return 0;
 }
 
-/* The listening socket stays open. */
+/* The listening socket stays open. Nothing new may begin while what waits is brought to its end: a connection that is suspended when the daemon stops
+ * aborts the process. */
 static void stop(struct server *s)
 {
+    int fd;
+
     if (!s->daemon)
         return;
+    s->ends = true;
+    fd = MHD_quiesce_daemon(s->daemon);
     http_release(s->admin, s);
-    MHD_run(s->daemon); /* what was resumed ends */
+    MHD_run(s->daemon);
     if (event_initialized(&s->ready))
         event_del(&s->ready); /* to resume has made it active */
     evtimer_del(&s->timer);
-    MHD_quiesce_daemon(s->daemon);
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
+    if (fd >= 0)
+        close(fd);
 }
 
 static void wipe(char **text)
@@ -273,6 +288,11 @@ void server_run(struct server *s)
 {
     if (event_initialized(&s->ready))
         event_active(&s->ready, EV_READ, 0);
+}
+
+bool server_ends(const struct server *s)
+{
+    return s->ends;
 }
 
 bool server_is_unix(const struct server *s)

@@ -303,6 +303,14 @@ int log_level_parse(enum log_level *out, const char *text)
     return ERR_INVAL;
 }
 
+const char *log_level_name(enum log_level level)
+{
+    static const char *const NAMES[] = {
+        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
+
+    return NAMES[level];
+}
+
 void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
     char line[LOG_LINE_MAX];

@@ -53,6 +53,9 @@ uint64_t log_dropped(void);
 /* Parses "error", "warning", "info", "debug", in any case (also "warn", and syslog's names and numbers); ERR_INVAL. */
 int log_level_parse(enum log_level *out, const char *text);
 
+/* "error", "warning", "info", "debug". */
+const char *log_level_name(enum log_level level);
+
 enum {
     LOG_LINE_MAX = 4096,      /* bytes of a line with its newline; what is longer is cut, and says truncated=true */
     LOG_QUEUE_BYTES = 524288, /* the queue: some 2,500 lines of 200 bytes, a second's worth at the rate that strangers can cause */

@@ -3,6 +3,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,33 +45,6 @@ static void put_tail(struct line *l, const char *s)
     size_t n = strlen(s);
     memcpy(l->p + l->len, s, n);
     l->len += n;
-}
-
-/* The code point at p and its length in bytes; U+FFFD and 1 where the bytes are not UTF-8 (RFC 3629 section 4: no overlong form, no
- * surrogate, nothing above U+10FFFF). */
-static size_t utf8_at(const uint8_t *p, size_t left, uint32_t *cp)
-{
-    size_t n = p[0] < 0x80                    ? 1
-               : p[0] >= 0xc2 && p[0] <= 0xdf ? 2
-               : (p[0] & 0xf0) == 0xe0        ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    uint32_t v;
-
-    *cp = 0xfffd;
-    if (n == 0 || n > left)
-        return 1;
-    v = n == 1 ? p[0] : p[0] & (0x7fU >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 1;
-        v = v << 6 | (p[i] & 0x3f);
-    }
-    if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
-        return 1;
-    *cp = v;
-    return n;
 }
 
 /* Controls, line separators and what turns the direction of writing: nothing that a terminal or a viewer obeys. */

@@ -140,6 +140,7 @@ static int start_admin(struct plane *p, const struct config *c, char *text)
 {
     char tokens_path[4096], why[ADMIN_TEXT_MAX] = "";
     struct admin_config ac = admin_config_of(p, c, tokens_path);
+    struct addr tcp;
     int err;
 
     if ((size_t)snprintf(tokens_path, sizeof(tokens_path), "%s/admin-tokens", c->state_dir) >= sizeof(tokens_path))
@@ -149,8 +150,9 @@ static int start_admin(struct plane *p, const struct config *c, char *text)
         LOG(LOG_WARNING, "admin_socket_unavailable", LOG_STR("reason", why));
     else if (err)
         snprintf(text, RELAY_TEXT_MAX, "%s", why);
-    else
-        LOG(LOG_INFO, "admin_listening", LOG_STR("socket", c->admin_socket), LOG_ADDR("address", &(struct addr){0}));
+    tcp = p->admin ? admin_address(p->admin) : (struct addr){0};
+    if (!err || tcp.family != ADDR_NONE)
+        LOG(LOG_INFO, "admin_listening", LOG_STR("socket", err ? "" : c->admin_socket), LOG_ADDR("address", &tcp));
     return p->admin ? 0 : err;
 }
 
@@ -195,6 +197,7 @@ void plane_free(struct plane **pp)
     credentials_tell(p->config.credentials, NULL, NULL);
     if (event_initialized(&p->look))
         event_del(&p->look);
+    relay_answer_off(p->config.relay);
     storethread_free(&p->store);
     storeops_free(&p->ops);
     admin_free(&p->admin);

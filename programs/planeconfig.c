@@ -102,8 +102,6 @@ void planeconfig_reload(void *ctx, struct admin_call *call)
 
 void planeconfig_log_level(void *ctx, struct admin_call *call)
 {
-    static const char *const NAMES[] = {
-        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
     const struct plane *p = ctx;
     const char *text;
     enum log_level level;
@@ -119,7 +117,7 @@ void planeconfig_log_level(void *ctx, struct admin_call *call)
     if (err)
         admin_answer_problem(&call->answer, 503, "the log can't be opened: %s", err_str(err));
     else
-        admin_answer_json(&call->answer, 200, json_pack("{s:s}", "level", NAMES[level]));
+        admin_answer_json(&call->answer, 200, json_pack("{s:s}", "level", log_level_name(level)));
 out:
     admin_done(&call);
 }

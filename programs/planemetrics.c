@@ -52,6 +52,10 @@ static void server(struct metric_writer *w, const struct plane *p)
                       "How long the certificate is good for, from now; negative: no more.");
         metric_value(w, METRIC_LABELS({"certificate", "admin"}), (double)(p->certificate_until - clock_now().wall));
     }
+    metric_family(w, "admin_refusals", METRIC_COUNTER,
+                  "Requests to the admin plane without a good token (401), or by one whose role may not (403).");
+    metric_count(w, METRIC_LABELS({"status", "401"}), admin_refusals(p->admin, false));
+    metric_count(w, METRIC_LABELS({"status", "403"}), admin_refusals(p->admin, true));
     metric_family(w, "worker_busy_ratio", METRIC_GAUGE, "Share of a core that a worker used in the last second.");
     for (unsigned i = 0; i < relay_workers(p->config.relay); i++) {
         snprintf(number, sizeof(number), "%u", i);

@@ -18,7 +18,7 @@
 
 /* An allocation's id as text. */
 #define PLANE_ID "%018" PRIu64
-enum { PLANE_ID_DIGITS = 20 };
+enum { PLANE_ID_DIGITS = 20 }; /* of any 64-bit number; ours have 18 */
 
 struct plane {
     struct plane_config config;
@@ -27,7 +27,8 @@ struct plane {
     struct storethread *store;
     int64_t started;           /* wall clock */
     int64_t certificate_until; /* wall clock; 0: there is none */
-    int64_t drain_deadline;    /* wall clock; 0: none */
+    int64_t drain_deadline;    /* wall clock, to be shown; 0: none */
+    uint64_t drain_until_ms;   /* boot clock: it goes by this */
     struct event look;
     bool told_hung, told_memory, told_certificate; /* to those who watch */
     uint64_t busy_ms;                              /* boot clock: of the last look at the workers */

@@ -51,6 +51,7 @@ void planestatus_ready(void *ctx, struct admin_call *call)
     bool ready = json_array_size(reasons) == 0;
 
     admin_answer_json(&call->answer, ready ? 200 : 503, json_pack("{s:b,s:o}", "ready", ready, "reasons", reasons));
+    call->answer.text_type = "application/json"; /* no problem, whatever its status */
     admin_done(&call);
 }
 
@@ -145,8 +146,6 @@ static json_t *caller_json(const struct admin_request *r)
 
 void planestatus_get(void *ctx, struct admin_call *call)
 {
-    static const char *const LEVELS[] = {
-        [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
     const struct plane *p = ctx;
     const struct config *c = config_of(p);
     json_t *reasons = planestatus_reasons(p), *body;
@@ -157,17 +156,18 @@ void planestatus_get(void *ctx, struct admin_call *call)
                      (json_int_t)now.ms, "realm", auth_realm(credentials_auth(p->config.credentials)), "ready",
                      json_array_size(reasons) == 0, "reasons", reasons);
     json_object_update_new(
-        body,
-        json_pack("{s:b,s:o,s:I,s:s,s:{s:s},s:o,s:o,s:b}", "draining", auth_draining(credentials_auth(p->config.credentials)),
-                  "drain_deadline_at", number_or_null(p->drain_deadline), "workers", (json_int_t)relay_workers(p->config.relay),
-                  "log_level", LEVELS[c->log_level], "offload", "mode", "off", "store", store_json(p), "certificate",
-                  p->certificate_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->certificate_until) : json_null(),
-                  "memory_short", relay_memory_short(p->config.relay)));
+        body, json_pack("{s:b,s:o,s:I,s:s,s:{s:s},s:o,s:o,s:b}", "draining", auth_draining(credentials_auth(p->config.credentials)),
+                        "drain_deadline_at", number_or_null(p->drain_deadline), "workers",
+                        (json_int_t)relay_workers(p->config.relay), "log_level", log_level_name((enum log_level)c->log_level),
+                        "offload", "mode", "off", "store", store_json(p), "certificate",
+                        p->certificate_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->certificate_until) : json_null(),
+                        "memory_short", relay_memory_short(p->config.relay)));
     json_object_set_new(body, "caller", caller_json(&call->request));
     json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
                                            "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
                                            "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",
-                                           total(p->config.relay, DROP_NOT_STUN, COUNTERS_N - 1), "auth_failures", (json_int_t)0,
+                                           total(p->config.relay, DROP_NOT_STUN, COUNTERS_N - 1), "auth_failures",
+                                           total(p->config.relay, COUNT_AUTH_FAILURES, COUNT_AUTH_FAILURES + COUNT_FAILURES - 1),
                                            "nodes", (json_int_t)credentials_nodes(p->config.credentials)));
     admin_answer_json(&call->answer, 200, body);
     admin_done(&call);
@@ -238,8 +238,8 @@ void planestatus_drain(void *ctx, struct admin_call *call)
         return;
     }
     p->drain_deadline = seconds < 0 ? 0 : call->request.now + seconds;
+    p->drain_until_ms = clock_now().ms + (uint64_t)(seconds < 0 ? 0 : seconds) * 1000;
     credentials_drain(p->config.credentials, true);
-
     tell_drain(p, true);
     admin_answer_json(&call->answer, 202,
                       json_pack("{s:s,s:b,s:o}", "node", node, "draining", 1, "deadline_at", number_or_null(p->drain_deadline)));
@@ -250,17 +250,18 @@ void planestatus_end_drain(void *ctx, struct admin_call *call)
 {
     struct plane *p = ctx;
     const char *node;
-    bool own;
+    bool own, was;
 
     if (!which(p, call, &node, &own)) {
         admin_done(&call);
         return;
     }
     if (own) {
+        was = auth_drains(credentials_auth(p->config.credentials));
         p->drain_deadline = 0;
         credentials_drain(p->config.credentials, false);
-
-        tell_drain(p, false);
+        if (was)
+            tell_drain(p, false);
     }
     if (!own || credentials_redis(p->config.credentials)) { /* somebody may have wished it there, too */
         storethread_call(p->store, call, NULL, NULL);
@@ -288,7 +289,7 @@ void planestatus_look(struct plane *p)
     look_at(p, &p->told_memory, relay_memory_short(p->config.relay), "memory_short", "new allocations are refused");
     look_at(p, &p->told_certificate, p->certificate_until && p->certificate_until <= now, "certificate_expired",
             "clients refuse it");
-    if (!p->drain_deadline || now < p->drain_deadline)
+    if (!p->drain_deadline || clock_now().ms < p->drain_until_ms)
         return;
     if (relay_end_all(p->config.relay, "the deadline of the drain has passed"))
         return; /* no memory: again in a second */

@@ -65,6 +65,14 @@ json_t *storejson_token(const struct token *t, int64_t now)
     return object;
 }
 
+json_t *storejson_version(const struct token *t, int64_t now)
+{
+    json_t *object = storejson_token(t, now);
+
+    json_object_del(object, "state");
+    return object;
+}
+
 json_t *storejson_used(const struct auth_used *used)
 {
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "bytes_up", (json_int_t)used->n[AUTH_USED_BYTES_UP], "bytes_down",

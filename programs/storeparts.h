@@ -37,6 +37,8 @@ void storeops_store_failed(const struct storeops *s, int err, const char *what, 
 
 /* All of it but the keys; the caller's. NULL: no memory. */
 json_t *storejson_token(const struct token *t, int64_t now);
+/* What an ETag is made of: the same but for what the time alone changes. */
+json_t *storejson_version(const struct token *t, int64_t now);
 json_t *storejson_used(const struct auth_used *used);
 /* Into what there is already; null where it is empty, or 0. */
 void storejson_text(json_t *object, const char *key, const char *text);

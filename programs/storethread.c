@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "programs/storeops.h"
 
@@ -66,7 +67,10 @@ static void *run(void *ctx)
             continue;
         }
         pthread_mutex_unlock(&t->lock);
-        storeops_run(t->ops, &job.call->request, &job.call->answer);
+        if (clock_now().ms < job.call->request.deadline_ms)
+            storeops_run(t->ops, &job.call->request, &job.call->answer);
+        else /* nobody would get what was made */
+            admin_answer_problem(&job.call->answer, 503, "the store took too long with what was asked before; nothing was done");
         pthread_mutex_lock(&t->lock);
         put(&t->answered, &job);
         eventfd_write(t->done_fd, 1);

@@ -2,7 +2,7 @@
  * Purpose:  a thread of its own for what the admin plane asks of the store, which may take seconds: the control thread never waits for it.
  * Owner:    the control thread; the work runs on the thread inside.
  * Lifetime: storethread_new to storethread_free.
- * Callers:  programs/adminplane.
+ * Callers:  programs/plane.
  * RFC:      none.
  */
 #ifndef PROGRAMS_STORETHREAD_H

@@ -36,6 +36,7 @@ void storeusers_get(struct storeops *s, const struct admin_request *r, struct ad
 
     if (get(s, r, &t, a) == 0)
         admin_answer_json(a, 200, storejson_token(&t, r->now));
+    admin_answer_version(a, storejson_version(&t, r->now));
     token_wipe(&t);
 }
 
@@ -110,6 +111,7 @@ static void keep(struct storeops *s, const struct admin_request *r, struct put *
     if (!p->old && !p->given)
         json_object_set_new(object, "password", json_string(p->password));
     admin_answer_json(a, p->old ? 200 : 201, object);
+    admin_answer_version(a, storejson_version(&p->user, r->now));
     a->secret = !p->old && !p->given;
 }
 
@@ -140,7 +142,7 @@ void storeusers_put(struct storeops *s, const struct admin_request *r, struct ad
     err = tokenstore_get_user(&s->store, p.user.id, &old);
     if (!err) {
         p.old = &old;
-        current = storejson_token(&old, r->now);
+        current = storejson_version(&old, r->now);
     } else if (err != ERR_NOENT) {
         storeops_store_failed(s, err, p.user.id, a);
         goto out;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "programs/config.h"
 #include "programs/credentials.h"
+#include "programs/keep.h"
 #include "programs/plane.h"
 #include "relay/relay.h"
 
@@ -218,59 +219,6 @@ static void forbid_core_files(void)
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
-/* Two lists of plain values without padding. */
-static bool differ(const void *a, size_t na, const void *b, size_t nb, size_t size)
-{
-    return na != nb || (na && memcmp(a, b, na * size) != 0);
-}
-
-/* What a reload can't change is told, and keeps its value until the next start. The realm above all: keys are derived from it. */
-static int keep_unchangeable(const struct credentials *cr, const struct config *old, struct config *new, struct conf_list *told)
-{
-    const struct {
-        const char *key;
-        bool changed;
-    } keys[] = {
-        {"listening-port", old->listening_port != new->listening_port},
-        {"listening-ip",
-         differ(old->listening_ip.item, old->listening_ip.n, new->listening_ip.item, new->listening_ip.n, sizeof(struct addr))},
-        {"relay-ip", differ(old->relay_ip.item, old->relay_ip.n, new->relay_ip.item, new->relay_ip.n, sizeof(struct addr))},
-        {"external-ip", differ(old->external_ip.item, old->external_ip.n, new->external_ip.item, new->external_ip.n,
-                               sizeof(struct relay_external))},
-        {"min-port", old->min_port != new->min_port},
-        {"max-port", old->max_port != new->max_port},
-        {"workers", old->workers != new->workers},
-        {"realm", strcmp(old->realm, new->realm) != 0},
-        {"state-dir", strcmp(old->state_dir, new->state_dir) != 0},
-        {"rest-api-separator", old->rest_api_separator != new->rest_api_separator},
-        {"redis", credentials_other_redis(cr, new)},
-        {"redis-statsdb", credentials_other_statsdb(cr, new)},
-        {"redis-prefix", strcmp(old->redis_prefix, new->redis_prefix) != 0},
-        {"node-id", strcmp(old->node_id, new->node_id) != 0},
-        {"admin-socket", strcmp(old->admin_socket, new->admin_socket) != 0},
-        {"admin-listen", memcmp(&old->admin_listen, &new->admin_listen, sizeof(new->admin_listen)) != 0},
-    };
-    char *realm = strdup(old->realm), *state_dir = strdup(old->state_dir);
-
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (keys[i].changed) {
-            LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", keys[i].key));
-            if (told)
-                conf_list_add(told, keys[i].key);
-        }
-    if (!realm || !state_dir) {
-        free(realm);
-        free(state_dir);
-        return ERR_NOMEM;
-    }
-    free(new->realm);
-    free(new->state_dir);
-    new->realm = realm;
-    new->state_dir = state_dir;
-    new->rest_api_separator = old->rest_api_separator; /* the stores parse by it, and what is revoked is found by it */
-    return 0;
-}
-
 /* What stands beside the configuration has changed. */
 static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
 {
@@ -281,25 +229,39 @@ static int renew(void *ctx, char text[static RELAY_TEXT_MAX])
     return relay_reload(s->relay, &rc, text);
 }
 
-/* All or nothing: what can't be read leaves the old settings in force (F17). What is in `c` has been checked by itself. */
+/* All or nothing: what can't be read leaves the old settings in force (F17). What can fail for another reason than memory comes first. */
 static int take(struct server *s, struct config *c, struct auth **auth, char text[static RELAY_TEXT_MAX])
 {
     struct log_config lc = log_config_of(c), old_lc = log_config_of(s->config);
-    struct relay_config rc;
+    struct relay_config rc = relay_config_of(c, credentials_auth(s->credentials));
     int err = credentials_read(s->credentials, c, auth, text);
 
+    credentials_complete(s->credentials, &rc);
+    if (!err)
+        err = relay_check(&rc, text);
     if (!err && (err = log_reconfigure(&lc)))
         snprintf(text, RELAY_TEXT_MAX, "log-file %s can't be opened: %s", c->log_file, err_str(err));
     if (err)
         return err;
-    rc = relay_config_of(c, credentials_auth(s->credentials));
-    credentials_complete(s->credentials, &rc);
     err = plane_reload(s->plane, c, text);
     if (!err)
         err = relay_reload(s->relay, &rc, text);
     if (err)
         log_reconfigure(&old_lc);
     return err;
+}
+
+static void tell_kept(unsigned changed, struct conf_list *keys)
+{
+    const char *key;
+
+    for (unsigned i = 0; (key = keep_key(i)); i++) {
+        if (!(changed & 1U << i))
+            continue;
+        LOG(LOG_WARNING, "reload_needs_restart", LOG_STR("key", key));
+        if (keys)
+            conf_list_add(keys, key); /* without memory it is in the log alone */
+    }
 }
 
 /* `keys` (may be NULL) gets what can't be changed without a restart. */
@@ -309,21 +271,26 @@ static int reload(void *ctx, struct conf_list *keys, char text[static RELAY_TEXT
     struct config *c = NULL;
     struct auth *auth = NULL;
     struct conf_error e;
+    unsigned changed = 0;
     int err = config_load(&c, s->argc, s->argv, environ, &e);
 
     text[0] = '\0';
-    if (err)
+    if (err) {
         snprintf(text, RELAY_TEXT_MAX, "%s", e.text);
-    else
-        err = keep_unchangeable(s->credentials, s->config, c, keys);
-    if (!err)
+    } else {
+        changed = keep_changed(s->credentials, s->config, c);
+        keep_swap(s->config, c, changed);
         err = take(s, c, &auth, text);
+    }
     if (err) {
         LOG(LOG_ERROR, "reload_refused", LOG_STR("reason", text[0] ? text : err_str(err)));
+        if (c)
+            keep_swap(s->config, c, changed);
         auth_free(&auth);
         config_free(&c);
         return err;
     }
+    tell_kept(changed, keys);
     auth_replace(credentials_auth(s->credentials), &auth);
     config_wipe_secrets(c);
     config_free(&s->config);

@@ -386,7 +386,7 @@ void relay_stop(struct relay *r)
         alloc_free_all(&r->workers[i].shard);
         log_stats(r, i);
     }
-    relay_end_questions(r);
+    relay_answer_off(r);
 }
 
 void relay_free(struct relay **rp)

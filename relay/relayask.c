@@ -335,7 +335,7 @@ int relay_answer_on(struct relay *r, struct event_base *base)
     return 0;
 }
 
-void relay_end_questions(struct relay *r)
+void relay_answer_off(struct relay *r)
 {
     struct questions *qs = &r->questions;
 
@@ -353,7 +353,7 @@ void relay_deinit_questions(struct relay *r)
     struct questions *qs = &r->questions;
     struct query *next;
 
-    relay_end_questions(r);
+    relay_answer_off(r);
     for (struct query *q = take_box(qs); q; q = next) {
         next = q->next;
         free_question(of_query(q));

@@ -41,9 +41,8 @@ struct relay {
     unsigned nhung;     /* what it has found */
 };
 
-/* Of relay/relayask.c. The workers have ended before the second, and are gone before the third. */
+/* Of relay/relayask.c. The workers are gone before the second. */
 void relay_init_questions(struct relay *r);
-void relay_end_questions(struct relay *r);
 void relay_deinit_questions(struct relay *r);
 
 #endif

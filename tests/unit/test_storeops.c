@@ -228,7 +228,7 @@ static void users(void)
     CHECK_STR(text_of("owner"), "carol");
     CHECK_INT(ask(ADMIN_USER_GET, "carol", NULL, NULL), 200);
     CHECK(!tells_keys());
-    admin_etag(etag, answer.body);
+    admin_etag(etag, answer.version);
     CHECK_INT(ask_if(ADMIN_USER_PUT, "carol", NULL, "{'max_allocations':7}", "\"other\""), 412);
     CHECK_INT(ask_if(ADMIN_USER_PUT, "carol", NULL, "{'max_allocations':7}", etag), 200);
     CHECK(!answer.secret && !json_object_get(answer.body, "password"));
