@@ -107,16 +107,21 @@ def served(f, credentials, node=0, error=None, seconds=REVOKED_S):
 @fleet.case("a user in Redis is served by every node at once, though one has just said that there is none")
 def _(f):
     for node in range(2):
-        equal(f.client(("carol", "x"), node).refuse_allocate(), 401, "the error before")
+        for i in range(6):  # each worker has said so, and remembers
+            equal(f.client(("carol", "x"), node, i=i).refuse_allocate(), 401, "the error before")
     made = f.ops.ask(201, "putUser", id="carol", body={"owner": "acme", "label": "desk"})
     for node in range(2):
         served(f, ("carol", made["password"]), node)
+        for i in range(6):
+            f.client(("carol", made["password"]), node, i=i).allocate()
     equal(f.ops.ask(200, "getUser", id="carol")["owner"], "acme", "the owner")
     equal([u["id"] for u in f.ops.every("listUsers")], ["carol"], "the users")
     equal(f.ops.every("listTokens"), [], "the tokens")
     check("no such token" in f.ops.ask(404, "getToken", id="carol"), "a user is no token")
     f.ops.ask(404, "revokeToken", id="carol")
-    check("no such user" in f.ops.ask(404, "getUser", id=f.token()[0]), "a token is no user")
+    token = f.token()[0]
+    check("no such user" in f.ops.ask(404, "getUser", id=token), "a token is no user")
+    check("already" in f.ops.ask(409, "putUser", id=token, body={}), "and keeps its name")
     equal(f.redis.call("TTL", "tp:token:{carol}"), -1, "the life of a user without an end")
 
 

@@ -184,6 +184,18 @@ static void bad_tokens(void)
     CHECK_INT(count(), 0);
 }
 
+static int spoil(const char *text)
+{
+    char why[SQL_WHY_MAX];
+    struct sql *db;
+    int err = sql_open(&db, dir, false, SQL_SITTING_MS, why);
+
+    if (!err)
+        err = sql_run(db, NULL, text, NULL, 0);
+    sql_close(&db);
+    return err;
+}
+
 static void pages(void)
 {
     char body[128], query[128], cursor[64];
@@ -209,6 +221,14 @@ static void pages(void)
     CHECK_STR(cursor, "(none)");
     CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'label':'7'}", NULL), 200);
     CHECK_INT(count(), 1);
+    CHECK_INT(spoil("UPDATE credential SET scope = 0 WHERE label IN ('1', '2')"), 0); /* what is no token is passed over */
+    CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'limit':'1'}", NULL), 200);
+    snprintf(query, sizeof(query), "{'limit':'1','cursor':'%s'}", text_of("next"));
+    CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, query, NULL), 200);
+    CHECK_STR(json_string_value(json_object_get(item(0), "label")), "3");
+    snprintf(query, sizeof(query), "{'limit':'1','cursor':'%s'}", text_of("next"));
+    CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, query, NULL), 200);
+    CHECK_STR(json_string_value(json_object_get(item(0), "label")), "4");
     CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'cursor':'-1.5'}", NULL), 400);
     CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'cursor':'1.1900000000'}", NULL), 400);
     CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'limit':'1001'}", NULL), 400);
