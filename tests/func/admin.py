@@ -5,7 +5,6 @@ Each answer is held against its schema. What each operation is asked so that it 
 the description.
 """
 import contextlib
-import glob
 import itertools
 import json
 import os
@@ -269,16 +268,17 @@ def add_walk(group, store):
     def _(w):
         check(w.document.root == TREE.root, "what is served at /openapi.json is not the tree's")
         equal({o.name for o in w.document.operations} - w.walked, set(), "operations that were not walked")
+        described = {(o.method, o.path): set(o.roles or ()) for o in w.document.operations if o.method != "OPTIONS"}
+        equal(described, dict(routes()), "what is described, and the routes that there are")
         equal(set(SUCCEEDS), {o.name for o in w.document.operations}, "operations that this test knows")
 
 
-def served_paths():
-    """The paths in the source of the admin plane."""
-    found = set()
-    for path in glob.glob(os.path.join(admin.SRCDIR, "admin", "*.[ch]")):
-        with open(path, encoding="utf-8") as f:
-            found |= set(re.findall(r'"(/(?:api/v1/)?[a-z][\w./{}-]*)"', f.read()))
-    return found
+def routes():
+    """The table of routes in the source: (method, path) and the roles that may."""
+    with open(os.path.join(admin.SRCDIR, "admin", "route.c"), encoding="utf-8") as f:
+        for method, api, path, what in re.findall(r'^    \{"([A-Z]+)", (API )?"([^"]+)",([^}]*)', f.read(), re.M):
+            roles = {r.lower() for r in re.findall(r" (READ|CREDENTIALS|ADMIN)\b", what)}
+            yield (method, (V if api else "") + path), roles | {"admin"} if roles else set()
 
 
 def add_others(group, store):
