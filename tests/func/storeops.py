@@ -109,12 +109,12 @@ def _(f):
     for node in range(2):
         for i in range(6):  # each worker has said so, and remembers
             equal(f.client(("carol", "x"), node, i=i).refuse_allocate(), 401, "the error before")
-    made = f.ops.ask(201, "putUser", id="carol", body={"owner": "acme", "label": "desk"})
+    made = f.ops.ask(201, "putUser", id="carol", body={"owner": "carols", "label": "desk"})
     for node in range(2):
         served(f, ("carol", made["password"]), node)
         for i in range(6):
             f.client(("carol", made["password"]), node, i=i).allocate()
-    equal(f.ops.ask(200, "getUser", id="carol")["owner"], "acme", "the owner")
+    equal(f.ops.ask(200, "getUser", id="carol")["owner"], "carols", "the owner")
     equal([u["id"] for u in f.ops.every("listUsers")], ["carol"], "the users")
     equal(f.ops.every("listTokens"), [], "the tokens")
     check("no such token" in f.ops.ask(404, "getToken", id="carol"), "a user is no token")
