@@ -1,6 +1,7 @@
 #include "admin/call.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,7 +193,7 @@ void admin_answer_page(const struct admin_request *r, json_t *items, struct admi
         page = json_array();
         for (int64_t i = from; i < n && i < from + limit; i++)
             json_array_append(page, json_array_get(items, (size_t)i));
-        snprintf(next, sizeof(next), "%lld", (long long)(from + limit));
+        snprintf(next, sizeof(next), "%" PRId64, from + limit);
         admin_answer_json(a, 200,
                           json_pack("{s:o,s:o}", "items", page, "next", from + limit < n ? json_string(next) : json_null()));
     }

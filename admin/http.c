@@ -168,7 +168,7 @@ static bool read_body(struct exchange *x, json_t **out)
     if (!x->body_len)
         return true;
     *out = json_loadb(x->body, x->body_len, JSON_REJECT_DUPLICATES, &e);
-    if (*out && json_is_object(*out))
+    if (json_is_object(*out))
         return true;
     if (*out)
         admin_answer_problem(&x->answer, 400, "the body is to be a JSON object");

@@ -411,10 +411,12 @@ static void show(void *ctx, const struct conf_key *key, enum conf_source from, c
 {
     static const char *const SOURCES[] = {"option", "environment", "environment", "file", "default", ""};
     struct config *c = ctx;
-    struct config_shown *s = c->nshown ? &c->shown[c->nshown - 1] : NULL;
+    struct config_shown *s = &c->shown[c->nshown];
 
-    if (!s || s->key != key->name) {
-        s = &c->shown[c->nshown++];
+    if (c->nshown && s[-1].key == key->name) {
+        s--;
+    } else {
+        c->nshown++;
         *s = (struct config_shown){.key = key->name,
                                    .source = SOURCES[from],
                                    .type = key->type,

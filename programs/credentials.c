@@ -46,7 +46,7 @@ struct credentials {
     char why_not[REDIS_REASON_MAX]; /* the store can't be asked now; "": it can */
 };
 
-static void tell(const struct credentials *cr, const char *type, json_t *data)
+static void say(const struct credentials *cr, const char *type, json_t *data)
 {
     if (cr->tell)
         cr->tell(cr->tell_ctx, type, data);
@@ -56,7 +56,7 @@ static void tell(const struct credentials *cr, const char *type, json_t *data)
 
 static void tell_fault(const struct credentials *cr, const char *what, const char *reason)
 {
-    tell(cr, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason ? reason : ""));
+    say(cr, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason ? reason : ""));
 }
 
 /* ---- Redis. ---- */
@@ -105,9 +105,9 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_INFO, "credential_changed", LOG_STR("user", revocation->name));
     else
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
-    tell(cr, "revocation",
-         json_pack("{s:s,s:o}", "user", revocation->name, "before",
-                   revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
+    say(cr, "revocation",
+        json_pack("{s:s,s:o}", "user", revocation->name, "before",
+                  revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
 }
 
 static void on_events_begun(void *ctx)
@@ -190,7 +190,7 @@ static void on_rules_unread(void *ctx, const char *why)
 
 static void on_exhausted(void *ctx, const char *token, uint64_t used, uint64_t max_bytes)
 {
-    tell(ctx, "quota", json_pack("{s:s,s:s,s:I}", "user", token, "limit", "max_bytes", "bytes", (json_int_t)used));
+    say(ctx, "quota", json_pack("{s:s,s:s,s:I}", "user", token, "limit", "max_bytes", "bytes", (json_int_t)used));
     LOG(LOG_INFO, "credential_exhausted", LOG_STR("user", token), LOG_INT("bytes", used), LOG_INT("max_bytes", max_bytes));
 }
 
@@ -461,10 +461,10 @@ size_t credentials_nodes(const struct credentials *cr)
     return node_others(cr->node) + 1;
 }
 
-void credentials_tell(struct credentials *cr, credentials_tell_fn *fn, void *ctx)
+void credentials_tell(struct credentials *cr, credentials_tell_fn *tell, void *ctx)
 {
-    cr->tell = fn;
+    cr->tell = tell;
     cr->tell_ctx = ctx;
     if (cr->node)
-        node_tell(cr->node, fn, ctx);
+        node_tell(cr->node, tell, ctx);
 }

@@ -95,7 +95,7 @@ static void sample(void *ctx, struct fleet_node *self)
                  (load.bps_limit && load.bps + load.bps_share > load.bps_limit);
 }
 
-static void tell(const struct node *n, const char *type, json_t *data)
+static void say(const struct node *n, const char *type, json_t *data)
 {
     if (n->tell)
         n->tell(n->tell_ctx, type, data);
@@ -105,7 +105,7 @@ static void tell(const struct node *n, const char *type, json_t *data)
 
 static void tell_fault(const struct node *n, const char *what, const char *reason)
 {
-    tell(n, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason));
+    say(n, "fault", json_pack("{s:s,s:s}", "what", what, "reason", reason));
 }
 
 static void on_event(void *ctx, enum redisfleet_event event, const char *text)
@@ -122,11 +122,11 @@ static void on_event(void *ctx, enum redisfleet_event event, const char *text)
     case REDISFLEET_DRAINING:
         LOG(LOG_WARNING, "draining", LOG_STR("node", text),
             LOG_STR("effect", "new allocations are sent to other nodes, those that live go on"));
-        tell(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 1));
+        say(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 1));
         break;
     case REDISFLEET_DRAIN_ENDED:
         LOG(LOG_INFO, "drain_ended", LOG_STR("node", text));
-        tell(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 0));
+        say(n, "drain", json_pack("{s:s,s:b}", "node", text, "draining", 0));
         break;
     case REDISFLEET_NODE_UP:
         LOG(LOG_INFO, "node_up", LOG_STR("node", text));
@@ -194,9 +194,9 @@ void node_free(struct node **n)
     *n = NULL;
 }
 
-void node_tell(struct node *n, void (*fn)(void *ctx, const char *type, json_t *data), void *ctx)
+void node_tell(struct node *n, void (*tell)(void *ctx, const char *type, json_t *data), void *ctx)
 {
-    n->tell = fn;
+    n->tell = tell;
     n->tell_ctx = ctx;
 }
 
