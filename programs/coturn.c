@@ -100,10 +100,9 @@ static int read_lines(struct import *m, FILE *in)
 {
     char *text = NULL;
     size_t cap = 0;
-    ssize_t got;
     int err = 0;
 
-    for (unsigned line = 1; !err && (got = getline(&text, &cap, in)) >= 0; line++) {
+    for (unsigned line = 1; !err && getline(&text, &cap, in) >= 0; line++) {
         const char *start = text + strspn(text, " \t");
         size_t len = strlen(start);
 

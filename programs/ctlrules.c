@@ -33,6 +33,21 @@ int ctlrules_peers(struct ctl *c)
     return status;
 }
 
+/* What is stored is told, not what is in force: that follows within a second. */
+static void show_stored(const struct ctl *c, json_t *policy)
+{
+    static const struct show_column LINES[] = {
+        {"allowed", "allow", SHOW_TEXT, NULL}, {"denied", "deny", SHOW_TEXT, NULL}, {NULL, NULL, SHOW_TEXT, NULL}};
+
+    if (c->options->json) {
+        ctl_json(c, policy);
+        return;
+    }
+    puts("These entries are stored, beside the configuration's, and in force within a second:");
+    show_lines(policy, LINES);
+    json_decref(policy);
+}
+
 /* Both lists are replaced: what is not named is gone. */
 int ctlrules_set(struct ctl *c)
 {
@@ -49,7 +64,7 @@ int ctlrules_set(struct ctl *c)
     ctl_put_list(q.body, "deny", &o->deny);
     status = ctl_ask(c, &q, &policy);
     if (!status)
-        show_policy(c, policy);
+        show_stored(c, policy);
     return status;
 }
 

@@ -185,7 +185,7 @@ void show_table(const json_t *items, const struct show_column *columns, const ch
     size_t n = 0, rows = json_array_size(items), width[COLUMNS_MAX];
     char **cell;
 
-    while (columns[n].title && n < COLUMNS_MAX)
+    while (n < COLUMNS_MAX && columns[n].title)
         n++;
     if (!rows)
         puts(none);

@@ -464,6 +464,31 @@ def _(r):
     equal(r.json("token", "show", rest["username"])["owner"], "bob", "whose it is")
 
 
+@both("peers, quota: shown, tested, set and taken back; what is not named of a quota stays")
+def _(r):
+    def stored():
+        return {(e["entry"], e["action"]) for e in r.json("peers")["items"] if e["source"] == "stored"}
+
+    check(re.search(r"^10\.0\.0\.0/8 +deny +built in$", r.ctl("peers"), re.M), "the table")
+    check("10.1.2.3:5060/udp is denied: " in r.ctl("peers", "test", "10.1.2.3:5060/udp"), "what denies it")
+    answer = r.json("peers", "set", "--allow", "10.1.0.0/16", "--allow", "10.2.0.0/16:5060/udp", "--deny", "9.9.9.9")
+    equal((answer["allow"], answer["deny"]), (["10.1.0.0/16", "10.2.0.0/16:5060/udp"], ["9.9.9.9"]), "what is stored")
+    tap.wait_until(lambda: r.json("peers", "test", "10.1.2.3:5060/udp")["allowed"], "it is in force")
+    check(("10.1.0.0/16", "allow") in stored(), "what is listed")
+    check("9.9.9.9 is denied: " in r.ctl("peers", "test", "9.9.9.9"), "what denies it")
+    r.ctl("peers", "set", "--deny", "10.0.0.0/33", status=2)
+    r.ctl("peers", "test", "nonsense", status=2)
+    r.ctl("peers", "set", "--clear")
+    tap.wait_until(lambda: not stored(), "nothing is stored")
+    equal([r.json("quota", "show", "acme x/y")[k] for k in ("max_allocations", "max_bps")], [None, None], "the quota of nobody")
+    r.ctl("quota", "set", "acme x/y", "--max-allocations", "3")
+    r.ctl("quota", "set", "acme x/y", "--max-bps", "2M")
+    equal([r.json("quota", "show", "acme x/y")[k] for k in ("owner", "max_allocations", "max_bps")], ["acme x/y", 3, 2000000], "the quota")
+    check(re.search(r"^max bps +none$", r.ctl("quota", "set", "acme x/y", "--max-bps", "none"), re.M), "the lines")
+    equal(r.json("quota", "show", "acme x/y")["max_allocations"], 3, "what was not named")
+    r.ctl("quota", "set", "acme x/y", "--max-bps", "fast", status=2)
+
+
 @both("nodes, drain, reload, log-level, config: the relay itself")
 def _(r):
     (node,) = tap.wait_until(lambda: r.json("nodes"), "the node is listed")
