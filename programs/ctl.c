@@ -236,10 +236,10 @@ void ctl_close(struct ctl *c)
 
 /* ---- Questions. ---- */
 
-/* A relay that was named (--url, --socket) is meant, and nothing else. */
+/* A relay that was named (--url, --socket) is meant, and nothing else: there is no configuration then, which would name a store. */
 static bool has_stand_in(const struct ctl *c, enum admin_operation operation)
 {
-    return c->config && !c->options->url && !c->options->socket && storeops_serves(operation);
+    return c->config && storeops_serves(operation);
 }
 
 int ctl_send(struct ctl *c, const struct ctl_question *q, struct ctl_answer *a)

@@ -437,6 +437,7 @@ def _(r):
     (used,) = r.json("usage", "--owner", "acme", "--label", "desk 7")
     check(used["allocations"], "the usage")
     check(len(r.json("usage", "--owner", "acme", "--by", "hour", "--since", "2h")) >= 1, "the usage by the hour")
+    equal(r.json("--offline", "token", "list", "--owner", "else"), r.json("token", "list", "--owner", "else"), "what the store says itself")
     r.ctl("token", "revoke", made["id"])
     equal(r.json("token", "show", made["id"])["state"], "revoked", "its state")
     for words in (("token", "show", "tnone"), ("token", "revoke", "tnone"), ("user", "show", "none"), ("user", "remove", "none"), ("user", "set", "none")):
