@@ -175,6 +175,7 @@ static bool read_body(struct exchange *x, json_t **out)
     else
         admin_answer_problem(&x->answer, 400, "the body is no JSON: line %d, column %d: %s", e.line, e.column, e.text);
     json_decref(*out);
+    *out = NULL; /* the request's, who would give it back again */
     return false;
 }
 
