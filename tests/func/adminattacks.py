@@ -127,6 +127,17 @@ def _(w):
     w.socket.get("/healthz")
 
 
+@plane.case("S22 the body of a request that is refused is read, so that the refusal is heard and the connection goes on")
+def _(w):
+    for path, caller, status in ((f"{V}/nothing", w.socket, 404), (f"{V}/status", w.socket, 405), (f"{V}/tokens", w.tls(), 401), (f"{V}/drain", w.tls("read"), 403)):
+        c = caller.connection()
+        for _ in range(2):
+            equal(caller.call("POST", path, {"owner": "x" * 1000}, connection=c).status, status, f"POST {path}")
+        equal(caller.call("GET", "/healthz", connection=c).status, 200, "the next request on that connection")
+        equal(c.reconnected, 0, "the times that it was closed")
+        c.close()
+
+
 @plane.case("S22 connections are bounded by source and in all; those that are known and the Unix socket go on")
 def _(w):
     held = []
@@ -389,6 +400,7 @@ def _(w):
     w.tls("read").call("DELETE", f"{V}/tokens/{token}")
     w.socket.get(f"{V}/tokens")
     w.socket.call("PUT", f"{V}/log-level", {"level": "debug"})
+    tap.wait_until(lambda: "operation=setLogLevel" in w.daemon.log().splitlines()[-1], "the last line is written")
     lines = [{k: v.strip('"') for k, v in e.items()} for e in w.daemon.events("audit")[before:]]
     have = [(e["operation"], e["caller"], e.get("id", ""), e["status"]) for e in lines]
     want = [

@@ -140,6 +140,7 @@ def _(w):
         f.write("no certificate")
     equal(w.socket.call("POST", f"{V}/reload").status, 422, "the status of a reload without a certificate")
     equal(certificate_of(w), second, "the certificate that is shown")
+    equal(len(w.daemon.events("admin_certificate_renewed")), 1, "renewals")
 
 
 PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000

@@ -40,9 +40,11 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, connect):
         super().__init__("localhost", timeout=tap.PATIENCE_S)
         self._open = connect
+        self.reconnected = -1
 
     def connect(self):
         self.sock = self._open()
+        self.reconnected += 1
 
 
 class Client:
