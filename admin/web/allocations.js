@@ -7,9 +7,9 @@ import { Pager } from "/dashboard/pager.js";
 import { guardNow } from "/dashboard/rights.js";
 
 const table = new Table($("allocations-table"), "Allocations that live now", [
-  { label: "User", cell: (a) => a.user },
-  { label: "Client", cell: (a) => `${a.client} ${a.transport.toUpperCase()}` },
-  { label: "Relayed address", cell: (a) => a.relayed.join("\n") },
+  { label: "User", cell: (a) => (a.user === a.owner ? a.user : el("div", {}, el("div", {}, a.owner), el("code", { class: "muted" }, a.user))) },
+  { label: "Client", address: true, cell: (a) => `${a.client}/${a.transport}` },
+  { label: "Relayed address", address: true, cell: (a) => a.relayed.join("\n") },
   { label: "From client", number: true, cell: (a) => bits(a.bps_up) },
   { label: "To client", number: true, cell: (a) => bits(a.bps_down) },
   { label: "Relayed", number: true, cell: (a) => bytes(a.bytes_up + a.bytes_down) },

@@ -12,10 +12,10 @@ function svg(tag, attributes = {}, text) {
   return node;
 }
 
-// The next of 1, 2, 5, 10, ... that is not below.
+// The next round number that is not below.
 function ceiling(n) {
   const power = 10 ** Math.floor(Math.log10(n));
-  return [1, 2, 5, 10].find((m) => m * power >= n) * power;
+  return [1, 2, 3, 4, 6, 8, 10].find((m) => m * power >= n) * power;
 }
 
 export class Chart {

@@ -102,7 +102,7 @@ export function confirm({ title, text, yes, work }) {
 }
 
 // A table whose rows are kept by the id of their items, so that focus and selection outlive a refresh.
-// columns: [{label, cell: (item) => text or element, make: (item) => element once a row, number: true}]
+// columns: [{label, cell: (item) => text or element, make: (item) => element once a row, number: true, address: true}]
 export class Table {
   constructor(place, caption, columns, empty) {
     this.columns = columns;
@@ -147,7 +147,7 @@ export class Table {
   #make(item) {
     const row = el("tr", { role: "row" });
     for (const c of this.columns) {
-      const cell = el("td", { role: "cell", "data-label": c.label || null, class: c.number ? "number" : c.label ? null : "buttons" });
+      const cell = el("td", { role: "cell", "data-label": c.label || null, class: c.number ? "number" : c.address ? "address" : c.label ? null : "buttons" });
       if (c.make) cell.append(...[c.make(item, row)].flat());
       row.append(cell);
     }

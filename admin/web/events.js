@@ -5,12 +5,46 @@ import { $, el, setText, showProblem } from "/dashboard/dom.js";
 import { time } from "/dashboard/format.js";
 
 const KEPT = 500;
-const LATEST = 6;
+const LATEST = 5;
 const AGAIN_MS = 3000;
 const SILENCE_MS = 45000; // three times what the relay leaves between two signs of life: the way to it is broken
 
 const events = []; // newest first
 let lastId = null, reader = null, held = false;
+
+// What an administrator has done, by operationId.
+const DEEDS = {
+  deleteAllocation: "disconnected a client",
+  putUser: "changed a user",
+  deleteUser: "removed a user",
+  issueToken: "issued a credential",
+  revokeToken: "revoked a credential",
+  generateIceServers: "handed out a credential",
+  revokeCredentials: "revoked the names of a user",
+  putPeers: "changed the stored peers",
+  putQuota: "changed the limits of an owner",
+  drain: "began draining",
+  endDrain: "ended draining",
+  reload: "reloaded the configuration",
+  setLogLevel: "changed the log level",
+};
+
+const FAULTS = {
+  redis: "Redis can't be asked",
+  redis_ready: "Redis is back",
+  store: "The store can't be asked",
+  store_ready: "The store is back",
+  node_down: "A node is gone",
+  node_id_taken: "Another node has this one's id",
+  worker_hangs: "A worker hangs",
+  worker_hangs_over: "The worker is back",
+  memory_short: "Memory is short",
+  memory_short_over: "There is memory again",
+  certificate_expired: "The certificate has expired",
+  certificate_expired_over: "There is a valid certificate",
+};
+
+const isOver = (e) => e.type === "fault" && /_(ready|over)$/.test(e.data.what);
 
 const WORDS = {
   allocation: (e) => [`${e.user || "somebody"} ${e.what === "created" ? "has an allocation" : "has left"}`, e.client, e.what === "deleted" ? e.reason : null],
@@ -18,15 +52,18 @@ const WORDS = {
   revocation: (e) => [`${e.user} is revoked`],
   quota: (e) => [`${e.owner} has reached a limit`, e.limit === undefined || e.limit === null ? null : String(e.limit)],
   drain: (e) => [`${e.node || "this relay"} ${e.draining ? "drains" : "takes new clients"}`],
-  fault: (e) => [e.what, e.reason],
-  admin: (e) => [`${e.caller}: ${e.operation}`, e.status ? String(e.status) : null],
+  fault: (e) => [FAULTS[e.what] ?? e.what, e.reason],
+  admin: (e) => {
+    const deed = DEEDS[e.operation] ?? e.operation;
+    return e.status < 400 ? [`${e.caller} has ${deed}`] : [`${e.caller} has not ${deed}`, `refused with ${e.status}`];
+  },
 };
 
 const NAMES = { auth_failure: "auth failure" };
 
 function line(e) {
   const words = (WORDS[e.type]?.(e.data) ?? [JSON.stringify(e.data)]).filter((w) => w);
-  return el("li", { "data-type": e.type }, el("time", {}, e.data.at ? time(e.data.at) : ""), el("span", { class: "kind" }, NAMES[e.type] ?? e.type),
+  return el("li", { "data-type": isOver(e) ? "fault-over" : e.type }, el("time", {}, e.data.at ? time(e.data.at) : ""), el("span", { class: "kind" }, NAMES[e.type] ?? e.type),
     el("span", { class: "words" }, words.join(" · ")));
 }
 
