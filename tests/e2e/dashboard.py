@@ -5,7 +5,7 @@ import json
 import browser
 from desk import Splice, desk
 
-from lib import call, daemon, net, redis, tap
+from lib import call, daemon, net, redis, stun, tap
 from lib.tap import check, equal
 
 net.need_namespaces()
@@ -134,6 +134,19 @@ def _(d):
     b.refresh(0)
 
 
+def served(d, user, password):
+    """Waits until the relay has read what the store was told (it looks ten times a second); ten failures would shut the user out."""
+    c = d.plane.client(5, user=user, password=password)
+    for _ in range(8):
+        answer = c.request(stun.ALLOCATE, (stun.REQUESTED_TRANSPORT, stun.UDP))
+        if answer.error is None:
+            c.refresh(0)
+            return
+        then = d.answer("/status")["now_ms"]
+        tap.wait_until(lambda: d.answer("/status")["now_ms"] > then + 200, "another look at the store")
+    raise tap.Failure(f"{user} is refused with {answer.error}")
+
+
 def issue(d, owner, **fields):
     """By the dialog; (user name, password) as they are shown."""
     p = d.page
@@ -166,6 +179,7 @@ def _(d):
     equal([token[k] for k in ("owner", "label", "max_allocations", "max_bps", "max_bytes", "peers")],
           ["acme", "desk 7", 4, 2000000, 500000000, [S.RELAY, "11.0.0.0/24"]], "the token")
     equal(token["expires_at"] - token["issued_at"], 8 * 3600, "how long it is good")
+    served(d, user, password)
     with Splice(d.plane, user, password) as s:
         p.fill("#tokens-filter [name=owner]", "acme")
         p.fill("#tokens-filter [name=label]", "desk 7")
@@ -465,6 +479,9 @@ def _(d):
                     check(p.looks() > 20, "next to nothing is seen")
             p.viewport(1440, 900)
         d.view("credentials")
+        issue(d, "acme", label="to be looked at")
+        p.looks()
+        p.click("#issued-close")
         for opener in ("#issue", "#tokens-table button.danger:not([hidden])", "#tokens-table button"):
             p.click(opener)
             for width in (1440, 360):

@@ -18,7 +18,7 @@ tap.need("openssl", "redis-server")
 S = net.Standard
 DOCS = os.path.join(admin.SRCDIR, "docs")
 SPAN_S = 300  # what a chart shows
-MOST_BYTES = 150 * 1000  # of a picture: they live in the tree
+MOST_BYTES = 150 * 1024  # of a picture: they live in the tree
 OWNERS = (("acme", "headquarters"), ("acme", "home offices"), ("globex", "contact centre"), ("initech", "warehouse"))
 # When a load begins and ends (seconds), its mode, its sessions. Some go on behind the last picture.
 LOADS = (
