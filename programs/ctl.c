@@ -221,7 +221,7 @@ static int send_store(struct ctl *c, const struct ctl_question *q, struct ctl_an
         a->body = json_incref(answer.body);
         snprintf(a->detail, sizeof(a->detail), "%s", answer.detail);
         if (a->body)
-            admin_etag(a->etag, a->body);
+            admin_etag(a->etag, answer.version ? answer.version : a->body);
         admin_answer_clear(&answer);
     }
     json_decref(none);

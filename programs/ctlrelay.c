@@ -34,13 +34,14 @@ static void show_traffic(const json_t *traffic)
 
     json_object_foreach((json_t *)(uintptr_t)traffic, path, sums)
     {
-        char *cell[4], text[256];
+        char *cell[4], name[32], text[256];
         static const char *const KEYS[] = {"bytes_up", "packets_up", "bytes_down", "packets_down"};
 
         for (size_t i = 0; i < 4; i++)
             cell[i] = show_text(json_object_get(sums, KEYS[i]), SHOW_SHORT, "0");
         snprintf(text, sizeof(text), "%s bytes in %s packets up, %s bytes in %s packets down", cell[0], cell[1], cell[2], cell[3]);
-        show_line(path, text);
+        snprintf(name, sizeof(name), "%s traffic", path);
+        show_line(name, text);
         for (size_t i = 0; i < 4; i++)
             free(cell[i]);
     }

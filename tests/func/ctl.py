@@ -273,6 +273,9 @@ def _(d):
     made = json.loads(ended(0, *config, "token", "issue", "--owner", "acme", "-o", "json"))
     equal([t["id"] for t in json.loads(ended(0, *config, "token", "list", "-o", "json"))], [made["id"]], "the tokens")
     equal(json.loads(ended(0, *config, "config", "check", "-o", "json"))["valid"], True, "the configuration")
+    ended(0, *config, "user", "add", "carol")
+    equal(json.loads(ended(0, *config, "user", "set", "carol", "--label", "x", "-o", "json"))["label"], "x", "what is changed of a user")
+    equal(json.loads(ended(0, *config, "quota", "set", "acme", "--max-bps", "1M", "-o", "json"))["max_bps"], 1000000, "the quota")
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as s:
         s.bind(d.file("admin.sock"))  # nobody listens: as a relay that was killed leaves it
         ended(0, *config, "token", "list")
