@@ -4,6 +4,7 @@
 `make check` runs a short form. `adminload.py --soak` (make bench-admin) is the long one: 20,000 packets a second beside 50 pollers, and
 10,000 allocations.
 """
+import os
 import resource
 import sys
 import threading
@@ -25,6 +26,7 @@ SECONDS = 20 if SOAK else 2
 RATE = 20000 if SOAK else 2000 if not tap.SANITIZER else 500  # packets a second in all
 SESSIONS = 400 if SOAK else 40
 POLLERS = 50 if SOAK else 10
+POLLERS_NICE = 10  # they stand for other machines: what they take of this one is not the server's
 PERIOD_S = 1.0  # in which each asks for both
 MAX_LOSS = 0.01  # per cent
 P99_TIMES, P99_US = 1.2, 1000.0  # of the delay without pollers, or more than it
@@ -41,6 +43,7 @@ class Pollers:
         self.threads = [threading.Thread(target=self._poll, args=(i * PERIOD_S / count,), daemon=True) for i in range(count)]
 
     def _poll(self, late):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), POLLERS_NICE)
         c = self.client.connection()
         try:
             while not self.ending.wait(late):
