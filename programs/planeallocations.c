@@ -71,6 +71,10 @@ static void failed(struct admin_call *call, int err)
     case ERR_TIMEDOUT:
         admin_answer_problem(&call->answer, 503, "a worker did not answer within %d ms: it hangs; see /readyz", RELAY_PATIENCE_MS);
         break;
+    case ERR_AGAIN:
+        admin_answer_problem(&call->answer, 503, "%d questions have not been answered yet: a worker hangs; see /readyz",
+                             RELAY_OPEN_MAX);
+        break;
     default:
         admin_answer_problem(&call->answer, 503, "%s", err_str(err));
         break;

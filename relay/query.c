@@ -159,6 +159,8 @@ bool query_step(struct shard *s, struct query *q, size_t *most)
     struct alloc *his[QUERY_PASS_MAX];
     size_t n;
 
+    if (atomic_load_explicit(&q->given_up, memory_order_relaxed)) /* whoever was told that it failed must not see it done later */
+        return true;
     if (q->kind == QUERY_LIST && q->filter.user && *most && user_allocs(s, q->filter.user, his, QUERY_PASS_MAX, &n)) {
         meet_each(&search, his, n);
         *most -= n < *most ? n : *most;

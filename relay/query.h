@@ -8,6 +8,8 @@
 #ifndef RELAY_QUERY_H
 #define RELAY_QUERY_H
 
+#include <stdatomic.h>
+
 #include "relay/question.h"
 #include "relay/shard.h"
 
@@ -19,7 +21,8 @@ enum {
 enum query_kind { QUERY_LIST, QUERY_SHOW, QUERY_CLOSE };
 
 struct query {
-    struct query *next; /* in the queue where it waits */
+    struct query *next;   /* in the queue where it waits */
+    atomic_bool given_up; /* by the asker: nothing more is to be done for it */
     enum query_kind kind;
     struct relay_filter filter; /* of QUERY_LIST; its user is NULL or `user` */
     char user[STUN_USERNAME_MAX + 1];

@@ -16,8 +16,10 @@
 #include "stun/names.h"
 
 enum {
-    RELAY_PAGE_MAX = 1000,    /* allocations of an answer: some 1.3 MB */
-    RELAY_CURSOR_MAX = 24,    /* bytes of a cursor with its NUL */
+    RELAY_PAGE_MAX = 1000, /* allocations of an answer: some 1.3 MB */
+    RELAY_CURSOR_MAX = 24, /* bytes of a cursor with its NUL */
+    RELAY_OPEN_MAX =
+        256, /* questions that have not come back: those of a worker that hangs wait in its mailbox, with room for their answers */
     RELAY_PATIENCE_MS = 1000, /* for an answer: a worker's pass takes milliseconds, so one that is silent for so long hangs */
 };
 

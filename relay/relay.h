@@ -84,7 +84,8 @@ int relay_answer_on(struct relay *r, struct event_base *base);
 /* No more answers on it: what is open is answered with ERR_CANCELLED now, and nothing more can be asked. */
 void relay_answer_off(struct relay *r);
 /* A page of at most `limit` (RELAY_PAGE_MAX) allocations, behind `cursor` (NULL: from the first one). What lives from the first page to the last is in
- * one of them. The filter is copied. ERR_NOMEM; ERR_INVAL: that is no cursor, or no user name; ERR_NOTCONN: no loop. Then there is no answer. */
+ * one of them. The filter is copied. ERR_NOMEM; ERR_INVAL: that is no cursor, or no user name; ERR_NOTCONN: no loop; ERR_AGAIN: RELAY_OPEN_MAX are
+ * open. Then there is no answer. */
 int relay_list(struct relay *r, const struct relay_filter *filter, const char *cursor, size_t limit, relay_answer_cb *cb, void *ctx,
                struct relay_question **out);
 int relay_show(struct relay *r, uint64_t id, relay_answer_cb *cb, void *ctx, struct relay_question **out);

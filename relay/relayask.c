@@ -30,6 +30,8 @@ static struct relay_question *of_query(struct query *q)
 
 static void free_question(struct relay_question *p)
 {
+    if (p->relay)
+        p->relay->questions.open--;
     free(p->query.found);
     free(p->query.permissions);
     free(p->query.channels);
@@ -73,6 +75,7 @@ static void tell(struct relay_question *p, const struct relay_answer *answer)
     assert(cb); /* as all that are in the list */
     unlink_question(p);
     p->cb = NULL;
+    atomic_store_explicit(&p->query.given_up, true, memory_order_relaxed);
     cb(p->ctx, answer);
 }
 
@@ -196,6 +199,10 @@ static int new_question(struct relay_question **out, struct relay *r, enum query
     *out = NULL;
     if (!r->questions.base)
         return ERR_NOTCONN;
+    if (r->questions.open >= RELAY_OPEN_MAX) {
+        free(p);
+        return ERR_AGAIN;
+    }
     if (!p)
         return ERR_NOMEM;
     q->kind = kind;
@@ -211,6 +218,7 @@ static int new_question(struct relay_question **out, struct relay *r, enum query
         return ERR_NOMEM;
     }
     p->relay = r;
+    r->questions.open++;
     *out = p;
     return 0;
 }
@@ -308,6 +316,7 @@ void relay_forget(struct relay_question **question)
         return;
     unlink_question(p);
     p->cb = NULL;
+    atomic_store_explicit(&p->query.given_up, true, memory_order_relaxed);
 }
 
 /* ---- Life. ---- */

@@ -23,6 +23,7 @@ struct questions {
     int fd; /* wakes the loop; -1: none */
     pthread_mutex_t lock;
     struct query *box; /* come back, newest first */
+    size_t open;       /* that have not come back for good */
 };
 
 struct relay {

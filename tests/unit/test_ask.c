@@ -265,6 +265,32 @@ static void hung(void)
     down();
 }
 
+/* What a worker that hangs does not answer is bounded, and not carried out when it is back. */
+static void backlog(void)
+{
+    struct relay_question *each;
+    uint64_t id;
+    int n = 0;
+
+    CHECK(up());
+    CHECK_INT(list(&(struct relay_filter){.user = "bob"}, NULL, 1), 0);
+    id = got.first.id;
+    hang(1);
+    CHECK_INT(relay_close(relay, id, on_answer, &question, &question), 0);
+    while (relay_show(relay, id, on_answer, &each, &each) == 0)
+        n++;
+    CHECK_INT(n, RELAY_OPEN_MAX - 1);
+    CHECK_INT(relay_show(relay, id, on_answer, &each, &each), ERR_AGAIN);
+    CHECK_INT(answered(RELAY_OPEN_MAX), ERR_TIMEDOUT);
+    let_go();
+    while (relay->questions.open)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK_INT(list(&(struct relay_filter){.user = "bob"}, NULL, 1), 0);
+    CHECK(got.first.id == id); /* it lives */
+    relay_stop(relay);
+    down();
+}
+
 static void cancelled(void)
 {
     struct relay_question *kept[3] = {0};
@@ -445,6 +471,7 @@ static const struct tap_test TESTS[] = {
     {"what is no cursor is refused", cursors},
     {"one is shown, and closed, by its id", one},
     {"F31 a worker that hangs is not waited for", hung},
+    {"F31 what a worker that hangs has not answered is bounded, and given up for good", backlog},
     {"what is taken back is silent, and what is open at the end is answered", cancelled},
     {"F31 a worker that hangs is seen, and when it is back", watched},
     {"the CPU time of a worker is told without its help", busy},
