@@ -105,9 +105,10 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
         LOG(LOG_INFO, "credential_changed", LOG_STR("user", revocation->name));
     else
         LOG(LOG_INFO, "credential_revoked", LOG_STR("user", revocation->name), LOG_INT("before", revocation->expires_before));
-    say(cr, "revocation",
-        json_pack("{s:s,s:o}", "user", revocation->name, "before",
-                  revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
+    if (!err && !revocation->only_changed)
+        say(cr, "revocation",
+            json_pack("{s:s,s:o}", "user", revocation->name, "before",
+                      revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
 }
 
 static void on_events_begun(void *ctx)

@@ -229,9 +229,21 @@ def _(w):
     w.ask("GET", "/users/carol", status=404)
 
 
+@case("what is made or changed of a user is no revocation to who follows the events")
+def _(w):
+    with w.socket.events("?type=revocation") as events:
+        made = w.ask("PUT", "/users/ivan", {}, 201)
+        w.ask("PUT", "/users/ivan", {"max_allocations": 5})
+        w.served("ivan", made["password"]).refresh(0)
+        w.ask("POST", "/credentials/judy/revoke", {})
+        equal(events.next()[2]["user"], "judy", "the user of the first event")
+        w.ask("DELETE", "/users/ivan", status=204)
+        equal(events.next()[2]["user"], "ivan", "the user of the second event")
+
+
 @case("S7 a user of hostile bytes is one user, listed as he is")
 def _(w):
-    for name in ('"\\ %s%n', "a/b?c#d", "<b>\u00fc\u4e16</b>", "a b", "'; DROP TABLE token; --", "}{", "*", "..", "%2e%2e"):
+    for name in ('"\\ %s%n', "a/b?c#d", "<b>\u00fc\u4e16</b>", "a b", "'; DROP TABLE token; --", "{}", "*", "..", "%2e%2e"):
         made = w.ask("PUT", f"/users/{admin.quoted(name)}", {}, 201)
         equal(made["id"], name, "his name")
         w.served(name, made["password"]).refresh(0)
