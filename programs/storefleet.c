@@ -104,6 +104,23 @@ void storefleet_nodes(struct storeops *s, const struct admin_request *r, struct 
 
 /* ---- Draining, wished of any node. ---- */
 
+/* What is wished of a name that is misspelt, nobody would ever heed. */
+static bool lives(struct storeops *s, const char *node, struct admin_answer *a)
+{
+    struct fleet_node *nodes;
+    size_t n, i = 0;
+    int err = read_nodes(s, &nodes, &n);
+
+    while (!err && i < n && strcmp(nodes[i].id, node) != 0)
+        i++;
+    free(nodes);
+    if (err)
+        storeops_failed(why(s), err, node, a);
+    else if (i == n)
+        admin_answer_problem(a, 404, "%s: no such node lives: see turnpikectl nodes", node);
+    return !err && i < n;
+}
+
 static bool wish(struct storeops *s, const struct admin_request *r, bool on, const char **node, struct admin_answer *a)
 {
     int err;
@@ -116,6 +133,8 @@ static bool wish(struct storeops *s, const struct admin_request *r, bool on, con
         admin_answer_problem(a, 409, "there is no fleet, where nodes would be told: there is no redis= in the configuration");
         return false;
     }
+    if (on && !lives(s, *node, a))
+        return false;
     err = redisnodes_drain(s->nodes, *node, on);
     if (err)
         storeops_failed(why(s), err, *node, a);

@@ -194,6 +194,8 @@ def _(f):
     served(f, (servers[1]["username"], servers[1]["credential"]))
     nodes = f.ops.ask(200, "listNodes")["items"]
     equal([n["state"] for n in nodes], ["serving", "serving"], "the states")
+    check("no such node lives" in f.ops.ask(404, "drain", body={"node": "nobody"}), "a node that is not there")
+    equal(f.redis.call("KEYS", "tp:drain:*"), [], "what is wished of it")
     f.ops.ask(202, "drain", body={"node": nodes[0]["id"]})
     tap.wait_until(lambda: f.ops.ask(200, "listNodes")["items"][0]["state"] == "draining", "it drains")
     f.ops.ask(200, "endDrain", query={"node": nodes[0]["id"]})
