@@ -122,6 +122,10 @@ static bool choose_name(const struct storeops *s, const struct admin_request *r,
 
     if (!storeusers_name(r, t->id, sizeof(t->id), a))
         return false;
+    if (t->id[0] == '}') { /* it would end the hash tag of its keys: on a Cluster they would lie apart */
+        admin_answer_problem(a, 400, "%s: a name that doesn't begin with } is expected", t->id);
+        return false;
+    }
     if (!secret_parse_name(&parts, t->id, s->separator))
         return true;
     admin_answer_problem(a, 400, "%s: this reads as a time-limited name of a shared secret; choose another", t->id);

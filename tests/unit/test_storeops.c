@@ -266,6 +266,9 @@ static void users(void)
     CHECK_INT(ask(ADMIN_USER_DELETE, "carol", NULL, NULL), 404);
     CHECK_INT(ask(ADMIN_USER_GET, "carol", NULL, NULL), 404);
     CHECK_INT(ask(ADMIN_USER_PUT, "a:1800000000", NULL, "{}"), 400);
+    CHECK_INT(ask(ADMIN_USER_PUT, "}a", NULL, "{}"), 400);
+    CHECK_INT(ask(ADMIN_USER_PUT, "{}a", NULL, "{}"), 201);
+    CHECK_INT(ask(ADMIN_USER_DELETE, "{}a", NULL, NULL), 204);
     CHECK_INT(ask(ADMIN_USER_PUT, "carol", NULL, "{'pasword':'x'}"), 400);
     CHECK_INT(ask(ADMIN_USER_PUT, "carol", NULL, "{'password':'\\u0007'}"), 400);
     CHECK(says("password"));
