@@ -2,10 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/route.h"
 #include "base/err.h"
 #include "programs/storeparts.h"
 
-enum { ENTRIES_MAX = 1024 }; /* of a list: each packet that has to be judged may walk them all */
+enum {
+    ENTRIES_MAX = 1024,  /* of a list: each packet that has to be judged may walk them all */
+    PEER_TEXT_MAX = 128, /* bytes of an entry with its action, and room for a mistake */
+};
 
 /* ---- Rules for peers. ---- */
 
@@ -13,9 +17,13 @@ static void add_items(json_t *items, const char *action, const json_t *entries)
 {
     for (size_t i = 0; i < json_array_size(entries); i++) {
         json_t *entry = json_array_get(entries, i);
+        char id[PEER_TEXT_MAX * 3], plain[PEER_TEXT_MAX];
 
-        json_array_append_new(items, json_pack("{s:s++,s:O,s:s,s:s}", "id", "stored:", action, json_string_value(entry), "entry",
-                                               entry, "action", action, "source", "stored"));
+        snprintf(plain, sizeof(plain), "stored:%s:%s", action, json_string_value(entry));
+        if (!route_encode(id, sizeof(id), plain))
+            id[0] = '\0';
+        json_array_append_new(items,
+                              json_pack("{s:s,s:O,s:s,s:s}", "id", id, "entry", entry, "action", action, "source", "stored"));
     }
 }
 

@@ -366,6 +366,7 @@ static void rules(void)
     CHECK_INT(ask_if(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':['10.1.2.3:5060/udp'],'deny':['8.8.8.0/24','9.9.9.9']}", etag), 200);
     CHECK_INT(count(), 3);
     CHECK_STR(json_string_value(json_object_get(item(0), "action")), "deny");
+    CHECK_STR(json_string_value(json_object_get(item(0), "id")), "stored:deny:8.8.8.0%2F24");
     CHECK_INT(ask_if(ADMIN_PEERS_PUT, NULL, NULL, "{'allow':[],'deny':[]}", etag), 412);
     CHECK_INT(ask(ADMIN_PEERS_GET, NULL, NULL, NULL), 200);
     CHECK_STR(json_string_value(json_array_get(json_object_get(answer.body, "deny"), 1)), "9.9.9.9");
