@@ -34,7 +34,8 @@ struct ctl {
     const struct options *options;
     const char *argument; /* ID, NAME or FILE; NULL: none */
     int64_t now;
-    const struct config *config; /* NULL: it was not read, since nothing of it is needed */
+    const struct config *config; /* NULL: nothing of it is needed, or it can't be read */
+    const char *config_file;     /* its name, also when it is not valid; NULL: it is not ours to read, or not needed */
     const char *socket;          /* whom is asked; NULL: options->url */
     struct ctlhttp *http;        /* NULL: nobody has been asked yet, */
     struct storeops *store;      /* or no relay runs, and this stands for it. NULL: not needed yet */

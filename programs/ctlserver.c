@@ -218,7 +218,7 @@ static int read_text(const char *file, json_t **out)
 /* FILE is judged here, unless a relay elsewhere is asked; without it, the relay's own is judged by the relay, if it runs. */
 int ctlserver_check(struct ctl *c)
 {
-    struct ctl_question q = {.operation = ADMIN_CONFIG_CHECK, .may_be_away = c->config};
+    struct ctl_question q = {.operation = ADMIN_CONFIG_CHECK, .may_be_away = c->config_file};
     struct ctl_answer a;
     json_t *text;
     int status;
@@ -226,7 +226,7 @@ int ctlserver_check(struct ctl *c)
     if (c->argument && !c->options->url)
         return check_here(c, c->argument);
     if (c->options->offline)
-        return check_here(c, c->config->config_file);
+        return check_here(c, c->config_file);
     q.body = json_object();
     if (c->argument) {
         status = read_text(c->argument, &text);
@@ -240,6 +240,6 @@ int ctlserver_check(struct ctl *c)
     if (status)
         return status;
     if (!a.status)
-        return check_here(c, c->config->config_file);
+        return check_here(c, c->config_file);
     return a.status >= 300 ? ctl_refused(&a) : tell_judgement(c, a.body);
 }

@@ -61,10 +61,18 @@ static const struct {
 
 /* ---- Run. ---- */
 
-/* A member of the socket's group may not read the file, which holds secrets: then nothing but the socket is left. */
-static bool may_do_without(const struct options *o)
+/* The file holds secrets: a member of the socket's group may not read it. */
+static bool is_locked(const struct options *o)
 {
-    return !o->config_file && !o->offline && access(DEFAULT_FILE, R_OK) && errno == EACCES;
+    return access(o->config_file ? o->config_file : DEFAULT_FILE, R_OK) && errno == EACCES;
+}
+
+/* Not where a relay is named, nor for a file that is judged here. */
+static bool wants_config(enum ctl_verb verb, const struct options *o, const char *argument)
+{
+    if (RUN[verb].need != NEEDS_RELAY)
+        return RUN[verb].need == NEEDS_CONFIG;
+    return o->offline || !(o->url || o->socket || (verb == CTL_CONFIG_CHECK && argument));
 }
 
 static int read_config(const struct options *o, struct config **config)
@@ -75,25 +83,38 @@ static int read_config(const struct options *o, struct config **config)
     int err = config_load(config, file ? 3 : 1, argv, environ, &e);
 
     free(file);
-    return err ? ctl_complain(CTL_USAGE, "%s", e.text) : CTL_OK;
+    return err ? ctl_complain(is_locked(o) ? CTL_REFUSED : CTL_USAGE, "%s", e.text) : CTL_OK;
+}
+
+/* Of the configuration, what there is. Whoever may not read it, or has broken it, can still ask the relay that runs, where it listens by default. */
+static int find_config(struct ctl *c, enum ctl_verb verb, struct config **config)
+{
+    const struct options *o = c->options;
+    bool can_do_without = RUN[verb].need == NEEDS_RELAY && !o->config_file && !o->offline;
+    int status;
+
+    if (!wants_config(verb, o, c->argument) || (can_do_without && is_locked(o)))
+        return CTL_OK;
+    status = read_config(o, config);
+    c->config = *config;
+    c->config_file = *config ? (*config)->config_file : DEFAULT_FILE;
+    if (status && can_do_without)
+        return ctl_complain(CTL_OK, "the configuration is left alone: a relay is asked on %s", DEFAULT_SOCKET);
+    return status;
 }
 
 static int run(enum ctl_verb verb, const struct options *o, const char *argument)
 {
     struct ctl c = {.options = o, .argument = argument, .now = (int64_t)time(NULL), .socket = o->socket};
-    bool named = RUN[verb].need == NEEDS_RELAY && (o->url || o->socket) && !o->offline;
     struct config *config = NULL;
-    int status = CTL_OK;
+    int status = find_config(&c, verb, &config);
 
-    if (RUN[verb].need != NEEDS_NOTHING && !named && !may_do_without(o))
-        status = read_config(o, &config);
     if (status)
         return status;
     if (!c.socket && !o->url)
         c.socket = config && config->admin_socket ? config->admin_socket : DEFAULT_SOCKET;
     umask(077);               /* what is made here holds keys */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like a full disk */
-    c.config = config;
     status = RUN[verb].run(&c);
     ctl_close(&c);
     if (config)

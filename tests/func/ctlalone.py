@@ -186,6 +186,36 @@ def _(d):
         check("permission denied: use sudo" in p.stderr, p.stderr)
 
 
+def by_default(text, *words, locked=False):
+    """Status and standard error of a command where this is /etc/turnpike/turnpiked.conf, and no relay runs. `locked`: for who may not read it."""
+    script = "mount -t tmpfs none /etc && mount -t tmpfs none /run && mkdir /etc/turnpike && cat >/etc/turnpike/turnpiked.conf && chmod 600 /etc/turnpike/turnpiked.conf || exit 99"
+    user = ["setpriv", "--reuid=65534", "--clear-groups"] if locked else []
+    p = subprocess.run(["unshare", "-m", "sh", "-c", script + '; exec "$@"', "sh", *user, CTL, *words], input=text, capture_output=True, text=True, env=daemon.clean_environment(), check=False)
+    if p.returncode == 99 or p.stderr.startswith(("unshare", "setpriv")):
+        raise tap.Skip(f"nothing can be mounted here, or nobody else become: {p.stderr}")
+    daemon.check_log(p.stdout + p.stderr)
+    return p.returncode, p.stderr
+
+
+@alone.case("a configuration that is broken or not ours to read: the relay that runs is asked all the same, and what can't be without says why")
+def _(d):
+    broken, silent = "relm=x\n", "no relay listens on /run/turnpike/admin.sock"
+    for words, ends, texts in (
+        (["status"], 1, ["turnpiked.conf:1: relm: unknown key", "the configuration is left alone", silent]),
+        (["token", "list"], 1, [silent]),
+        (["--offline", "token", "list"], 2, ["relm: unknown key"]),
+        (["admin-token", "list"], 2, ["relm: unknown key"]),
+        (["config", "check"], 2, ["relm: unknown key"]),
+        (["config", "check", d.file("good.conf", "realm=x\n")], 0, []),
+    ):
+        status, err = by_default(broken, *words)
+        check(status == ends and all(t in err for t in texts), f"{words} of a broken one: {status} {err}")
+        check(texts or not err, f"a file is judged by another: {err}")
+    for words, ends, text in ((["status"], 1, silent), (["admin-token", "list"], 4, "turnpiked.conf"), (["--offline", "token", "list"], 4, "turnpiked.conf")):
+        status, err = by_default("", *words, locked=True)
+        check(status == ends and text in err, f"{words} of a locked one: {status} {err}")
+
+
 @alone.case("what does not go together is refused, each with its reason")
 def _(_d):
     for words, text in (
