@@ -338,7 +338,7 @@ int ctl_watch(struct ctl *c, int (*once)(struct ctl *c))
             putchar('\n');
         status = once(c);
         if (fflush(stdout) || (status && (first || status != CTL_FAULT))) /* a relay that starts again is waited for */
-            return status ? status : CTL_FAULT;
+            return status;
         sleep(CTL_WATCH_S);
     }
 }

@@ -19,7 +19,5 @@ int ctlimport_coturn(struct ctl *c)
     fclose(in);
     if (err)
         return ctl_complain(err == ERR_CONFIG ? CTL_USAGE : CTL_FAULT, "%s: %s", c->argument, err_str(err));
-    if (fflush(stdout))
-        return ctl_complain(CTL_FAULT, "standard output: %s", strerror(errno));
     return CTL_OK;
 }

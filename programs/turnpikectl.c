@@ -180,7 +180,7 @@ static int dispatch(const struct options *o, int n, char *const words[])
     return run(verb, o, n > own ? words[own] : NULL);
 }
 
-int main(int argc, char **argv)
+static int act(int argc, char **argv)
 {
     struct options o;
     int first, status;
@@ -197,4 +197,14 @@ int main(int argc, char **argv)
     }
     status = check_options(&o);
     return status ? status : dispatch(&o, argc - first, argv + first);
+}
+
+int main(int argc, char **argv)
+{
+    int status = act(argc, argv);
+
+    errno = EIO; /* of what failed before the last bytes */
+    if (!status && (fflush(stdout) || ferror(stdout)))
+        status = ctl_complain(CTL_FAULT, "standard output: %s", strerror(errno));
+    return status;
 }

@@ -186,6 +186,15 @@ def _(d):
         check("permission denied: use sudo" in p.stderr, p.stderr)
 
 
+@alone.case("what can't be written to standard output is a fault, and not said to be done")
+def _(d):
+    config = ["--config", d.file("conf", f"state-dir={d.path}\n")]
+    for words in (["--help"], [*config, "admin-token", "list"], [*config, "token", "list", "-o", "json"], ["import-coturn", d.file("turnserver.conf", "realm=x\n")]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            p = subprocess.run([CTL, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=daemon.clean_environment(), timeout=tap.PATIENCE_S, check=False)
+        check(p.returncode == 1 and "turnpikectl: standard output: " in p.stderr, f"{words}: {p.returncode} {p.stderr}")
+
+
 def by_default(text, *words, locked=False):
     """Status and standard error of a command where this is /etc/turnpike/turnpiked.conf, and no relay runs. `locked`: for who may not read it."""
     script = "mount -t tmpfs none /etc && mount -t tmpfs none /run && mkdir /etc/turnpike && cat >/etc/turnpike/turnpiked.conf && chmod 600 /etc/turnpike/turnpiked.conf || exit 99"
