@@ -63,24 +63,30 @@ static bool buffer_add(struct buffer *b, const char *data, size_t n)
 
 /* ---- Life. ---- */
 
-/* A token goes in the clear over the loopback alone. */
+static const char HTTPS[] = "https://", HTTP[] = "http://";
+
+static bool is_clear(const char *url)
+{
+    return strncmp(url, HTTP, sizeof(HTTP) - 1) == 0;
+}
+
+/* A token goes in the clear over the loopback alone. Before an '@' the loopback's name would be a user's, and the host another one. */
 static bool url_ok(const char *url, bool token)
 {
     static const char *const LOOPBACK[] = {"127.0.0.1", "localhost", "[::1]"};
-    static const char HTTPS[] = "https://", HTTP[] = "http://";
-    const char *host;
-    size_t n;
+    const char *host = url + (is_clear(url) ? sizeof(HTTP) - 1 : sizeof(HTTPS) - 1);
 
-    if (strncmp(url, HTTPS, sizeof(HTTPS) - 1) == 0)
-        return url[sizeof(HTTPS) - 1] != '\0';
-    if (strncmp(url, HTTP, sizeof(HTTP) - 1) != 0)
+    if (!is_clear(url) && strncmp(url, HTTPS, sizeof(HTTPS) - 1) != 0)
         return false;
-    host = url + sizeof(HTTP) - 1;
-    n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
-    for (size_t i = 0; i < sizeof(LOOPBACK) / sizeof(LOOPBACK[0]); i++)
-        if (strlen(LOOPBACK[i]) == n && strncmp(LOOPBACK[i], host, n) == 0)
+    if (!*host || memchr(host, '@', strcspn(host, "/?#")))
+        return false;
+    for (size_t i = 0; i < sizeof(LOOPBACK) / sizeof(LOOPBACK[0]); i++) {
+        size_t n = strlen(LOOPBACK[i]);
+
+        if (strncmp(LOOPBACK[i], host, n) == 0 && strchr(":/", host[n])) /* or its end */
             return true;
-    return !token && *host;
+    }
+    return !token || !is_clear(url);
 }
 
 static int set_token(struct ctlhttp *h, const char *token)
@@ -97,8 +103,10 @@ static int set_token(struct ctlhttp *h, const char *token)
     return h->token ? 0 : ERR_NOMEM;
 }
 
+/* What goes in the clear stays on this host: the environment's proxy, which would see it, is for TLS. */
 static bool set_options(struct ctlhttp *h, const struct ctlhttp_config *config)
 {
+    bool here = config->socket || is_clear(config->url);
     CURL *c = h->curl;
 
     return curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -109,8 +117,8 @@ static bool set_options(struct ctlhttp *h, const struct ctlhttp_config *config)
            curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
            curl_easy_setopt(c, CURLOPT_CA_CACHE_TIMEOUT, 0L) == CURLE_OK && /* events outlive a certificate */
            curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CTLHTTP_CONNECT_S) == CURLE_OK &&
-           (!config->socket || (curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, config->socket) == CURLE_OK &&
-                                curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK)) &&
+           (!config->socket || curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, config->socket) == CURLE_OK) &&
+           (!here || curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK) &&
            (!config->cacert || curl_easy_setopt(c, CURLOPT_CAINFO, config->cacert) == CURLE_OK);
 }
 

@@ -225,6 +225,19 @@ def _(d):
         check(status == ends and text in err, f"{words} of a locked one: {status} {err}")
 
 
+@alone.case("S12: --url in the clear: no proxy of the environment's sees it, and a token goes to the loopback alone, whatever a URL looks like")
+def _(d):
+    env = daemon.clean_environment({"http_proxy": "http://127.0.0.1:9", "no_proxy": ""})
+    p = subprocess.run([CTL, "--url", "http://127.0.0.1:1", "status"], capture_output=True, text=True, env=env, timeout=tap.PATIENCE_S, check=False)
+    check(p.returncode == 1 and "port 1 " in p.stderr, f"another was asked: {p.stderr}")
+    token = ["--token-file", d.file("token", "tpa_x\n")]
+    for url in ("http://localhost:1@192.0.2.1:1", "http://localhost@192.0.2.1:1", "https://localhost:1@192.0.2.1:1", "http://[::1]@192.0.2.1:1", "http://[::1]x", "http://localhostx:1",
+                "http://127.0.0.1.example", "http://", "https://"):
+        check("https://HOST:PORT is expected" in ended(2, "--url", url, *token, "status"), f"{url} is taken")
+    for url in ("http://localhost:1", "http://[::1]:1/", "http://127.0.0.1:1"):
+        ended(1, "--url", url, *token, "status")
+
+
 @alone.case("what does not go together is refused, each with its reason")
 def _(_d):
     for words, text in (
