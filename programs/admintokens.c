@@ -270,6 +270,8 @@ static int write_lines(const struct admintokens *t, int fd)
     /* What root makes belongs to whom the directory belongs to: turnpiked reads it. */
     if (fflush(f) || (geteuid() == 0 && (fstat(t->dir, &st) || fchown(fd, st.st_uid, st.st_gid))) || fsync(fd))
         err = -errno;
+    if (!err && ferror(f))
+        err = ERR_IO; /* of an earlier line, which is lost */
     if (fclose(f) && !err)
         err = -errno;
     return err;
