@@ -33,6 +33,8 @@ struct import {
     FILE *notes;
     struct entry *entry;
     size_t n;
+    const struct conf_key *cut; /* of its lines turnpiked is asked about those up to entry `upto` alone; NULL: about all */
+    size_t upto;
 };
 
 /* ---- What is told, in the order of the lines. Never a value: it may be a secret. ---- */
@@ -277,7 +279,7 @@ static int add_variable(const struct import *m, const struct conf_key *key, char
     *text = NULL;
     variable_of(name, sizeof(name), key->name);
     for (size_t i = 0; i < m->n; i++) {
-        if (m->entry[i].ours != key || !m->entry[i].carried[0])
+        if (m->entry[i].ours != key || !m->entry[i].carried[0] || (key == m->cut && i > m->upto))
             continue;
         if (f)
             fputc('\n', f);
@@ -290,12 +292,20 @@ static int add_variable(const struct import *m, const struct conf_key *key, char
     return f && fclose(f) ? ERR_NOMEM : 0;
 }
 
+static int load(char *const envp[], struct conf_error *e)
+{
+    char program[] = "turnpiked", option[] = "--config=/dev/null", *argv[] = {program, option, NULL};
+    struct config *c = NULL;
+    int err = config_load(&c, 2, argv, envp, e);
+
+    config_free(&c);
+    return err;
+}
+
 static int check(const struct import *m, struct conf_error *e)
 {
     const struct conf_table *t = keys_table();
-    char program[] = "turnpiked", option[] = "--config=/dev/null", *argv[] = {program, option, NULL};
     char **envp = calloc(t->n + 1, sizeof(*envp));
-    struct config *c = NULL;
     size_t n = 0, size;
     int err = envp ? 0 : ERR_NOMEM;
 
@@ -304,8 +314,7 @@ static int check(const struct import *m, struct conf_error *e)
         n += !err && envp[n];
     }
     if (!err)
-        err = config_load(&c, 2, argv, envp, e);
-    config_free(&c);
+        err = load(envp, e);
     for (size_t i = 0; i < n; i++) {
         explicit_bzero(envp[i], strlen(envp[i]));
         free(envp[i]);
@@ -314,46 +323,93 @@ static int check(const struct import *m, struct conf_error *e)
     return err;
 }
 
-static bool begins_with(const char *text, const char *name)
+static void refuse(struct entry *e, const char *text)
+{
+    const char *why = strstr(text, ": ");
+
+    note(e, "not carried over: %s", why ? why + 2 : text);
+    withdraw(e);
+}
+
+static bool begins_with(const char *text, const char *name, const char *behind)
 {
     size_t n = strlen(name);
 
-    return strncmp(text, name, n) == 0 && (text[n] == ':' || text[n] == '=');
+    return strncmp(text, name, n) == 0 && text[n] && strchr(behind, text[n]);
 }
 
-/* The last line for the key that an error begins with, by its name or its variable. */
-static struct entry *blamed(const struct import *m, const char *text)
+/* Does an error begin with the key, by its name or its variable? `behind`: what may follow the latter. */
+static bool blames(const struct conf_error *e, const struct conf_key *key, const char *behind)
 {
     char variable[64];
 
-    for (size_t i = m->n; i-- > 0;) {
-        struct entry *e = &m->entry[i];
-
-        if (!e->ours)
-            continue;
-        variable_of(variable, sizeof(variable), e->ours->name);
-        if (begins_with(text, variable) || begins_with(text, e->ours->name))
-            return e;
-    }
-    return NULL;
+    variable_of(variable, sizeof(variable), key->name);
+    return begins_with(e->text, variable, behind) || begins_with(e->text, key->name, ":=");
 }
 
-/* Takes out what turnpiked refuses, one line after the other, until it takes the rest. */
-static int drop_refused(const struct import *m)
+/* Out with a value that is none, whatever stands beside it: such an error has the value behind the variable, and not another key. */
+static int judge_alone(struct entry *entry)
 {
+    char name[64], *envp[2] = {NULL};
     struct conf_error e;
     int err;
 
-    while ((err = check(m, &e)) == ERR_CONFIG) {
-        struct entry *bad = blamed(m, e.text);
-        const char *why = strstr(e.text, ": ");
+    variable_of(name, sizeof(name), entry->ours->name);
+    if (asprintf(&envp[0], "%s=%s", name, entry->carried) < 0)
+        return ERR_NOMEM;
+    err = load(envp, &e);
+    explicit_bzero(envp[0], strlen(envp[0]));
+    free(envp[0]);
+    if (err == ERR_CONFIG && blames(&e, entry->ours, "="))
+        refuse(entry, e.text);
+    return err == ERR_CONFIG ? 0 : err;
+}
+
+/* Of the lines of a key that an error begins with, the first that is too much: those before it are taken. NULL: there is no such line. */
+static struct entry *blamed(struct import *m, const struct conf_error *e)
+{
+    size_t low = 0, high = m->n;
+    struct conf_error part;
+
+    while (high > 0 && !(m->entry[high - 1].ours && blames(e, m->entry[high - 1].ours, ":=")))
+        high--;
+    if (!high)
+        return NULL;
+    m->cut = m->entry[--high].ours;
+    while (m->entry[low].ours != m->cut)
+        low++;
+    while (low < high) {
+        m->upto = low + (high - low) / 2;
+        if (check(m, &part) == ERR_CONFIG && blames(&part, m->cut, ":="))
+            high = m->upto;
+        else
+            low = m->upto + 1;
+    }
+    m->cut = NULL;
+    return &m->entry[high];
+}
+
+/* Takes out what turnpiked refuses, line by line, until it takes the rest. */
+static int drop_refused(struct import *m)
+{
+    struct conf_error e;
+    int err = check(m, &e);
+
+    if (err != ERR_CONFIG)
+        return err;
+    err = 0;
+    for (size_t i = 0; i < m->n && !err; i++)
+        if (m->entry[i].ours && m->entry[i].carried[0])
+            err = judge_alone(&m->entry[i]);
+    while (!err && (err = check(m, &e)) == ERR_CONFIG) {
+        struct entry *bad = blamed(m, &e);
 
         if (!bad) {
             fprintf(m->notes, "%s: %s\n", m->name, e.text);
             return err;
         }
-        note(bad, "not carried over: %s", why ? why + 2 : e.text);
-        withdraw(bad);
+        refuse(bad, e.text);
+        err = 0;
     }
     return err;
 }

@@ -62,6 +62,15 @@ def _(d):
     check("nothing to carry over" in told[10], "a switch that is off")
 
 
+@alone.case("import-coturn: a line that is refused takes no other of its key with it")
+def _(d):
+    lines = ["denied-peer-ip=10.0.0.0/33", "denied-peer-ip=192.0.2.1", "denied-peer-ip=nonsense", "denied-peer-ip=192.0.2.2", "user=nocolon", "user=a:b", "user=c:", "user=d:e",
+             "listening-ip=::1", "listening-ip=0::1", "listening-ip=127.0.0.1", "min-port=70000", "max-port=65535"]
+    kept, told, err = imported(d, "\n".join(lines) + "\n")
+    equal(kept, [tuple(lines[i].split("=")) for i in (1, 3, 5, 7, 8, 10, 12)], f"what is kept ({err})")
+    equal(sorted(told), [1, 3, 5, 7, 10, 12], "the lines that are told of")
+
+
 @alone.case("import-coturn: all keys of Debian's turnserver.conf, none lost without a word")
 def _(d):
     if not os.path.exists(EXAMPLE):
