@@ -85,11 +85,15 @@ int ctlevents_follow(struct ctl *c)
     struct following f = {.ctl = c};
     struct ctlhttp_answer a;
     bool reached = false;
-    int err, status = ctl_connect(c);
+    const char *since = c->options->since ? c->options->since : "";
+    int err, status;
 
+    if (strlen(since) >= sizeof(last))
+        return ctl_complain(CTL_USAGE, "--since: the id of an event is expected, of at most %d bytes", CTLHTTP_ID_MAX);
+    status = ctl_connect(c);
     if (status)
         return status;
-    snprintf(last, sizeof(last), "%s", c->options->since ? c->options->since : "");
+    snprintf(last, sizeof(last), "%s", since);
     path = path_of(c);
     while (path && !status) {
         err = ctlhttp_events(c->http, path, last, on_event, &f, &a);

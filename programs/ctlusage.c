@@ -82,6 +82,16 @@ int ctlusage_show(struct ctl *c)
 
 /* ---- Credentials, in the shapes that applications know. ---- */
 
+/* null would be the default, which ends. */
+static int put_ttl(const struct ctl *c, json_t *object)
+{
+    const char *text = c->options->ttl;
+
+    if (text && strcmp(text, "never") == 0)
+        return ctl_complain(CTL_USAGE, "--ttl=never: these credentials end: token issue makes one that does not");
+    return ctl_put_span(c, object, "ttl", "ttl", text);
+}
+
 int ctlusage_credentials(struct ctl *c)
 {
     static const struct show_column LINES[] = {{"username", "username", SHOW_TEXT, NULL},
@@ -91,7 +101,7 @@ int ctlusage_credentials(struct ctl *c)
                                                {NULL, NULL, SHOW_TEXT, NULL}};
     struct ctl_question q = {.operation = ADMIN_TURN_REST, .query = json_pack("{s:s}", "service", "turn")};
     json_t *span = json_object(), *made;
-    int status = ctl_put_span(c, span, "ttl", "ttl", c->options->ttl);
+    int status = put_ttl(c, span);
 
     ctl_put_text(q.query, "username", c->argument);
     if (json_is_integer(json_object_get(span, "ttl")))
@@ -116,7 +126,7 @@ int ctlusage_credentials(struct ctl *c)
 int ctlusage_ice_servers(struct ctl *c)
 {
     struct ctl_question q = {.operation = ADMIN_ICE_SERVERS, .body = json_object()};
-    int status = ctl_put_span(c, q.body, "ttl", "ttl", c->options->ttl);
+    int status = put_ttl(c, q.body);
     json_t *made;
 
     ctl_put_text(q.body, "owner", c->options->owner);

@@ -265,6 +265,9 @@ def _(_d):
         (["drain", "--off", "--deadline", "1h"], "not both"),
         (["usage", "--watch", "--user", "x"], "--user does not go with usage"),
         (["status", "--max-bps", "1"], "does not go with"),
+        (["credentials", "x", "--ttl", "never"], "these credentials end"),
+        (["ice-servers", "--ttl", "never"], "these credentials end"),
+        (["events", "--since", "1" * 64], "of at most 63 bytes"),
         ([], "Usage:"),
     ):
         said = ended(2, *words)
