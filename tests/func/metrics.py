@@ -18,7 +18,7 @@ PORT = 9090
 GRAFANA = os.path.join(os.path.abspath(admin.SRCDIR), "packaging", "grafana")
 ALERTS = os.path.join(GRAFANA, "alerts.yml")
 # "No label by user or session": what may be one.
-LABELS = {"transport", "family", "result", "method", "direction", "path", "reason", "le", "worker", "version", "certificate"}
+LABELS = {"transport", "family", "result", "method", "direction", "path", "reason", "le", "worker", "version", "certificate", "status"}
 
 
 def promtool(*words, text=None):
