@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/rediskeys.h"
 #include "auth/secret.h"
 #include "base/err.h"
 
@@ -28,21 +29,25 @@ struct redismarks {
     } questions[REDISMARKS_PAGE];
 };
 
-/* What a revocation names: the user part of a time-limited name, else all of it. */
-static struct secret_name revocable(const char *name, char separator)
+/* What a revocation names: the user part of a time-limited name, else all of it. `*kind` is that of its marker. */
+static struct secret_name revocable(const char *name, char separator, const char **kind)
 {
     struct secret_name parts;
 
-    if (!secret_parse_name(&parts, name, separator))
+    *kind = REDISKEYS_REVOKED_NAMES;
+    if (!secret_parse_name(&parts, name, separator)) {
         parts = (struct secret_name){.user = name, .user_len = strlen(name)};
+        *kind = REDISKEYS_REVOKED;
+    }
     return parts;
 }
 
 bool redismarks_key(char *out, size_t cap, const char *prefix, char separator, const char *name)
 {
-    struct secret_name parts = revocable(name, separator);
+    const char *kind;
+    struct secret_name parts = revocable(name, separator, &kind);
 
-    return (size_t)snprintf(out, cap, "%srevoked:{%.*s}", prefix, (int)parts.user_len, parts.user) < cap;
+    return (size_t)snprintf(out, cap, "%s%s:{%.*s}", prefix, kind, (int)parts.user_len, parts.user) < cap;
 }
 
 bool redismarks_read(const redisReply *reply, char separator, const char *name, int64_t *before)
@@ -72,7 +77,8 @@ static void on_answer(void *ctx, int err, const redisReply *reply)
     struct redismarks *m = q->marks;
     struct name *n = q->name;
     struct auth_revocation r = {0};
-    struct secret_name parts = revocable(n->text, m->separator);
+    const char *kind;
+    struct secret_name parts = revocable(n->text, m->separator, &kind);
 
     q->call = NULL;
     q->name = NULL;

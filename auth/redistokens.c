@@ -270,7 +270,7 @@ static int revoke(struct tokenstore *s, const char *id, int64_t now)
     if (!err)
         err = key_of(r, key, "token", id);
     if (!err)
-        err = key_of(r, marker, "revoked", id);
+        err = key_of(r, marker, REDISKEYS_REVOKED, id);
     if (err)
         return err;
     redisask_script(&c, REDISKEYS_MARK, "2");
@@ -303,7 +303,7 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
     struct redistokens *r = s->self;
     char marker[KEY_MAX], wanted[REDISASK_NUMBER_MAX], at[REDISASK_NUMBER_MAX], marked[REDISASK_NUMBER_MAX];
     struct redisask_command c = {.read = read_before, .out = marked};
-    int err = key_of(r, marker, "revoked", user);
+    int err = key_of(r, marker, REDISKEYS_REVOKED_NAMES, user);
 
     redisask_script(&c, MARK_USER, "1");
     redisask_text(&c, marker);
@@ -349,7 +349,7 @@ static int user_script(struct redistokens *r, struct redisask_command *c, const 
     int err = key_of(r, keys[0], "token", name);
 
     if (!err)
-        err = key_of(r, keys[1], "revoked", name);
+        err = key_of(r, keys[1], REDISKEYS_REVOKED, name);
     redisask_script(c, script, "2");
     redisask_text(c, keys[0]);
     redisask_text(c, keys[1]);

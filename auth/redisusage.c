@@ -304,7 +304,7 @@ static void revoke(struct redisusage *u, const struct ledger_line *token, uint64
     put_bytes(c, REDISKEYS_MARK, strlen(REDISKEYS_MARK));
     put(c, "2");
     put(c, "%stoken:{%s}", u->prefix, e->id);
-    put(c, "%srevoked:{%s}", u->prefix, e->id);
+    put(c, "%s" REDISKEYS_REVOKED ":{%s}", u->prefix, e->id);
     put(c, "%lld", (long long)clock_now().wall);
     put(c, "%d", TOKENSTORE_MARK_S);
     if (send_command(u, 3, on_marked, e, &e->call))

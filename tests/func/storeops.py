@@ -173,6 +173,21 @@ def _(f):
     check(used[0]["bytes_up"] >= 100, f"the usage is {used}")
 
 
+@fleet.case("a user and the time-limited names of his name: neither is revoked, or comes back, with the other")
+def _(f):
+    password = f.ops.ask(201, "putUser", id="gail", body={})["password"]
+    f.ops.ask(200, "revokeCredentials", id="gail", body={})
+    served(f, ("gail", password))
+    f.client(("gail", password), node=1, i=1).allocate()
+    before = f.redis.call("GET", "tp:revoked-names:{gail}")
+    f.ops.ask(200, "putUser", id="gail", body={"max_allocations": 9})
+    f.ops.ask(204, "deleteUser", id="gail")
+    again = f.ops.ask(201, "putUser", id="gail", body={})["password"]
+    equal(f.redis.call("GET", "tp:revoked-names:{gail}"), before, "until when his names are revoked")
+    tap.within(f.redis.call("TTL", "tp:revoked-names:{gail}"), 86000, 86400, "the time for which it is kept")
+    served(f, ("gail", again))
+
+
 @fleet.case("coturn's users stay coturn's: they are served, not listed, and neither replaced nor removed")
 def _(f):
     f.net.srv.run(["turnadmin", "-a", "-N", "ip=127.0.0.1 port=6379", "-r", daemon.REALM, "-u", "grace", "-p", "hush"])
