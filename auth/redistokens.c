@@ -25,6 +25,7 @@ struct redistokens {
 enum kind { KIND_TOKEN, KIND_USER };
 #define KIND_FIELD   "kind"
 #define KIND_IS_USER "user"
+#define UNTOLD_FIELD "untold" /* of a user: he has other keys, and not all know yet */
 
 static const char *const INDEXES[] = {[KIND_TOKEN] = "tokens", [KIND_USER] = "users"},
                          *const NONE[] = {[KIND_TOKEN] = "no such token", [KIND_USER] = "no such user"};
@@ -319,18 +320,23 @@ static int revoke_user(struct tokenstore *s, const char *user, int64_t before, i
 /*
  * KEYS: the record, its marker. ARGV: 1 if there must be one already, 0 if there must be none; when it ends, or 0; its fields and values. Returns 0: it
  * is not as it must be; 1: it is kept; 2: and it has other keys than the one before. The marker is that of one who was removed, or has used up what
- * he had.
+ * he had. That he has other keys stays in the record until it has been told.
  */
-static const char USER[] = "local old = redis.call('HMGET', KEYS[1], '" KIND_FIELD "', 'sha256')\n"
+static const char USER[] = "local old = redis.call('HMGET', KEYS[1], '" KIND_FIELD "', 'sha256', '" UNTOLD_FIELD "')\n"
                            "if ARGV[1] == '1' and old[1] ~= '" KIND_IS_USER
                            "' or ARGV[1] == '0' and redis.call('EXISTS', KEYS[1]) == 1 then return 0 end\n"
                            "redis.call('DEL', KEYS[1], KEYS[2])\n"
                            "redis.call('HSET', KEYS[1], '" KIND_FIELD "', '" KIND_IS_USER "', unpack(ARGV, 3))\n"
                            "if ARGV[2] ~= '0' then redis.call('EXPIREAT', KEYS[1], ARGV[2]) end\n"
-                           "return ARGV[1] == '1' and redis.call('HGET', KEYS[1], 'sha256') ~= old[2] and 2 or 1\n";
+                           "if ARGV[1] ~= '1' or not old[3] and redis.call('HGET', KEYS[1], 'sha256') == old[2] then return 1 end\n"
+                           "redis.call('HSET', KEYS[1], '" UNTOLD_FIELD "', '1')\n"
+                           "return 2\n";
 
-/* KEYS as above. ARGV: now, the marker's TTL. Returns 0: there is no such user. */
-static const char REMOVE[] = "if redis.call('HGET', KEYS[1], '" KIND_FIELD "') ~= '" KIND_IS_USER "' then return 0 end\n"
+/* KEYS as above. ARGV: now, the marker's TTL. Returns 0: there is no such user; 2: nor is there one, but one that
+ * was removed a while ago, and not all may know. */
+static const char REMOVE[] = "if redis.call('HGET', KEYS[1], '" KIND_FIELD "') ~= '" KIND_IS_USER "' then\n"
+                             "  return 2 * redis.call('EXISTS', KEYS[2])\n"
+                             "end\n"
                              "redis.call('DEL', KEYS[1])\n"
                              "redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])\n"
                              "return 1\n";
@@ -388,6 +394,20 @@ static int add_user(struct tokenstore *s, const struct token *t)
     return err ? err : tell(r, CHANGE, t->id, NULL);
 }
 
+/* If that fails it is told once more with his next change: he logs in again then. */
+static void set_told(struct redistokens *r, const char *name)
+{
+    struct redisask_command c = {0};
+    char key[KEY_MAX];
+
+    if (key_of(r, key, "token", name))
+        return;
+    redisask_text(&c, "HDEL");
+    redisask_text(&c, key);
+    redisask_text(&c, UNTOLD_FIELD);
+    (void)redisask_run(&r->ask, &c);
+}
+
 static int put_user(struct tokenstore *s, const struct token *t, int64_t now)
 {
     struct redistokens *r = s->self;
@@ -397,7 +417,11 @@ static int put_user(struct tokenstore *s, const struct token *t, int64_t now)
     (void)now; /* the stream has times of its own */
     if (!err && !result)
         return fail(r, ERR_NOENT, NONE[KIND_USER]);
-    return err ? err : tell(r, result == 2 ? REVOKE : CHANGE, t->id, NULL);
+    if (!err)
+        err = tell(r, result == 2 ? REVOKE : CHANGE, t->id, NULL);
+    if (!err && result == 2)
+        set_told(r, t->id);
+    return err;
 }
 
 /* The marker is for who does not hear the word: it outlives what an allocation lives without a look-up. */
@@ -413,10 +437,10 @@ static int remove_user(struct tokenstore *s, const char *name, int64_t now)
     redisask_text(&c, redisask_number(life, TOKENSTORE_USER_MARK_S));
     if (!err)
         err = redisask_run(&r->ask, &c);
-    if (!err && !result)
-        return fail(r, ERR_NOENT, NONE[KIND_USER]);
-    if (!err)
+    if (!err && result)
         err = tell(r, REVOKE, name, NULL);
+    if (!err && result != 1)
+        return fail(r, ERR_NOENT, NONE[KIND_USER]);
     return err ? err : sweep(r, KIND_USER, name, 0);
 }
 

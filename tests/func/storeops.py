@@ -160,6 +160,24 @@ def _(f):
         served(f, ("erin", again), node)
 
 
+@fleet.case("a user's new password, or his end, that could not be told is told when it is asked for again")
+def _(f):
+    password = f.ops.ask(201, "putUser", id="kate", body={})["password"]
+    f.redis.call("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "-xadd")
+    with Operations(f.net.srv, "redis", "redis://mute:pw@127.0.0.1:6379") as mute:
+        with Stream(f.nodes[0], f.client(("kate", password))) as a:
+            mute.ask(502, "putUser", id="kate", body={"password": "another"})
+            f.ops.ask(200, "putUser", id="kate", body={"password": "another"})
+            a.ended(f.nodes[0])
+        served(f, ("kate", "another"), node=1)
+        with Stream(f.nodes[1], f.client(("kate", "another"), node=1, i=1)) as a:
+            f.ops.ask(200, "putUser", id="kate", body={"password": "another"})  # nothing that is to end, and it was told before
+            mute.ask(502, "deleteUser", id="kate")
+            equal([e[1][1] for e in f.redis.call("XREVRANGE", "tp:events", "+", "-", "COUNT", "1")], [b"change"], "the last word")
+            f.ops.ask(404, "deleteUser", id="kate")
+            a.ended(f.nodes[1])
+
+
 @fleet.case("who has used up his bytes comes back with a larger limit, and keeps what he has used")
 def _(f):
     password = f.ops.ask(201, "putUser", id="frank", body={"max_bytes": 100})["password"]
