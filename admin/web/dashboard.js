@@ -30,13 +30,18 @@ function show(name) {
 }
 
 window.addEventListener("hashchange", () => {
-  const name = location.hash.slice(1);
-  if (name === "content") return; // the skip link
-  show(name);
+  show(location.hash.slice(1));
   window.scrollTo(0, 0);
   if (state !== "in") return;
   $("content").focus({ preventScroll: true });
   ask();
+});
+
+// The hash tells which view is seen, also when the page is loaded again: the skip link leaves it alone.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  $("content").scrollIntoView();
+  $("content").focus();
 });
 
 // ---- asking ----
@@ -76,8 +81,8 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     clearTimeout(timer);
     events.stop();
-  } else if (state === "in") {
-    events.start();
+  } else if (state !== "out") {
+    if (state === "in") events.start();
     ask();
   }
 });
@@ -90,7 +95,7 @@ function enter() {
   $("nav").hidden = false;
   $("sign-out").hidden = session.token === null;
   show(location.hash.slice(1));
-  events.start();
+  if (!document.hidden) events.start();
 }
 
 // A bearer token is wanted, or the one that there was is good no more.

@@ -11,6 +11,7 @@ const SILENCE_MS = 45000; // three times what the relay leaves between two signs
 
 const events = []; // newest first
 let lastId = null, reader = null, held = false;
+let live = null; // true or false, once it is known
 
 // What an administrator has done, by operationId.
 const DEEDS = {
@@ -52,6 +53,7 @@ const WORDS = {
   revocation: (e) => [`${e.user} is revoked`],
   quota: (e) => [`${e.owner} has reached a limit`, e.limit === undefined || e.limit === null ? null : String(e.limit)],
   drain: (e) => [`${e.node || "this relay"} ${e.draining ? "drains" : "takes new clients"}`],
+  gap: () => ["some events were missed"],
   fault: (e) => [FAULTS[e.what] ?? e.what, e.reason],
   admin: (e) => {
     const deed = DEEDS[e.operation] ?? e.operation;
@@ -113,38 +115,50 @@ class Parser {
   }
 }
 
-function say(text) {
-  setText($("events-state"), text);
+function tell(now) {
+  live = now;
+  setText($("events-state"), live === null ? "" : !live ? "Interrupted, trying again" : held ? "Held" : "Live");
 }
 
-async function follow(signal) {
-  const response = await fetch("/api/v1/events", {
-    headers: headers({ Accept: "text/event-stream", ...(lastId === null ? {} : { "Last-Event-ID": lastId }) }), cache: "no-store", signal,
-  });
-  if (!response.ok) throw await problemOf(response);
-  showProblem($("events"), null);
-  say(held ? "Held" : "Live");
-  const parser = new Parser(), text = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  for (;;) {
-    const timer = setTimeout(() => text.cancel(), SILENCE_MS);
-    const { done, value } = await text.read();
+// One attempt: it ends with the connection, when nothing is heard, not even an answer, or when somebody aborts it.
+async function follow(attempt) {
+  let timer;
+  const heard = () => {
     clearTimeout(timer);
-    if (done) return;
-    parser.feed(value);
+    timer = setTimeout(() => attempt.abort(), SILENCE_MS);
+  };
+  heard();
+  try {
+    const response = await fetch("/api/v1/events", {
+      headers: headers({ Accept: "text/event-stream", ...(lastId === null ? {} : { "Last-Event-ID": lastId }) }), cache: "no-store", signal: attempt.signal,
+    });
+    if (!response.ok) throw await problemOf(response);
+    showProblem($("events"), null);
+    tell(true);
+    const parser = new Parser(), text = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await text.read();
+      if (done) return;
+      heard();
+      parser.feed(value);
+    }
+  } finally {
+    clearTimeout(timer);
+    attempt.abort();
   }
 }
 
 export async function start() {
   if (reader) return;
-  reader = new AbortController();
-  const mine = reader;
+  const mine = (reader = {});
   while (reader === mine) {
     try {
-      await follow(mine.signal);
+      mine.attempt = new AbortController();
+      await follow(mine.attempt);
     } catch (error) {
       if (reader !== mine) return;
       if (error.status === 401 || error.status === 403) {
-        say("");
+        tell(null);
         showProblem($("events"), error);
         if (error.status === 401) session.onUnauthorized(error);
         reader = null;
@@ -152,14 +166,15 @@ export async function start() {
       }
     }
     if (reader !== mine) return;
-    say("Interrupted, trying again");
+    tell(false);
     await new Promise((done) => setTimeout(done, AGAIN_MS));
   }
 }
 
 export function stop() {
-  reader?.abort();
+  reader?.attempt.abort();
   reader = null;
+  tell(null);
 }
 
 export function forget() {
@@ -175,7 +190,7 @@ $("events-filter").addEventListener("submit", (event) => event.preventDefault())
 $("events-hold").addEventListener("click", () => {
   held = !held;
   $("events-hold").setAttribute("aria-pressed", String(held));
-  say(held ? "Held" : "Live");
+  tell(live);
   if (!held) showAll();
 });
 $("events-clear").addEventListener("click", () => {

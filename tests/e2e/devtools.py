@@ -1,6 +1,7 @@
 """A Chromium that a test uses as a person would: mouse, keys, eyes. It speaks the DevTools protocol over a pair of pipes."""
 import base64
 import collections
+import contextlib
 import fcntl
 import json
 import os
@@ -30,6 +31,31 @@ PLACE = """(selector => {
   if (!hit || !(e.contains(hit) || hit.contains(e))) return {why: "is covered by " + (hit ? hit.outerHTML.slice(0, 100) : "nothing")};
   return {x, y};
 })(%s)"""
+
+# Tells the page that it is seen, or is not.
+HIDDEN = 'Object.defineProperty(document, "hidden", {configurable: true, get: () => %s}); document.dispatchEvent(new Event("visibilitychange"))'
+
+# What fits is sent when it is released, not before; releasing ends when it was answered, and the page has had time to take it.
+HOLD = """(() => {
+  const real = window.fetch, waiting = [], answers = [];
+  window.fetch = (url, options) => {
+    if (!%s.test(`${options?.method ?? "GET"} ${url}`)) return real(url, options);
+    const answer = new Promise(go => waiting.push(go)).then(() => real(url, options));
+    answers.push(answer);
+    return answer;
+  };
+  window.held = () => waiting.length;
+  window.release = async () => {
+    window.fetch = real;
+    waiting.forEach(go => go());
+    await Promise.allSettled(answers);
+    await new Promise(done => setTimeout(done, 100));
+  };
+})()"""
+
+
+class Navigated(tap.Failure):
+    """The page went while it was asked."""
 
 
 class Page(Chromium):
@@ -102,6 +128,8 @@ class Page(Chromium):
         except queue.Empty:
             raise tap.Failure(f"Chromium does not answer {method}\n{self.tail()}") from None
         del self._answers[number]
+        if "navigated" in answer.get("error", {}).get("message", ""):
+            raise Navigated(f"{method}: {answer['error']}")
         tap.check("error" not in answer, f"{method}: {answer.get('error')}")
         return answer["result"]
 
@@ -128,8 +156,9 @@ class Page(Chromium):
           look();
         }})"""
         while time.monotonic() < deadline:
-            if (value := self.evaluate(promise)) is not None:
-                return value
+            with contextlib.suppress(Navigated):  # the page that is there now is asked
+                if (value := self.evaluate(promise)) is not None:
+                    return value
         raise tap.Failure(f"{what or expression}: did not come true; the page says {self.text('body')}\nand complains {self.complaints}")
 
     def wait_text(self, selector, part, seconds=None):
@@ -158,6 +187,18 @@ class Page(Chromium):
     def media(self, **features):
         """prefers_color_scheme="dark" and the like."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": k.replace("_", "-"), "value": v} for k, v in features.items()])
+
+    def hide(self, hidden):
+        """As another tab in front of it does."""
+        self.evaluate(HIDDEN % str(hidden).lower())
+
+    def hold(self, pattern):
+        """A slow way to the relay: requests that fit wait. In the page, held() tells how many, release() lets them go."""
+        self.evaluate(HOLD % pattern)
+
+    def asked(self, path):
+        """How often; a browser remembers some 250 resources only, so that who counts clears them first."""
+        return self.evaluate(f"performance.getEntriesByType('resource').filter(e => e.name.endsWith({json.dumps(path)})).length")
 
     # ---- hands ----
     def click(self, selector):
