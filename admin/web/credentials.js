@@ -1,7 +1,7 @@
 // Credentials: issued, listed, revoked; and what their owners have used.
 
 import { call, get, newKey } from "/dashboard/api.js";
-import { $, act, announce, confirm, copy, copyLine, el, lines, onSubmit, setText, showProblem, Table } from "/dashboard/dom.js";
+import { $, announce, confirm, copy, copyLine, el, lines, onSubmit, setText, showProblem, Table } from "/dashboard/dom.js";
 import { bits, bytes, count, duration, orNone, when } from "/dashboard/format.js";
 import { Pager } from "/dashboard/pager.js";
 import { guard, guardNow } from "/dashboard/rights.js";
@@ -64,14 +64,18 @@ function revoke(t) {
   });
 }
 
+let useShown = null; // an answer that comes late is not shown under another name
+
 async function showUse(t) {
-  const dialog = $("details"), body = $("details-body");
+  const dialog = $("details"), body = $("details-body"), mine = (useShown = {});
   setText($("details-title"), `${t.owner}${t.label ? `, ${t.label}` : ""}`);
   body.replaceChildren();
+  showProblem(dialog, null);
   dialog.showModal();
   $("details-close").focus();
-  await act($("details-close"), dialog, async () => {
+  try {
     const one = await get(`/tokens/${encodeURIComponent(t.id)}`), use = one.usage;
+    if (useShown !== mine || !dialog.open) return;
     const facts = [
       ["User name", one.id], ["Serves for", one.scope], ["Issued", orNone(one.issued_at, when)],
       ["From its clients", `${bytes(use.bytes_up)} in ${count(use.packets_up)} packets`],
@@ -79,8 +83,12 @@ async function showUse(t) {
       ["Allocations", `${count(use.allocations)}, ${duration(use.seconds)} in all`], ["Limits", limits(one)],
     ];
     body.replaceChildren(el("dl", { class: "facts" }, ...facts.map(([n, v]) => el("div", {}, el("dt", {}, n), el("dd", {}, v)))));
-  });
+  } catch (error) {
+    if (useShown === mine) showProblem(dialog, error);
+  }
 }
+
+$("details").addEventListener("close", () => (useShown = null));
 
 // ---- a new one ----
 let key; // of the one that is being issued: pressed twice, or tried again, it is still one
@@ -110,7 +118,9 @@ onSubmit($("issue-form"), async (form) => {
     max_bps: number(form, "max_kbps", 1000), max_bytes: number(form, "max_mb", 1000000), peers: lines(form.get("peers")),
   };
   if (!body.peers.length) delete body.peers;
-  showIssued(await call("POST", "/tokens", { body, key }));
+  const mine = key, issued = await call("POST", "/tokens", { body, key: mine });
+  if ($("issue-dialog").open && key === mine) showIssued(issued);
+  else announce(`A credential of ${issued.owner} is issued, but not shown: revoke it.`);
   await refresh();
 });
 

@@ -86,15 +86,28 @@ export function copyLine(value, name) {
     el("button", { type: "button", class: "small", "aria-label": `Copy ${name ?? value}`, onclick: () => copy(value, name ?? value) }, "Copy"));
 }
 
-// Asks; `work` is done when the answer is yes, and what it runs into is shown in the dialog, which then stays.
+// In its place, as it was at first. One that is busy yet, for a question that was left, has no say in the next.
+function renew(node) {
+  const fresh = node.cloneNode();
+  fresh.removeAttribute("aria-busy");
+  node.replaceWith(fresh);
+  return fresh;
+}
+
+// Asks; `work` is done when the answer is yes, and what it runs into is shown in the dialog, which then stays, or told if it was left.
 export function confirm({ title, text, yes, work }) {
-  const dialog = $("confirm"), button = $("confirm-yes");
+  const dialog = $("confirm"), button = renew($("confirm-yes")), problem = renew(dialog.querySelector(".problem"));
+  const isAsked = () => dialog.open && button.isConnected;
   setText($("confirm-title"), title);
   setText($("confirm-text"), text);
   setText(button, yes);
-  showProblem(dialog, null);
+  showProblem(problem, null);
   button.onclick = async () => {
-    if (await act(button, dialog, work)) dialog.close();
+    if (!(await act(button, problem, work))) {
+      if (!isAsked()) announce(problem.textContent);
+    } else if (isAsked()) {
+      dialog.close();
+    }
   };
   $("confirm-no").onclick = () => dialog.close();
   dialog.showModal();

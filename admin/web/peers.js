@@ -2,7 +2,7 @@
 
 import { call, get, getTagged } from "/dashboard/api.js";
 import { $, announce, lines, onSubmit, setText, showProblem, el, Table } from "/dashboard/dom.js";
-import { guard } from "/dashboard/rights.js";
+import { guard, rightsChanged } from "/dashboard/rights.js";
 
 const table = new Table($("peers-table"), "The peer policy", [
   { label: "Network", cell: (e) => el("code", {}, e.entry) },
@@ -26,6 +26,9 @@ function take(peers, tag) {
   etag = tag;
   edit.elements.allow.value = edit.elements.allow.defaultValue = text(peers.allow);
   edit.elements.deny.value = edit.elements.deny.defaultValue = text(peers.deny);
+  if (!("waits" in edit.dataset)) return;
+  delete edit.dataset.waits; // what is stored is known: it can't be replaced unseen
+  rightsChanged();
 }
 
 async function refresh() {

@@ -5,9 +5,9 @@ import { session } from "/dashboard/api.js";
 const guarded = []; // [element, roles]
 
 function apply([node, roles]) {
-  const allowed = session.may(...roles);
+  const allowed = session.may(...roles), waits = "waits" in node.dataset;
   for (const control of node.matches("button, input, select, textarea") ? [node] : node.querySelectorAll("button, input, select, textarea")) {
-    control.disabled = !allowed;
+    control.disabled = !allowed || waits;
     control.title = allowed ? "" : reason(roles);
   }
   if (node.matches("form")) {
@@ -30,7 +30,7 @@ function reason(roles) {
   return `Needs a token with the role ${[...roles, "admin"].join(" or ")}; yours has ${(session.roles ?? []).join(", ") || "none"}.`;
 }
 
-// For elements that stay; roles beside admin.
+// For elements that stay; roles beside admin. While one has a data-waits, it is off for everybody.
 export function guard(node, ...roles) {
   guarded.push([node, roles]);
   apply(guarded.at(-1));

@@ -371,6 +371,51 @@ def _(d):
     p.wait("!document.getElementById('nav').hidden && !document.getElementById('relay').hidden", "the view that was seen last")
 
 
+@dashboard.case("dashboard: what is answered late stands under no other name, in no dialog that was left; and nothing unknown is replaced", seconds=30)
+def _(d):
+    p = d.page
+    d.sign_in()
+    p.hold("/GET .*peers$/")
+    d.view("peers")
+    p.wait("held() > 0", "the stored entries are asked for")
+    check(p.evaluate("[...document.getElementById('peers-edit').elements].every(e => e.disabled)"), "entries can be changed before they are known")
+    p.evaluate("release()")
+    p.wait("[...document.getElementById('peers-edit').elements].every(e => !e.disabled)", "they can be changed")
+    first, second = [d.admin.call("POST", "/api/v1/tokens", {"owner": f"late {i}", "ttl": 600}).json["username"] for i in (1, 2)]
+    d.view("credentials")
+    p.hold(f"/GET .*{first}$/")
+    click_in_row(p, "tokens-table", first, "")
+    p.wait("held() === 1", "one usage is asked for")
+    p.click("#details-close")
+    click_in_row(p, "tokens-table", second, "")
+    p.wait_text("#details-body", second)
+    p.evaluate("release()")
+    check(first not in p.text("#details-body"), "it stands under another name")
+    p.click("#details-close")
+    p.hold("/POST .*tokens$/")
+    p.click("#issue")
+    p.wait("document.activeElement.name === 'owner'")
+    p.type("left alone")
+    p.click("#issue-form .main")
+    p.wait("held() === 1", "it is asked for")
+    p.click("#issue-cancel")
+    p.evaluate("release()")
+    p.wait_text("#toast", "A credential of left alone is issued, but not shown")
+    p.wait(row("tokens-table", "left alone"))
+    equal(p.evaluate("document.getElementById('issued-values').children.length"), 0, "what is kept in the dialog")
+    p.hold("/DELETE/")
+    click_in_row(p, "tokens-table", first, "danger")
+    p.click("#confirm-yes")
+    p.wait("held() === 1", "it is being revoked")
+    p.key("Escape")
+    p.wait("!document.getElementById('confirm').open", "the dialog is left")
+    click_in_row(p, "tokens-table", second, "danger")
+    p.evaluate("release()")
+    p.wait(f"{row('tokens-table', first)} && document.querySelector('#tokens-table tr.tested').innerText.includes('revoked')")
+    p.wait_text("#confirm", "late 2")
+    confirm(p, "late 2")
+
+
 @dashboard.case("S22 dashboard: the policy of content stops an inline script, an inline handler and an image from elsewhere")
 def _(d):
     p = d.page
