@@ -36,6 +36,7 @@ async function refresh() {
     showProblem($("allocations"), null);
   } catch (error) {
     if (error.status === 401 || !pager.isStill(wanted)) return;
+    pager.fail();
     if (error.status !== 0) table.forget("Not shown.");
     showProblem($("allocations"), error);
   }

@@ -46,6 +46,7 @@ async function refresh() {
     showProblem($("credentials"), null);
   } catch (error) {
     if (error.status === 401 || !pager.isStill(wanted)) return;
+    pager.fail();
     if (error.status !== 0) table.forget("Not shown.");
     showProblem($("credentials"), error);
   }
@@ -194,6 +195,7 @@ async function refreshUsage() {
     showProblem($("usage-problem"), null);
   } catch (error) {
     if (error.status === 401 || !usagePager.isStill(wanted)) return;
+    usagePager.fail();
     if (error.status !== 0) usage.forget("Not shown.");
     showProblem($("usage-problem"), error);
   }

@@ -47,4 +47,10 @@ export class Pager {
     this.next.disabled = page.next === null;
     this.first.parentNode.hidden = this.first.disabled && this.next.disabled;
   }
+
+  // The page that was wanted is not there: there is a way back.
+  fail() {
+    this.first.disabled = this.cursor === "";
+    this.first.parentNode.hidden = this.first.disabled && this.next.disabled;
+  }
 }
