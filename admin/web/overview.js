@@ -20,7 +20,6 @@ const MEANING = {
   redis: "Calls go on, and clients that were known before Redis went can refresh theirs. New users of tokens are refused until it is back; fixed users are served.",
   store: "Calls go on. Credentials can't be looked up or changed until it is back.",
   certificate: "What is encrypted with it is refused by clients. Put a valid one in its place, then reload.",
-  listeners: "Clients can't reach the relay on that address. The other listeners go on.",
   draining: "Calls go on, new clients are sent elsewhere.",
   memory: "Calls go on, new ones are refused until there is room.",
   workers: "The calls of the worker that hangs stand still. Those of others go on.",
@@ -61,12 +60,11 @@ function forget() {
 }
 
 function showHealth(status) {
-  const reasons = [...status.reasons], knows = (word) => reasons.some((r) => r.startsWith(word));
+  const reasons = [...status.reasons];
   if (status.draining) {
     const until = status.drain_deadline_at ? `until ${when(status.drain_deadline_at)}, then what still lives is closed` : "without a deadline";
     reasons.splice(0, reasons.length, ...reasons.filter((r) => !r.startsWith("draining")), `draining: ${until}`);
   }
-  if (status.memory_short && !knows("memory")) reasons.push("memory: it is near its limit");
   const broken = reasons.some((r) => !r.startsWith("draining") && !r.startsWith("memory"));
   const state = broken ? "bad" : reasons.length || !status.ready ? "warn" : "good";
   const word = broken ? "Not ready" : status.draining ? "Draining" : state === "warn" ? "Nearly full" : "Ready";

@@ -20,8 +20,9 @@ let levelSeen = null;
 
 export function showStatus(status) {
   setText($("drain-state"), !status.draining ? "This relay takes new clients."
-    : `No new clients since it drains; ${count(status.allocations.active)} allocations go on` +
-      (status.drain_deadline_at ? `, at most until ${when(status.drain_deadline_at)}.` : "."));
+    : `No new clients since it drains; calls go on${status.drain_deadline_at ? `, at most until ${when(status.drain_deadline_at)}` : ""}.`);
+  setText($("drain-count"), `Allocations that go on: ${count(status.allocations.active)}`); // changes all the time: not read out
+  $("drain-count").hidden = !status.draining;
   $("drain-end").hidden = !status.draining;
   if (levelSeen !== status.log_level) level.value = levelSeen = status.log_level;
 }
