@@ -61,8 +61,8 @@ static bool see(void *ctx, const struct token *t)
 }
 
 /* Until the page is full, the list is at its end (a page of the store without anything: one that is short may have been swept), or enough has been
- * looked at. */
-static int fill(struct storeops *s, struct page *p, storelists_fn *list)
+ * looked at, or it took too long. */
+static int fill(struct storeops *s, const struct admin_request *r, struct page *p, storelists_fn *list)
 {
     size_t scanned = 0;
     int err;
@@ -72,7 +72,7 @@ static int fill(struct storeops *s, struct page *p, storelists_fn *list)
         err = list(&s->store, p->now, p->offset, see, p, &p->bad);
         p->offset += p->seen + p->bad;
         scanned += p->seen + p->bad;
-        p->full = p->full || (p->seen + p->bad && scanned >= SCAN_MAX);
+        p->full = p->full || (p->seen + p->bad && (scanned >= SCAN_MAX || storeops_late(r)));
     } while (!err && !p->full && p->seen + p->bad);
     return err;
 }
@@ -87,7 +87,7 @@ void storelists_page(struct storeops *s, const struct admin_request *r, struct a
     if (!admin_text(r, "owner", TOKEN_TEXT_MAX, &p.owner, a) || !admin_text(r, "label", TOKEN_TEXT_MAX, &p.label, a) ||
         !admin_number(r, "limit", 1, ADMIN_PAGE_MAX, ADMIN_PAGE, &p.limit, a) || !read_cursor(r, &p, a))
         goto out;
-    err = fill(s, &p, list);
+    err = fill(s, r, &p, list);
     if (err) {
         storeops_store_failed(s, err, what, a);
         goto out;

@@ -5,8 +5,11 @@
 
 #include "auth/redistokens.h"
 #include "auth/sqltokens.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "programs/storeparts.h"
+
+enum { REST_MS = 4000 }; /* before the deadline: half of it, for what is under way in the store (and waits behind it) */
 
 static storeops_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_USERS_LIST] = storeusers_list,
@@ -64,6 +67,11 @@ void storeops_failed(const char *why, int err, const char *what, struct admin_an
 void storeops_store_failed(const struct storeops *s, int err, const char *what, struct admin_answer *a)
 {
     storeops_failed(s->store.why, err, what, a);
+}
+
+bool storeops_late(const struct admin_request *r)
+{
+    return r->deadline_ms && clock_now().ms + REST_MS >= r->deadline_ms;
 }
 
 /* ---- Run. ---- */

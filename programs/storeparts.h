@@ -32,6 +32,8 @@ struct storeops {
 void storeops_failed(const char *why, int err, const char *what, struct admin_answer *a);
 /* The same for s->store. */
 void storeops_store_failed(const struct storeops *s, int err, const char *what, struct admin_answer *a);
+/* A page that is gathered ends here: who asked is still there to be answered, and others wait for the store. */
+bool storeops_late(const struct admin_request *r);
 
 /* ---- storejson.c ---- */
 

@@ -8,7 +8,8 @@
 enum {
     HOURS_SHOWN_S = TOKENSTORE_DAY_S, /* how far back, unless asked, */
     DAYS_SHOWN_S = 30 * TOKENSTORE_DAY_S,
-    OWNERS_MAX = 500, /* that one page asks about: where few have used anything it is short, and the next one goes on */
+    SUMS_MAX = 2000,  /* of hours or days, or of all time, that one page asks about: where few have used anything it is short, */
+    OWNERS_MAX = 500, /* likewise; and the next one goes on */
     TEXT_MAX = STUN_USERNAME_MAX,
     ESCAPED_MAX = 3 * TEXT_MAX + 1,
     ID_MAX = 2 * ESCAPED_MAX + 32,
@@ -272,8 +273,9 @@ static bool take_owner(void *ctx, const char *owner)
 {
     struct query *q = ctx;
     char **grown;
+    int after = q->behind ? strcmp(owner, q->place.owner) : 1;
 
-    if (q->behind && strcmp(owner, q->place.owner) < 0)
+    if (after < 0 || (after == 0 && q->place.from == END)) /* or a page of one owner would lead to itself */
         return true;
     grown = reallocarray(q->owners, q->nowners + 1, sizeof(*grown));
     q->nomem = !grown;
@@ -286,16 +288,28 @@ static bool take_owner(void *ctx, const char *owner)
     return !q->nomem;
 }
 
-static int add_owners(struct storeops *s, struct query *q, int64_t now, char next[static ID_MAX])
+/* At least one: a page that is asked about nobody would never come to an end. */
+static size_t most_owners(const struct tokenstore_period *p)
 {
-    int err = tokenstore_owners(&s->store, now, take_owner, q);
-    size_t i = 0;
+    int64_t step = p->span == TOKENSTORE_HOUR ? TOKENSTORE_HOUR_S : TOKENSTORE_DAY_S, sums = 1;
+
+    if (p->span != TOKENSTORE_ALL && p->until > p->since)
+        sums = (p->until - p->since) / step + 1;
+    if (sums >= SUMS_MAX)
+        return 1;
+    return SUMS_MAX / sums < OWNERS_MAX ? (size_t)(SUMS_MAX / sums) : OWNERS_MAX;
+}
+
+static int add_owners(struct storeops *s, const struct admin_request *r, struct query *q, char next[static ID_MAX])
+{
+    size_t i = 0, most = most_owners(&q->period);
+    int err = tokenstore_owners(&s->store, r->now, take_owner, q);
 
     if (!err && q->nomem)
         err = ERR_NOMEM;
     if (!err && q->nowners)
         qsort(q->owners, q->nowners, sizeof(*q->owners), compare_names);
-    for (; i < q->nowners && i < OWNERS_MAX && !err && !q->full; i++)
+    for (; i < q->nowners && i < most && !err && !q->full && !(i && storeops_late(r)); i++)
         err = add_owner(s, q, q->owners[i]);
     if (!err && !q->full && i < q->nowners)
         write_place(next, q->owners[i - 1], END, "");
@@ -313,7 +327,7 @@ void storeusage_list(struct storeops *s, const struct admin_request *r, struct a
 
     if (!read_query(r, &q, a))
         goto out;
-    err = q.period.owner ? add_owner(s, &q, q.period.owner) : add_owners(s, &q, r->now, next);
+    err = q.period.owner ? add_owner(s, &q, q.period.owner) : add_owners(s, r, &q, next);
     if (err) {
         storeops_store_failed(s, err, "usage", a);
         goto out;

@@ -15,6 +15,7 @@ enum { NOW = 1800000000, HOUR = 3600 };
 static char dir[] = "/tmp/turnpike-test-XXXXXX";
 static struct storeops *ops;
 static struct admin_answer answer;
+static uint64_t deadline_ms; /* of what is asked */
 
 static void forget(void)
 {
@@ -48,7 +49,8 @@ static bool begin(void)
 static int ask_if(enum admin_operation operation, const char *id, const char *query, const char *body, const char *if_match)
 {
     char text[2][2048] = {"", ""};
-    struct admin_request r = {.operation = operation, .id = id, .if_match = if_match, .caller = "test", .now = NOW};
+    struct admin_request r = {
+        .operation = operation, .id = id, .if_match = if_match, .caller = "test", .now = NOW, .deadline_ms = deadline_ms};
 
     snprintf(text[0], sizeof(text[0]), "%s", query ? query : "{}");
     snprintf(text[1], sizeof(text[1]), "%s", body ? body : "");
@@ -209,6 +211,14 @@ static void pages(void)
     CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'limit':'40'}", NULL), 200);
     CHECK_INT(count(), 40);
     CHECK(json_is_null(json_object_get(answer.body, "next")));
+    deadline_ms = 1; /* long ago: what the store gives at once is a page */
+    CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, "{'limit':'41'}", NULL), 200);
+    CHECK_INT(count(), 40);
+    snprintf(query, sizeof(query), "{'cursor':'%s'}", text_of("next"));
+    CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, query, NULL), 200);
+    deadline_ms = 0;
+    CHECK_INT(count(), 0);
+    CHECK_STR(text_of("next"), "(none)");
     snprintf(query, sizeof(query), "{'limit':'3','owner':'other'}");
     for (int i = 0; i < 4; i++) { /* ten of them: three full pages, and one */
         CHECK_INT(ask(ADMIN_TOKENS_LIST, NULL, query, NULL), 200);
@@ -450,6 +460,21 @@ static void usage(void)
     }
     CHECK_STR(text_of("next"), "(none)");
     CHECK_STR(all, "acme:1799996400:a acme:1800000000:a acme:1800000000:z b%3A%25:1800000000:x%2Fy ");
+    deadline_ms = 1; /* long ago: one owner is a page */
+    CHECK_INT(ask(ADMIN_USAGE, NULL, NULL, NULL), 200);
+    CHECK_INT(count(), 2);
+    snprintf(query, sizeof(query), "{'cursor':'%s'}", text_of("next"));
+    CHECK_INT(ask(ADMIN_USAGE, NULL, query, NULL), 200);
+    deadline_ms = 0;
+    CHECK_STR(text_of("next"), "(none)");
+    CHECK_STR(json_string_value(json_object_get(item(0), "id")), "b%3A%25:0:x%2Fy");
+    CHECK(use("c", "", NOW, 1));
+    CHECK_INT(ask(ADMIN_USAGE, NULL, "{'by':'hour','since':'1'}", NULL), 200); /* all hours that are kept, of two owners */
+    CHECK_INT(count(), 4);
+    snprintf(query, sizeof(query), "{'by':'hour','since':'1','cursor':'%s'}", text_of("next"));
+    CHECK_INT(ask(ADMIN_USAGE, NULL, query, NULL), 200);
+    CHECK_INT(count(), 1);
+    CHECK_STR(text_of("next"), "(none)");
     CHECK_INT(ask(ADMIN_USAGE, NULL, "{'by':'week'}", NULL), 400);
     CHECK_INT(ask(ADMIN_USAGE, NULL, "{'since':'1'}", NULL), 400);
     CHECK_INT(ask(ADMIN_USAGE, NULL, "{'cursor':'a%zz:1:b'}", NULL), 400);
