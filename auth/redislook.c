@@ -10,7 +10,7 @@
 #include "auth/redisrules.h"
 #include "base/err.h"
 
-enum { PREFIX_MAX = 64, CURSOR_MAX = 24 };
+enum { PREFIX_MAX = 64, CURSOR_MAX = 24, UNREAD_MAX = 128 };
 
 struct redislook {
     struct redis *redis;
@@ -20,10 +20,10 @@ struct redislook {
     char prefix[PREFIX_MAX];
     struct redis_call *peers_call, *quotas_call; /* NULL: not asked now */
     bool ready;
-    bool bad;                            /* an owner's limits could not be read in this round */
-    char cursor[CURSOR_MAX];             /* of the next step */
-    struct tokenstore_peers peers, seen; /* in force, and as they come in */
-    char unread[128];                    /* as was told last; "": all could be read */
+    bool bad;                                                 /* an owner's limits could not be read in this round */
+    char cursor[CURSOR_MAX];                                  /* of the next step */
+    struct tokenstore_peers peers, seen;                      /* in force, and as they come in */
+    char unread_peers[UNREAD_MAX], unread_quotas[UNREAD_MAX]; /* as was told last; "": all could be read */
 };
 
 static void arm(struct redislook *l)
@@ -34,14 +34,14 @@ static void arm(struct redislook *l)
         evtimer_add(&l->timer, &tv);
 }
 
-static void refuse(struct redislook *l, const char *key, const char *why)
+static void refuse(struct redislook *l, char unread[static UNREAD_MAX], const char *key, const char *why)
 {
-    char text[sizeof(l->unread)];
+    char text[UNREAD_MAX];
 
     snprintf(text, sizeof(text), "%s%s: %s", l->prefix, key, why);
-    if (strcmp(text, l->unread) == 0)
+    if (strcmp(text, unread) == 0)
         return;
-    memcpy(l->unread, text, sizeof(text));
+    memcpy(unread, text, sizeof(text));
     l->ops.unread(l->ctx, text);
 }
 
@@ -53,10 +53,13 @@ static void on_peers(void *ctx, int err, const redisReply *reply)
 
     l->peers_call = NULL;
     if (!err && redisrules_read_peers(reply, &l->seen)) {
-        refuse(l, "peers", reply->type == REDIS_REPLY_ERROR ? reply->str : "not a hash of two texts");
-    } else if (!err && (strcmp(l->seen.allow, l->peers.allow) != 0 || strcmp(l->seen.deny, l->peers.deny) != 0)) {
-        l->peers = l->seen;
-        l->ops.peers(l->ctx, &l->peers);
+        refuse(l, l->unread_peers, "peers", reply->type == REDIS_REPLY_ERROR ? reply->str : "not a hash of two texts");
+    } else if (!err) {
+        l->unread_peers[0] = '\0';
+        if (strcmp(l->seen.allow, l->peers.allow) != 0 || strcmp(l->seen.deny, l->peers.deny) != 0) {
+            l->peers = l->seen;
+            l->ops.peers(l->ctx, &l->peers);
+        }
     }
     arm(l);
 }
@@ -89,7 +92,7 @@ static void take_quotas(struct redislook *l, const redisReply *list)
         if (owner->type != REDIS_REPLY_STRING || owner->len > STUN_USERNAME_MAX || memchr(owner->str, '\0', owner->len))
             continue;
         if (redisrules_read_limits(list->element[i + 1], &limits))
-            l->bad = true, refuse(l, "quotas", "the limits of an owner are no numbers");
+            l->bad = true, refuse(l, l->unread_quotas, "quotas", "the limits of an owner are no numbers");
         else
             l->ops.quota(l->ctx, owner->str, &limits);
     }
@@ -103,14 +106,16 @@ static void on_quotas(void *ctx, int err, const redisReply *reply)
 
     l->quotas_call = NULL;
     if (!err && (!list || list->type != REDIS_REPLY_ARRAY || cursor->type != REDIS_REPLY_STRING || cursor->len >= CURSOR_MAX)) {
-        refuse(l, "quotas", reply->type == REDIS_REPLY_ERROR ? reply->str : "not a hash");
+        refuse(l, l->unread_quotas, "quotas", reply->type == REDIS_REPLY_ERROR ? reply->str : "not a hash");
     } else if (!err) {
         take_quotas(l, list);
         memcpy(l->cursor, cursor->str, cursor->len + 1);
         if (strcmp(l->cursor, "0") != 0)
             ask_quotas(l);
-        else if (!l->bad) /* else one whose limits can't be read keeps those that he has */
+        else if (!l->bad) { /* else one whose limits can't be read keeps those that he has */
+            l->unread_quotas[0] = '\0';
             l->ops.end(l->ctx);
+        }
     }
     arm(l);
 }

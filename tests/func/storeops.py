@@ -387,6 +387,12 @@ def _(f):
     f.redis.call("DEL", "tp:peers")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
     tap.wait_until(lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more", REVOKED_S)
+    told = f.nodes[0].daemon.events("stored_rules_refused")
+    equal(len(told), len({str(e["reason"]) for e in told}), "what is told of each")
+    f.redis.call("SET", "tp:peers", "no hash")
+    f.redis.call("XADD", "tp:events", "*", "kind", "policy")
+    tap.wait_until(lambda: len(f.nodes[0].daemon.events("stored_rules_refused")) > len(told), "what is wrong again is told again", REVOKED_S)
+    f.redis.call("DEL", "tp:peers")
 
 
 @alone.case("rules and limits in the embedded store are there when the daemon starts")
