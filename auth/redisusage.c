@@ -45,7 +45,7 @@ static const char FLUSH[] =
     "    i = i + 1\n"
     "    if names[i] ~= 'peak' then\n"
     "      redis.pcall('HINCRBY', key, names[i] .. suffix, n)\n"
-    "    elseif tonumber(n) > (tonumber(redis.call('HGET', key, 'peak' .. suffix) or 0) or 0) then\n"
+    "    elseif tonumber(n) > (tonumber(redis.call('HGET', key, 'peak' .. suffix) or -1) or -1) then\n"
     "      redis.call('HSET', key, 'peak' .. suffix, n)\n"
     "    end\n"
     "  end\n"
