@@ -18,6 +18,7 @@ struct sqlsource {
     struct tokenstore_peers peers;
     char *realm;
     struct sql *db;    /* NULL: there is no store yet */
+    bool unread, told; /* the rules for peers can't be read; and that has been told */
     bool loaded;       /* `last` is known, and all before it */
     int64_t version;   /* of the store, as it was when changes were read last; */
     int64_t last;      /* the last one of them; 0: there was none */
@@ -77,6 +78,15 @@ static int take_mark(struct sqlsource *s, struct sqlite3_stmt *row)
     return err;
 }
 
+/* Once, also when they were read before anybody followed. */
+static void tell_unread(struct sqlsource *s)
+{
+    if (!s->unread || s->told || !s->events.unread)
+        return;
+    s->told = true;
+    s->events.unread(s->events.ctx, "turnpike.db: the rules for peers are not texts that fit");
+}
+
 /* What is no text of ours leaves the rules as they are. */
 static int read_peers(struct sqlsource *s)
 {
@@ -87,6 +97,9 @@ static int read_peers(struct sqlsource *s)
     if (news)
         s->peers = *fresh;
     free(fresh);
+    s->unread = err == ERR_MALFORMED;
+    s->told = s->told && s->unread;
+    tell_unread(s);
     if (news && s->events.peers)
         s->events.peers(s->events.ctx, &s->peers);
     return err == ERR_MALFORMED ? 0 : err;
@@ -307,6 +320,7 @@ int sqlsource_follow(struct sqlsource *s, struct event_base *base, const struct 
     s->events = *events;
     if (evtimer_assign(&s->look, base, on_look, s))
         return ERR_NOMEM;
+    tell_unread(s);
     look_again(s, true);
     return 0;
 }

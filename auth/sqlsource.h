@@ -34,6 +34,7 @@ struct sqlsource_events {
     void (*revoked)(void *ctx, const struct auth_revocation *revocation);
     void (*health)(void *ctx, const char *why);
     void (*peers)(void *ctx, const struct tokenstore_peers *peers); /* the stored rules have changed; borrowed. NULL: nobody asks */
+    void (*unread)(void *ctx, const char *why);                     /* they are none of ours: those before stay. Static. Likewise */
     void *ctx;
 };
 /* ERR_NOMEM. */

@@ -369,7 +369,8 @@ int credentials_start(struct credentials *cr, struct event_base *base, struct re
     if (cr->has_statsdb)
         err = status_start(&cr->status, base, &cr->statsdb, auth_realm(cr->auth), relay);
     if (!err && cr->embedded)
-        err = sqlsource_follow(cr->embedded, base, &(struct sqlsource_events){on_revoked, on_embedded_health, on_peers, cr});
+        err = sqlsource_follow(cr->embedded, base,
+                               &(struct sqlsource_events){on_revoked, on_embedded_health, on_peers, on_rules_unread, cr});
     if (!err)
         err = start_usage(cr, base);
     if (err || !cr->has_redis)

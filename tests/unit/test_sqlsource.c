@@ -33,12 +33,18 @@ static void on_health(void *ctx, const char *why)
     ntroubles += why != NULL;
 }
 
-static unsigned npeers;
+static unsigned npeers, nunread;
 
 static void on_peers(void *ctx, const struct tokenstore_peers *peers)
 {
     (void)ctx, (void)peers;
     npeers++;
+}
+
+static void on_unread(void *ctx, const char *why)
+{
+    (void)ctx, (void)why;
+    nunread++;
 }
 
 static void down(void)
@@ -60,10 +66,10 @@ static bool up(void)
         snprintf(name, sizeof(name), "%s%s", path, FILES[i]);
         unlink(name);
     }
-    nrevoked = ntroubles = npeers = 0;
+    nrevoked = ntroubles = npeers = nunread = 0;
     return auth_new(&auth, &(struct auth_config){.realm = "realm"}) == 0 &&
            sqlsource_add(&source, auth, &(struct sqlsource_config){dir, ':'}, why) == 0 &&
-           sqlsource_follow(source, base, &(struct sqlsource_events){on_revoked, on_health, on_peers, NULL}) == 0 &&
+           sqlsource_follow(source, base, &(struct sqlsource_events){on_revoked, on_health, on_peers, on_unread, NULL}) == 0 &&
            sqltokens_open(&store, dir) == 0;
 }
 
@@ -204,6 +210,45 @@ static void rules(void)
     CHECK(may("other", 5)); /* or all, where a change was missed */
 }
 
+/* A change of the rules that nobody of ours has made; then one that is, after which it has been seen. */
+static int spoil_peers(void)
+{
+    char text[128];
+    unsigned before = npeers;
+    int err;
+
+    snprintf(text, sizeof(text), "INSERT INTO change (at, about, what) VALUES (0, %d, '')", SQLTOKENS_PEERS);
+    err = run("UPDATE peers SET entries = CAST(x'310032' AS TEXT)"); /* a NUL inside */
+    for (unsigned allocations = 2; allocations < 4 && !err; allocations++) {
+        err = run(text);
+        if (!err)
+            err = tokenstore_put_quota(&store, "acme", &(struct auth_limits){.allocations = allocations}, WALL);
+        for (int i = 0; i < LOOKS_MAX && !err && !may("acme", allocations); i++)
+            event_base_loop(base, EVLOOP_ONCE);
+    }
+    return err ? err : (int)(npeers - before);
+}
+
+static void unread(void)
+{
+    static struct tokenstore_peers peers = {"", "8.8.8.0/24"};
+
+    CHECK(up());
+    CHECK_INT(tokenstore_put_peers(&store, &peers, WALL), 0);
+    for (int i = 0; i < LOOKS_MAX && !npeers; i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK_INT(spoil_peers(), 0);
+    CHECK_INT(nunread, 1);
+    CHECK_STR(sqlsource_peers(source)->deny, "8.8.8.0/24");
+    peers.deny[0] = '\0';
+    CHECK_INT(tokenstore_put_peers(&store, &peers, WALL), 0);
+    for (int i = 0; i < LOOKS_MAX && npeers < 2; i++)
+        event_base_loop(base, EVLOOP_ONCE);
+    CHECK_INT(npeers, 2);
+    CHECK_INT(spoil_peers(), 0);
+    CHECK_INT(nunread, 2);
+}
+
 static void full(void)
 {
     struct auth_limits one = {.allocations = 1};
@@ -226,6 +271,7 @@ static const struct tap_test TESTS[] = {
     {"where changes were swept before they were seen, everything is read again, and what has gone is told", gap},
     {"what a change names and does not serve here is passed over", others},
     {"rules for peers and limits of owners are followed, and are not lost with a change that was missed", rules},
+    {"rules for peers that can't be read are told once, and those before stay", unread},
     {"owners with limits are bounded in number", full},
 };
 
