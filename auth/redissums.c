@@ -107,22 +107,6 @@ static int read_hash(struct redisask *q, struct reading *reading, const char *su
     return redisask_run(q, &c);
 }
 
-static int read_owner(struct redisask *q, struct reading *reading, const struct tokenstore_period *p)
-{
-    int64_t step = p->span == TOKENSTORE_HOUR ? TOKENSTORE_HOUR_S : TOKENSTORE_DAY_S;
-    char stamp[REDISUSAGE_STAMP_MAX];
-    int err = 0;
-
-    if (p->span == TOKENSTORE_ALL)
-        return read_hash(q, reading, NULL);
-    for (int64_t t = p->since - p->since % step; t < p->until && reading->more && !err; t += step) {
-        reading->usage.from = t;
-        redisusage_stamp(stamp, t, p->span == TOKENSTORE_HOUR);
-        err = read_hash(q, reading, stamp);
-    }
-    return err;
-}
-
 /* The owners that have been listed, and where the rest begins. */
 struct scan {
     char cursor[REDISASK_NUMBER_MAX]; /* "0": at the end */
@@ -195,19 +179,17 @@ int redissums_read(struct redisask *q, const char *prefix, const struct tokensto
                    bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx)
 {
     struct reading reading = {.prefix = prefix, .usage.owner = period->owner, .visit = visit, .ctx = ctx, .more = true};
-    struct owners *owners;
-    char *name;
-    int err;
+    int64_t step = period->span == TOKENSTORE_HOUR ? TOKENSTORE_HOUR_S : TOKENSTORE_DAY_S;
+    char stamp[REDISUSAGE_STAMP_MAX];
+    int err = 0;
 
-    if (period->owner)
-        return read_owner(q, &reading, period);
-    err = find_owners(q, prefix, period->until, &owners);
-    while (!err && reading.more && (name = owners_take(owners))) {
-        reading.usage.owner = name;
-        err = read_owner(q, &reading, period);
-        free(name);
+    if (period->span == TOKENSTORE_ALL)
+        return read_hash(q, &reading, NULL);
+    for (int64_t t = period->since - period->since % step; t < period->until && reading.more && !err; t += step) {
+        reading.usage.from = t;
+        redisusage_stamp(stamp, t, period->span == TOKENSTORE_HOUR);
+        err = read_hash(q, &reading, stamp);
     }
-    owners_free(&owners);
     return err;
 }
 

@@ -105,17 +105,13 @@ static bool read_row(struct sqlite3_stmt *row, bool (*visit)(void *ctx, const st
 int sqlsums_read(struct sql *db, const struct tokenstore_period *p, bool (*visit)(void *ctx, const struct tokenstore_usage *u),
                  void *ctx)
 {
-    static const char EACH[] =
-        "SELECT owner, start, label, " COUNTERS ", peak FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
-        " ORDER BY owner, start, label",
-                      ONE[] =
-                          "SELECT owner, start, label, " COUNTERS ", peak FROM usage WHERE span = ?1 AND start >= ?2 AND start < ?3"
-                          " AND owner = ?4 ORDER BY start, label";
+    static const char SUMS[] = "SELECT owner, start, label, " COUNTERS ", peak FROM usage"
+                               " WHERE span = ?1 AND start >= ?2 AND start < ?3 AND owner = ?4 ORDER BY start, label";
     bool in_all = p->span == TOKENSTORE_ALL, more = true;
     const struct sql_value values[] = {SQL_INT(p->span), SQL_INT(in_all ? 0 : begin_of(p->span, p->since)),
                                        SQL_INT(in_all ? 1 : p->until), SQL_TEXT(p->owner)};
     struct sqlite3_stmt *rows;
-    int err = sql_start(db, &rows, p->owner ? ONE : EACH, values, p->owner ? 4 : 3);
+    int err = sql_start(db, &rows, SUMS, values, sizeof(values) / sizeof(values[0]));
 
     while (!err && more && (err = sql_next(db, rows)) == 1) {
         err = 0;

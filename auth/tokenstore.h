@@ -42,7 +42,7 @@ struct tokenstore_usage {
 };
 enum tokenstore_span { TOKENSTORE_ALL, TOKENSTORE_HOUR, TOKENSTORE_DAY };
 struct tokenstore_period {
-    const char *owner; /* NULL: each */
+    const char *owner;
     enum tokenstore_span span;
     int64_t since, until; /* wall clock, with a span: what begins in between, and what `since` lies in */
 };
@@ -104,7 +104,7 @@ int tokenstore_list(struct tokenstore *s, int64_t now, size_t offset, bool (*vis
 int tokenstore_revoke(struct tokenstore *s, const char *id, int64_t now);
 /* Every time-limited name of this user part that expires before `before`; an earlier revocation that reaches further stays. */
 int tokenstore_revoke_user(struct tokenstore *s, const char *user, int64_t before, int64_t now);
-/* What has been used: by owner, and for each by time; labels in no order. `visit` returns false to end it. */
+/* What an owner has used, by time; labels in no order. `visit` returns false to end it. */
 int tokenstore_usage(struct tokenstore *s, const struct tokenstore_period *period,
                      bool (*visit)(void *ctx, const struct tokenstore_usage *u), void *ctx);
 /* Those of whom there is usage, each once, in no order. `visit` returns false to end it. */

@@ -127,13 +127,24 @@ static bool show(void *ctx, const struct tokenstore_usage *u)
     return true;
 }
 
+static bool show_owner(void *ctx, const char *owner)
+{
+    struct tokenstore_period *p = ctx;
+
+    p->owner = owner;
+    return tokenstore_usage(&store, p, show, NULL) == 0;
+}
+
+/* NULL: of all owners. */
 static const char *rows(const char *owner, enum tokenstore_span span, int64_t since)
 {
     struct tokenstore_period p = {.owner = owner, .span = span, .since = since, .until = NOW + 10 * TOKENSTORE_DAY_S};
+    int err;
 
     shown[0] = '\0';
     nshown = 0;
-    return tokenstore_usage(&store, &p, show, NULL) ? store.why : shown;
+    err = owner ? tokenstore_usage(&store, &p, show, NULL) : tokenstore_owners(&store, NOW, show_owner, &p);
+    return err ? store.why : shown;
 }
 
 static uint64_t bytes_of(const struct token *t)
