@@ -63,7 +63,7 @@ def _(d):
     equal(p.evaluate("[sessionStorage.length, localStorage.length, document.cookie]"), [1, 0, ""], "what is kept where")
 
 
-@dashboard.case("dashboard: live traffic: rates, charts and the relay-relay share move while calls go on", seconds=30)
+@dashboard.case("dashboard: live traffic: rates, charts and the relay-relay share move while calls go on", seconds=120)
 def _(d):
     p = d.page
     with call.Call(d.plane), Splice(d.plane):
@@ -95,7 +95,7 @@ def _(d):
         check(fact in facts, f"{fact} is not among the facts: {facts}")
 
 
-@dashboard.case("dashboard: an allocation is found by its user, looked into, and disconnected after a question", seconds=30)
+@dashboard.case("dashboard: an allocation is found by its user, looked into, and disconnected after a question", seconds=120)
 def _(d):
     p = d.page
     a, b = d.plane.client(0), d.plane.client(1, user=daemon.USER_2, password=daemon.PASSWORD_2)
@@ -161,7 +161,7 @@ def issue(d, owner, **fields):
     return tuple(p.evaluate("[...document.querySelectorAll('#issued-values code')].slice(0, 2).map(c => c.innerText)"))
 
 
-@dashboard.case("dashboard: a credential is issued, shown once, works, is measured, and is revoked: its call ends", seconds=30)
+@dashboard.case("dashboard: a credential is issued, shown once, works, is measured, and is revoked: its call ends", seconds=120)
 def _(d):
     p = d.page
     d.view("credentials")
@@ -253,7 +253,7 @@ def _(d):
     equal(p.evaluate("[window.hit, document.querySelectorAll('img[src=x]').length]"), [None, 0], "what the markup did")
 
 
-@dashboard.case("dashboard: an address is tested; stored entries are changed, and never over somebody else's change", seconds=30)
+@dashboard.case("dashboard: an address is tested; stored entries are changed, and never over somebody else's change", seconds=120)
 def _(d):
     p = d.page
     d.view("peers")
@@ -288,7 +288,7 @@ def _(d):
     p.wait(f"!{row('peers-table', '7.7.7.0/24')}", "nothing is stored any more")
 
 
-@dashboard.case("F20 dashboard: draining, with a deadline, and its end; F17 a reload, and one with an error; the log level", seconds=30)
+@dashboard.case("F20 dashboard: draining, with a deadline, and its end; F17 a reload, and one with an error; the log level", seconds=120)
 def _(d):
     p = d.page
     d.view("relay")
@@ -315,7 +315,7 @@ def _(d):
     p.wait_text("#pill", "Ready")
 
 
-@dashboard.case("dashboard: events come as they happen, by type; held and cleared; none is missed, none is asked for, while the page is hidden", seconds=30)
+@dashboard.case("dashboard: events come as they happen, by type; held and cleared; none is missed, none is asked for, while the page is hidden", seconds=120)
 def _(d):
     p = d.page
     d.view("events")
@@ -371,7 +371,7 @@ def _(d):
     p.wait("!document.getElementById('nav').hidden && !document.getElementById('relay').hidden", "the view that was seen last")
 
 
-@dashboard.case("dashboard: what is answered late stands under no other name, in no dialog that was left; and nothing unknown is replaced", seconds=30)
+@dashboard.case("dashboard: what is answered late stands under no other name, in no dialog that was left; and nothing unknown is replaced", seconds=120)
 def _(d):
     p = d.page
     d.sign_in()
@@ -439,7 +439,7 @@ def _(d):
     d.sign_in()
 
 
-@dashboard.case("S22 dashboard: what a role may not do is switched off, with the reason", seconds=30)
+@dashboard.case("S22 dashboard: what a role may not do is switched off, with the reason", seconds=120)
 def _(d):
     p = d.page
     d.sign_in("read")

@@ -145,7 +145,7 @@ class Page(Chromium):
 
     def wait(self, expression, what=None, seconds=None):
         """Until an expression is true; its value."""
-        deadline = time.monotonic() + (seconds or tap.PATIENCE_S)
+        deadline = time.monotonic() + (seconds or 3 * tap.PATIENCE_S)
         promise = f"""new Promise(done => {{
           const until = performance.now() + 1000;
           const look = () => {{
@@ -203,7 +203,7 @@ class Page(Chromium):
     # ---- hands ----
     def click(self, selector):
         """Once it is there, is seen, and can be pressed."""
-        deadline = time.monotonic() + tap.PATIENCE_S
+        deadline = time.monotonic() + 3 * tap.PATIENCE_S
         while "why" in (place := self.evaluate(PLACE % json.dumps(selector))):
             tap.check(time.monotonic() < deadline, f"{selector} {place['why']}")
             self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
