@@ -37,21 +37,6 @@ def store():
         yield f
 
 
-def asked(f, what):
-    """How often each command of a look-up is given while `what` runs; what nodes ask of each other is none."""
-    found = dict.fromkeys(LOOKUP, 0)
-    with f.redis.link() as monitor:
-        monitor.call("MONITOR")
-        what()
-        f.redis.call("ECHO", "the end")
-        while b'"ECHO" "the end"' not in (line := monitor.file.readline()):
-            words = line.split(b'] ', 1)[1].split(b'" "') if b"] " in line else []
-            name = words[0].strip(b'"\r\n').lower().decode() if words else ""
-            if name in found and not words[1].startswith(b"tp:node"):
-                found[name] += 1
-    return found
-
-
 def wrong(c, name):
     """An Allocate by this name, signed with a key that nobody has."""
     return stun.encode(stun.ALLOCATE, stun.REQUEST, [UDP, (stun.USERNAME, name), (stun.REALM, R.encode()), (stun.NONCE, c.nonce)], key=bytes(16),
@@ -109,7 +94,7 @@ def _(f):
                 answers += [c.exchange(wrong(c, name.encode())) for _ in range(3)]
                 c.silent()
 
-            questions = asked(f, guess)
+            questions = f.redis.asked(LOOKUP, guess)
             equal([a.error for a in answers], [401] * 3, f"the errors of {name}")
             seen[name] = [bare(a) for a in answers], questions
         first = seen[names[0]]
@@ -126,7 +111,7 @@ def _(f):
         for _ in range(GUESSES):
             equal(c.exchange(wrong(c, name.encode())).error, 401, f"the error of {name}")
         c.password = good[1]
-        questions = asked(f, lambda c=c, name=name: c.silent(wrong(c, name.encode()), c.signed(stun.ALLOCATE, [UDP])))
+        questions = f.redis.asked(LOOKUP, lambda c=c, name=name: c.silent(wrong(c, name.encode()), c.signed(stun.ALLOCATE, [UDP])))
         equal(questions, dict.fromkeys(LOOKUP, 0), "questions to Redis of who is not listened to")
     f.client(good, i=13).allocate()
     f.client(good, node=1, i=11).allocate()

@@ -98,6 +98,20 @@ class Server:
         except (OSError, Error):
             return False
 
+    def asked(self, names, what):
+        """How often each of these commands is given while `what` runs; what nodes ask of each other is none."""
+        found = dict.fromkeys(names, 0)
+        with self.link() as monitor:
+            monitor.call("MONITOR")
+            what()
+            self.call("ECHO", "the end")
+            while b'"ECHO" "the end"' not in (line := monitor.file.readline()):
+                words = line.split(b'] ', 1)[1].split(b'" "') if b"] " in line else []
+                name = words[0].strip(b'"\r\n').lower().decode() if words else ""
+                if name in found and not words[1].startswith(b"tp:node"):
+                    found[name] += 1
+        return found
+
     def link(self):
         link = Link(self.ns, ("127.0.0.1", self.port) if self.binary != "redis-server" else self.socket)
         try:
