@@ -81,16 +81,19 @@ unsigned bearer_roles(const char *text)
 
 static bool read_line(struct entry *e, char *line)
 {
-    char *save, *name = strtok_r(line, " \t", &save), *roles = strtok_r(NULL, " \t", &save),
-                *expires = strtok_r(NULL, " \t", &save), *hash = strtok_r(NULL, " \t", &save), *end;
+    enum { NAME, ROLES, EXPIRES, HASH, WORDS };
+    char *word[WORDS + 1] = {0}, *save, *end;
+    size_t n = 0;
 
-    if (!hash || strtok_r(NULL, " \t", &save) || strlen(name) > BEARER_NAME_MAX)
+    for (char *w = strtok_r(line, " \t", &save); w && n <= WORDS; w = strtok_r(NULL, " \t", &save))
+        word[n++] = w;
+    if (n != WORDS || strlen(word[NAME]) > BEARER_NAME_MAX)
         return false;
-    memcpy(e->bearer.name, name, strlen(name) + 1);
-    e->bearer.roles = bearer_roles(roles);
+    memcpy(e->bearer.name, word[NAME], strlen(word[NAME]) + 1);
+    e->bearer.roles = bearer_roles(word[ROLES]);
     errno = 0;
-    e->bearer.expires_at = strtoll(expires, &end, 10);
-    return e->bearer.roles && !errno && !*end && e->bearer.expires_at >= 0 && hex_decode(e->hash, HASH_LEN, hash) == 0;
+    e->bearer.expires_at = strtoll(word[EXPIRES], &end, 10);
+    return e->bearer.roles && !errno && !*end && e->bearer.expires_at >= 0 && hex_decode(e->hash, HASH_LEN, word[HASH]) == 0;
 }
 
 /* The number of the line that can't be read in `line`. */

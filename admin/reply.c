@@ -75,13 +75,14 @@ static void add_location(const struct exchange *x, struct MHD_Response *r)
 {
     const char *id = json_string_value(json_object_get(x->answer.body, "id"));
     char path[64 + 3 * ROUTE_ID_MAX];
-    int n = snprintf(path, sizeof(path), "%.*s", (int)strcspn(x->route->path, "{"), x->route->path);
+    size_t n = strcspn(x->route->path, "{");
 
-    if (!id || n < 0)
+    if (!id)
         return;
+    memcpy(path, x->route->path, n); /* the routes are shorter */
     if (path[n - 1] != '/')
         path[n++] = '/';
-    if (route_encode(path + n, sizeof(path) - (size_t)n, id))
+    if (route_encode(path + n, sizeof(path) - n, id))
         MHD_add_response_header(r, "Location", path);
 }
 

@@ -267,8 +267,8 @@ static int perform(struct ctlhttp *h, const struct ctlhttp_call *call, struct ct
         code = curl_easy_perform(h->curl);
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
     a->status = (int)status;
-    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, (struct curl_slist *)NULL);
+    curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, (char *)NULL);
     for (struct curl_slist *s = headers; s; s = s->next)
         explicit_bzero(s->data, strlen(s->data));
     curl_slist_free_all(headers);
