@@ -463,25 +463,9 @@ static int fill(struct config *c, struct conf *conf, char *const envp[], struct 
     return err ? err : keep_shown(c, conf);
 }
 
-int config_load(struct config **out, int argc, char *const argv[], char *const envp[], struct conf_error *e)
+/* What both readers end with: the configuration is handed over, or freed, and then `e` says why. */
+static int hand_over(struct config **out, struct config *c, struct conf *conf, int err, struct conf_error *e)
 {
-    struct config *c = calloc(1, sizeof(*c));
-    struct conf *conf = NULL;
-    int err = ERR_NOMEM;
-
-    *out = NULL;
-    *e = (struct conf_error){0};
-    if (!c)
-        goto out;
-    err = 0;
-    if (only_asks(c, argc, argv))
-        goto out;
-    err = conf_new(&conf, keys_table());
-    if (!err)
-        err = conf_load(conf, argc, argv, envp, "config", NULL, e);
-    if (!err)
-        err = fill(c, conf, envp, e);
-out:
     if (err == ERR_NOMEM)
         fail_nomem(e);
     conf_free(&conf);
@@ -489,6 +473,23 @@ out:
         config_free(&c);
     *out = c;
     return err;
+}
+
+int config_load(struct config **out, int argc, char *const argv[], char *const envp[], struct conf_error *e)
+{
+    struct config *c = calloc(1, sizeof(*c));
+    struct conf *conf = NULL;
+    int err = c ? 0 : ERR_NOMEM;
+
+    *e = (struct conf_error){0};
+    if (!err && !only_asks(c, argc, argv)) {
+        err = conf_new(&conf, keys_table());
+        if (!err)
+            err = conf_load(conf, argc, argv, envp, "config", NULL, e);
+        if (!err)
+            err = fill(c, conf, envp, e);
+    }
+    return hand_over(out, c, conf, err, e);
 }
 
 int config_read(struct config **out, const char *text, struct conf_error *e)
@@ -502,13 +503,7 @@ int config_read(struct config **out, const char *text, struct conf_error *e)
         err = conf_buffer(conf, "text", text, strlen(text), e);
     if (!err)
         err = fill(c, conf, (char *const[]){NULL}, e);
-    if (err == ERR_NOMEM)
-        fail_nomem(e);
-    conf_free(&conf);
-    if (err)
-        config_free(&c);
-    *out = c;
-    return err;
+    return hand_over(out, c, conf, err, e);
 }
 
 static void wipe_text(char **text)

@@ -1,20 +1,11 @@
-#include "admin/route.h"
 #include "programs/planeparts.h"
-
-#include "base/err.h"
 
 enum { PEER_TEXT_MAX = 128 }; /* bytes of an address with port and protocol, and room for a mistake */
 
 /* The entries in force, of whatever source. */
 static void add_entry(void *ctx, const struct policy_entry *e)
 {
-    const char *action = e->allow ? "allow" : "deny", *source = policy_source_name(e->source);
-    char id[PEER_TEXT_MAX * 3], plain[PEER_TEXT_MAX];
-
-    snprintf(plain, sizeof(plain), "%s:%s:%s", source, action, e->text);
-    if (!route_encode(id, sizeof(id), plain))
-        id[0] = '\0';
-    json_array_append_new(ctx, json_pack("{s:s,s:s,s:s,s:s}", "id", id, "entry", e->text, "action", action, "source", source));
+    json_array_append_new(ctx, storeops_peer(policy_source_name(e->source), e->allow ? "allow" : "deny", e->text));
 }
 
 static void add_entries(void *ctx, struct admin_answer *a)

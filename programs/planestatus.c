@@ -121,8 +121,8 @@ static json_t *allocations_json(const struct plane *p)
 
     auth_quota_load(credentials_auth(p->config.credentials), &load);
     return json_pack("{s:I,s:o,s:I,s:I,s:I}", "active", (json_int_t)load.total, "limit", number_or_null((int64_t)load.total_limit),
-                     "created", total(p->config.relay, COUNT_ALLOCATIONS_CREATED, COUNT_ALLOCATIONS_CREATED), "deleted",
-                     total(p->config.relay, COUNT_ALLOCATIONS_DELETED, COUNT_ALLOCATIONS_DELETED), "refused",
+                     "created", (json_int_t)relay_count(p->config.relay, COUNT_ALLOCATIONS_CREATED), "deleted",
+                     (json_int_t)relay_count(p->config.relay, COUNT_ALLOCATIONS_DELETED), "refused",
                      total(p->config.relay, REFUSED_USER_QUOTA, REFUSED_DRAINING));
 }
 

@@ -38,5 +38,7 @@ void storeops_free(struct storeops **s);
 bool storeops_serves(enum admin_operation operation);
 /* Answers, whatever happens; it may take REDISTOKENS_DEADLINE_MS for each thing that Redis is asked. */
 void storeops_run(struct storeops *s, const struct admin_request *r, struct admin_answer *a);
+/* A rule for peers as lists have it; the caller's. NULL: no memory. */
+json_t *storeops_peer(const char *source, const char *action, const char *entry);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "admin/route.h"
 #include "base/err.h"
+#include "programs/storeops.h"
 #include "programs/storeparts.h"
 
 enum {
@@ -13,18 +14,20 @@ enum {
 
 /* ---- Rules for peers. ---- */
 
+json_t *storeops_peer(const char *source, const char *action, const char *entry)
+{
+    char id[PEER_TEXT_MAX * 3], plain[PEER_TEXT_MAX];
+
+    snprintf(plain, sizeof(plain), "%s:%s:%s", source, action, entry);
+    if (!route_encode(id, sizeof(id), plain))
+        id[0] = '\0';
+    return json_pack("{s:s,s:s,s:s,s:s}", "id", id, "entry", entry, "action", action, "source", source);
+}
+
 static void add_items(json_t *items, const char *action, const json_t *entries)
 {
-    for (size_t i = 0; i < json_array_size(entries); i++) {
-        json_t *entry = json_array_get(entries, i);
-        char id[PEER_TEXT_MAX * 3], plain[PEER_TEXT_MAX];
-
-        snprintf(plain, sizeof(plain), "stored:%s:%s", action, json_string_value(entry));
-        if (!route_encode(id, sizeof(id), plain))
-            id[0] = '\0';
-        json_array_append_new(items,
-                              json_pack("{s:s,s:O,s:s,s:s}", "id", id, "entry", entry, "action", action, "source", "stored"));
-    }
+    for (size_t i = 0; i < json_array_size(entries); i++)
+        json_array_append_new(items, storeops_peer("stored", action, json_string_value(json_array_get(entries, i))));
 }
 
 /* The stored ones alone: those in force are known to a relay that runs. */
