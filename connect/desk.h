@@ -1,0 +1,58 @@
+/*
+ * Purpose:  the rendezvous itself: who is there (sessions, tenants, presence), who calls whom (calls), and the messages between them.
+ * Owner:    the connect thread. Knows no socket: links in, links out, time is an argument.
+ * Lifetime: desk_new to desk_free; every seat is closed before.
+ * Callers:  connect/connect (with real links), units (with fakes).
+ * RFC:      JSON-RPC 2.0; docs/connect-protocol.md is the contract.
+ */
+#ifndef CONNECT_DESK_H
+#define CONNECT_DESK_H
+
+#include <jansson.h>
+
+#include "auth/auth.h"
+#include "base/addr.h"
+#include "base/clock.h"
+#include "connect/link.h"
+
+struct desk;
+struct desk_seat; /* a connection, before and after its hello */
+
+/* ICE servers for a user, made elsewhere (the store may take seconds): exactly one callback, on the connect thread, never from within the call;
+ * NULL: they can't be had now. The object is the callee's. */
+typedef void desk_ice_cb(void *ctx, json_t *ice);
+struct desk_host {
+    void (*ice)(void *host, const char *user, const char *tenant, desk_ice_cb *cb, void *ctx);
+    void *host;
+};
+struct desk_config {
+    struct auth *auth;
+    unsigned worker; /* which asker the connect thread is to `auth` */
+    struct desk_host host;
+};
+/* ERR_NOMEM. */
+int desk_new(struct desk **out, const struct desk_config *config, const struct now *now);
+void desk_free(struct desk **d);
+
+/* A client has connected. NULL: as many as there may be. */
+struct desk_seat *desk_open(struct desk *d, const struct link *link, const struct addr *source, const struct now *now);
+/* One text message of it. */
+void desk_text(struct desk_seat *seat, const char *text, size_t len, const struct now *now);
+/* The connection is gone; the seat with it. The session may be resumed. */
+void desk_closed(struct desk_seat *seat, const struct now *now);
+/* About once a second: hellos that don't come, sessions that don't come back, credentials that are over. */
+void desk_tick(struct desk *d, const struct now *now);
+/* The credential was revoked (auth_live): its sessions end. */
+void desk_revoke(struct desk *d, const struct auth_revocation *revocation, const struct now *now);
+/* The server stops: calls end with `shutdown`, links close with 1001. */
+void desk_stop(struct desk *d, const struct now *now);
+
+/* For metrics and the admin plane; written by the connect thread, read by any. */
+struct desk_counts {
+    uint64_t phones, bridges, calls; /* now */
+    uint64_t hellos, refused, resumed, started, answered;
+    uint64_t ended[16]; /* by reason, in the order of desk_reason */
+};
+void desk_read(const struct desk *d, struct desk_counts *out);
+
+#endif
