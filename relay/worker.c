@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "relay/alloc.h"
 #include "relay/forward.h"
 #include "relay/stream.h"
@@ -343,7 +344,10 @@ static const struct net_ops NET = {
 static void *run(void *ctx)
 {
     struct worker *w = ctx;
+    int err = slice_short();
 
+    if (err)
+        LOG(LOG_DEBUG, "slice_not_taken", LOG_INT("worker", w->index), LOG_ERR("reason", err));
     while (!atomic_load(&w->stopping)) {
         w->timed = false;
         event_base_loop(w->base, EVLOOP_ONCE);
