@@ -43,10 +43,10 @@ BUSY = 0.2  # of a core, more than the other node's: above it somebody turns in 
 KNOCKERS, PAUSE_S = 16, 0.02
 LOOKUP_S = 2.0  # a look-up's deadline
 DELAY_S = 5.0
-CONNECTIONS = 8  # of node 0 to Redis: two workers, events, the fleet, usage, the realm's options, rules and limits, and what the admin plane asks
+CONNECTIONS = 9  # of node 0 to Redis: two workers, events, the fleet, usage, the realm's options, rules, limits, and what the admin plane asks
 SERVES_S = 30.0  # until a new token serves after a fault
 DROPS, RESTARTS = (1000, 1000) if SOAK else (300, 5)  # of connections, of servers
-MEMORY = 1 << 20 if not tap.SANITIZER else 1 << 30  # bytes; a sanitizer keeps books of its own
+MEMORY = 3 << 20 if not tap.SANITIZER else 1 << 30  # bytes: what two workers remember of strangers (1 MB each, auth/cache.h) and a third; a sanitizer keeps books of its own
 
 
 class Generator(net.Net):
@@ -78,6 +78,18 @@ def hurry(pid):
 def resident(pid):
     with open(f"/proc/{pid}/statm", encoding="ascii") as f:
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def connections(pid, port=6379):
+    """How many of its descriptors are TCP connections to this port."""
+    with open(f"/proc/{pid}/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if int(row[2].split(":")[1], 16) == port}
+    held = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            held += os.readlink(f"/proc/{pid}/fd/{fd}") in inodes
+    return held
 
 
 class Pair(Fleet):
@@ -294,7 +306,7 @@ class Flapping:
 def _(f):
     flapping, pid = Flapping(f), f.nodes[0].daemon.pid
     f.token()  # the last of its connections is made for the first question
-    tap.wait_until(lambda: f.redis.call("CLIENT", "LIST").count(b"name=turnpike") >= CONNECTIONS, "node 0 has all its connections")
+    tap.wait_until(lambda: connections(pid) == CONNECTIONS, lambda: f"node 0 has {CONNECTIONS} connections to Redis: {connections(pid)} now")
     held, sizes = descriptors(pid), []
 
     def until():
