@@ -31,7 +31,8 @@ struct connect_config {
     struct auth *auth; /* borrowed; `asker` is this service's place among those who ask (auth_attach) */
     unsigned asker;
     struct desk_host host;
-    /* What the host needs on the connect thread's base, before it is asked for the first time, and after the last; each may be NULL. */
+    /* What the host needs on the connect thread's base, before it is asked for the first time, and after the last; each may be NULL. Both are called
+     * while that thread does not run. After `detach` no callback comes any more: what is pending is answered with NULL before. */
     int (*attach)(void *host, struct event_base *base);
     void (*detach)(void *host);
 };
@@ -49,6 +50,8 @@ int connect_reload(struct connect *c, const struct connect_config *config, char 
 struct addr connect_address(const struct connect *c, bool app);
 /* A credential was revoked: its sessions end. Any thread. ERR_NOMEM. NULL-safe. */
 int connect_revoke(struct connect *c, const struct auth_revocation *revocation);
+/* News of revocations may have been lost: everybody is asked about. Any thread. ERR_NOMEM. NULL-safe. */
+int connect_recheck(struct connect *c);
 
 /* Why connections and requests were refused before the desk saw them. */
 enum connect_refusal {

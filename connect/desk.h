@@ -44,6 +44,8 @@ void desk_closed(struct desk_seat *seat, const struct now *now);
 void desk_tick(struct desk *d, const struct now *now);
 /* The credential was revoked (auth_live): its sessions end. */
 void desk_revoke(struct desk *d, const struct auth_revocation *revocation, const struct now *now);
+/* What `each` of struct auth_live is to do: the names of the credentials of all sessions. */
+void desk_each(struct desk *d, void (*visit)(void *visitor, const char *name), void *visitor);
 /* The server stops: calls end with `shutdown`, links close with 1001. */
 void desk_stop(struct desk *d, const struct now *now);
 
