@@ -23,6 +23,7 @@ static const struct {
     {ERR_AFNOSUPPORT, "address family not supported"},
     {ERR_NOTCONN, "not connected"},
     {ERR_MSGSIZE, "message too long"},
+    {ERR_NOTSUP, "not supported"},
     {ERR_TRUNCATED, "fewer bytes than the format needs"},
     {ERR_MALFORMED, "malformed message"},
     {ERR_NOT_STUN, "not a STUN message"},

@@ -28,6 +28,7 @@ enum err {
     ERR_AFNOSUPPORT = -EAFNOSUPPORT,
     ERR_NOTCONN = -ENOTCONN,
     ERR_MSGSIZE = -EMSGSIZE,
+    ERR_NOTSUP = -EOPNOTSUPP,
     ERR_TRUNCATED = -10001, /* fewer bytes than the format needs */
     ERR_MALFORMED = -10002, /* the bytes break the format */
     ERR_NOT_STUN = -10003,  /* not a STUN message at all */
