@@ -24,7 +24,7 @@ struct request {
     const struct path *from;
     const struct stun_msg *msg;
     bool paid;                     /* its source's token is taken, for the look-up and the answer alike */
-    uint64_t pair;                 /* of its user and source, for relay/throttle */
+    uint64_t pair;                 /* of its user and source, for base/throttle */
     const struct auth_answer *who; /* NULL until authenticated; then answers are signed */
     size_t key;                    /* which of its keys fits */
     bool sign_sha256;              /* C29 */

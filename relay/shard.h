@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/random.h"
 #include "base/rate.h"
+#include "base/throttle.h"
 #include "base/wheel.h"
 #include "relay/count.h"
 #include "relay/memory.h"
@@ -24,7 +25,6 @@
 #include "relay/offload.h"
 #include "relay/policy.h"
 #include "relay/ports.h"
-#include "relay/throttle.h"
 #include "stun/nonce.h"
 
 /* Every limit and lifetime of the relay, with its unit and reason. */

@@ -1,7 +1,7 @@
 /* Brute force (S15): a user and a source that fail together too often fall silent; nobody else does. */
 #include <stdlib.h>
 
-#include "relay/throttle.h"
+#include "base/throttle.h"
 #include "tests/unit/client.h"
 #include "tests/unit/tap.h"
 

@@ -1,4 +1,4 @@
-#include "relay/throttle.h"
+#include "base/throttle.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

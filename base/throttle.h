@@ -1,13 +1,13 @@
 /*
  * Purpose:  brute force (S15): a user and a source address that have failed together too often are not answered for a while. The pair
  *           counts, so that nobody can lock a victim out from elsewhere, and no source can try one user's passwords quickly.
- * Owner:    shared by all workers, without a lock: an attacker who changes ports reaches all of them.
- * Lifetime: throttle_new to throttle_free, around the life of the workers.
- * Callers:  relay/authenticate asks and tells; relay/relay owns it.
+ * Owner:    shared by whoever serves strangers, without a lock: an attacker who changes ports reaches all workers.
+ * Lifetime: throttle_new to throttle_free, around the life of those.
+ * Callers:  relay/authenticate asks and tells, and relay/relay owns one for all workers; connect/desk has its own.
  * RFC:      none.
  */
-#ifndef RELAY_THROTTLE_H
-#define RELAY_THROTTLE_H
+#ifndef BASE_THROTTLE_H
+#define BASE_THROTTLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
