@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/answer.h"
 #include "auth/fixed.h"
 #include "auth/quota.h"
 #include "auth/secret.h"
@@ -45,18 +46,24 @@ struct auth {
     atomic_size_t tries;
 };
 
+/* What the configuration has is for the relay alone: nobody registers as a phone or a bridge with it. */
+static bool for_relay(const struct auth_request *request)
+{
+    return answer_scope(request) & AUTH_SCOPE_TURN;
+}
+
 static enum auth_status check_fixed(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
                                     void *ctx, struct auth_ticket **ticket)
 {
     (void)cb, (void)ctx, (void)ticket;
-    return fixed_check(self, request, answer);
+    return for_relay(request) ? fixed_check(self, request, answer) : AUTH_UNKNOWN;
 }
 
 static enum auth_status check_secret(void *self, const struct auth_request *request, struct auth_answer *answer, auth_cb *cb,
                                      void *ctx, struct auth_ticket **ticket)
 {
     (void)cb, (void)ctx, (void)ticket;
-    return secret_check(self, request, answer);
+    return for_relay(request) ? secret_check(self, request, answer) : AUTH_UNKNOWN;
 }
 
 static void cancel_nothing(void *self, struct auth_ticket *ticket)
@@ -245,6 +252,8 @@ enum auth_status auth_check(struct auth *a, const struct auth_request *request, 
     answer->limits = (struct auth_limits){0};
     answer->peers[0] = '\0';
     answer->label[0] = '\0';
+    answer->tenant[0] = '\0';
+    answer->scope = AUTH_SCOPE_TURN; /* a source that knows of none knows users of the relay */
     answer->is_token = false;
     pthread_mutex_lock(lock);
     for (size_t i = 0; i < a->nsources && status == AUTH_UNKNOWN; i++) {

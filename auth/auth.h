@@ -28,13 +28,22 @@ enum auth_status {
     AUTH_PENDING,     /* only from auth_check: the callback will bring the answer */
 };
 
+/* What a credential is for: bits, which TOKEN_TURN and its like are too. */
+enum auth_scope {
+    AUTH_SCOPE_TURN = 1 << 0,   /* a relay */
+    AUTH_SCOPE_PHONE = 1 << 1,  /* the connect service, as a phone, */
+    AUTH_SCOPE_BRIDGE = 1 << 2, /* or as a bridge to an office */
+    AUTH_SCOPE_ANY = AUTH_SCOPE_TURN | AUTH_SCOPE_PHONE | AUTH_SCOPE_BRIDGE,
+};
+
 struct auth_request {
     const char *user;        /* NUL-terminated, prepared (OpaqueString); NULL when the client sent USERHASH */
     const uint8_t *userhash; /* STUN_USERHASH_LEN bytes, or NULL */
     enum stun_password_algorithm algorithm;
     int64_t wall; /* seconds since 1970 */
     struct stun_mac *mac;
-    unsigned worker; /* who asks */
+    unsigned worker; /* who asks: a worker's index, or that of whoever else has attached himself */
+    unsigned scope;  /* one of these it must be for, else it is AUTH_UNKNOWN; 0: AUTH_SCOPE_TURN */
 };
 
 /* What a credential may use; 0: no limit of its own. */
@@ -48,6 +57,7 @@ enum {
     AUTH_KEYS_MAX = 8,     /* candidate keys of one answer, and so shared secrets that are valid at once */
     AUTH_PEERS_MAX = 2047, /* bytes of a credential's own peers */
     AUTH_LABEL_MAX = 255,  /* bytes of a label */
+    AUTH_TENANT_MAX = 255, /* bytes of a tenant */
 };
 
 /*
@@ -67,8 +77,10 @@ struct auth_answer {
     struct auth_limits limits; /* the smaller of these and the configuration's are in force */
     /* What may be its peers, of what may be anybody's: entries between blanks, for relay/policy to read. "": no limit of its own. */
     char peers[AUTH_PEERS_MAX + 1];
-    char label[AUTH_LABEL_MAX + 1]; /* what it is for: usage is kept by owner and label; "": none */
-    bool is_token;                  /* usage is kept by its name, too: time-limited names are too many for that */
+    char label[AUTH_LABEL_MAX + 1];   /* what it is for: usage is kept by owner and label; "": none */
+    char tenant[AUTH_TENANT_MAX + 1]; /* whose phones and bridges may know of each other; "": a tenant like any other */
+    unsigned scope;                   /* all that it is for */
+    bool is_token;                    /* usage is kept by its name, too: time-limited names are too many for that */
 };
 
 typedef void auth_cb(void *ctx, const struct auth_answer *answer);
@@ -104,7 +116,7 @@ struct auth_live {
     void (*revoke)(void *ctx, const struct auth_revocation *revocation);
     void *ctx;
 };
-/* Every worker, before its first question and after its last: what a source needs on that worker's event loop. `live` is copied. Each
+/* Every asker, before its first question and after its last: what a source needs on that asker's event loop. `live` is copied. Each
  * source's error, or ERR_NOMEM; then auth_detach is still to be called. */
 int auth_attach(struct auth *a, unsigned worker, struct event_base *base, const struct auth_live *live);
 void auth_detach(struct auth *a, unsigned worker);

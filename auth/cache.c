@@ -13,7 +13,7 @@ struct entry {
     struct entry *newer, *older;
     uint64_t until_ms;
     struct credential credential;
-    char name[]; /* the owner's, the peers and the label follow it */
+    char name[]; /* the owner's, the peers, the label and the tenant follow it */
 };
 
 /* The entries of one sort, by their last use. */
@@ -121,25 +121,28 @@ void cache_put(struct cache *c, const char *name, const struct credential *crede
     const char *owner = credential->kind == CREDENTIAL_KEYS ? credential->owner : "";
     const char *peers = credential->kind == CREDENTIAL_KEYS && credential->peers ? credential->peers : "";
     const char *label = credential->kind == CREDENTIAL_KEYS && credential->label ? credential->label : "";
-    size_t len = strlen(name), owner_len = strlen(owner), peers_len = strlen(peers), label_len = strlen(label);
+    const char *tenant = credential->kind == CREDENTIAL_KEYS && credential->tenant ? credential->tenant : "";
+    size_t len = strlen(name) + 1, owner_len = strlen(owner) + 1, peers_len = strlen(peers) + 1, label_len = strlen(label) + 1,
+           tenant_len = strlen(tenant) + 1;
     struct entry *e;
     struct sort *s;
 
     cache_forget(c, name);
-    e = calloc(1, sizeof(*e) + len + 1 + owner_len + 1 + peers_len + 1 + label_len + 1);
+    e = calloc(1, sizeof(*e) + len + owner_len + peers_len + label_len + tenant_len);
     if (!e)
         return;
     e->credential = *credential;
     e->until_ms = now_ms + LIFE_MS[credential->kind];
     memcpy(e->name, name, len);
-    e->credential.owner = memcpy(e->name + len + 1, owner, owner_len);
-    e->credential.peers = memcpy(e->name + len + 1 + owner_len + 1, peers, peers_len);
-    e->credential.label = memcpy(e->name + len + 1 + owner_len + 1 + peers_len + 1, label, label_len);
+    e->credential.owner = memcpy(e->name + len, owner, owner_len);
+    e->credential.peers = memcpy(e->name + len + owner_len, peers, peers_len);
+    e->credential.label = memcpy(e->name + len + owner_len + peers_len, label, label_len);
+    e->credential.tenant = memcpy(e->name + len + owner_len + peers_len + label_len, tenant, tenant_len);
     s = sort_of(c, e);
     if (s->n == s->max)
         end(c, s->oldest);
     link_newest(s, e);
-    map_insert(&c->map, &e->by_name, map_hash(&c->map, name, len));
+    map_insert(&c->map, &e->by_name, map_hash(&c->map, name, len - 1));
 }
 
 void cache_forget(struct cache *c, const char *name)

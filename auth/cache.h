@@ -34,10 +34,11 @@ struct credential {
     uint8_t sha256[CACHE_SHA256_LEN];
     int64_t not_before, expires_at; /* wall clock, seconds; 0: none */
     struct auth_limits limits;
+    unsigned scope; /* of enum auth_scope */
     bool is_token;
-    const char *owner; /* with CREDENTIAL_KEYS; borrowed until the next call, */
-    const char *peers; /* and this too; NULL: none */
-    const char *label; /* likewise */
+    const char *owner;          /* with CREDENTIAL_KEYS; borrowed until the next call, */
+    const char *peers;          /* and this too; NULL: none */
+    const char *label, *tenant; /* likewise */
 };
 
 enum cache_state {

@@ -21,7 +21,10 @@
 
 _Static_assert(sizeof(((struct auth_answer *)0)->peers) >= sizeof(((struct token *)0)->peers),
                "an answer has room for a token's peers");
-_Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX, "a token's label fits");
+_Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX && (int)TOKEN_TEXT_MAX <= (int)AUTH_TENANT_MAX, "a token's texts fit");
+_Static_assert((int)TOKEN_TURN == (int)AUTH_SCOPE_TURN && (int)TOKEN_PHONE == (int)AUTH_SCOPE_PHONE &&
+                   (int)TOKEN_BRIDGE == (int)AUTH_SCOPE_BRIDGE,
+               "what a token is for is what is asked for");
 
 enum {
     KEY_MAX = REDISSOURCE_PREFIX_MAX + STUN_REALM_MAX + STUN_USERNAME_MAX + 64,
@@ -62,6 +65,7 @@ struct question {
     void *ctx;
     enum stun_password_algorithm algorithm;
     int64_t wall;
+    unsigned scope;
 };
 
 /* What a look-up asks, all at once. */
@@ -85,35 +89,38 @@ struct lookup {
     int64_t revoked_before;
     char owner[STUN_USERNAME_MAX + 1];
     char *peers; /* of the token, or what was kept of them; NULL: none */
-    char label[AUTH_LABEL_MAX + 1];
+    char label[AUTH_LABEL_MAX + 1], tenant[AUTH_TENANT_MAX + 1];
     char name[];
 };
 
 /* ---- What has been found out about a name, to an answer. ---- */
 
-static enum auth_status answer_of(struct seat *seat, const struct credential *c, const char *name,
-                                  enum stun_password_algorithm algorithm, int64_t wall, struct auth_answer *answer)
+static enum auth_status answer_of(struct seat *seat, const struct credential *c, const struct auth_request *asked,
+                                  struct auth_answer *answer)
 {
-    struct auth_request request = {.user = name, .algorithm = algorithm, .wall = wall, .mac = seat->mac};
+    struct auth_request request = *asked; /* whose own `mac` is another thread's, or none */
 
+    request.mac = seat->mac;
     switch (c->kind) {
     case CREDENTIAL_UNKNOWN:
         break;
     case CREDENTIAL_KEYS:
         return answer_keys(answer,
-                           &(struct answer_keys){.name = name,
+                           &(struct answer_keys){.name = asked->user,
                                                  .owner = c->owner,
                                                  .label = c->label,
                                                  .peers = c->peers ? c->peers : "",
+                                                 .tenant = c->tenant ? c->tenant : "",
                                                  .md5 = c->md5,
                                                  .sha256 = c->has_sha256 ? c->sha256 : NULL,
                                                  .not_before = c->not_before,
                                                  .expires_at = c->expires_at,
                                                  .limits = c->limits,
+                                                 .scope = c->scope,
                                                  .is_token = c->is_token},
-                           algorithm, wall);
+                           &request);
     case CREDENTIAL_SECRET:
-        if (seat->secrets)
+        if (seat->secrets && (answer_scope(&request) & AUTH_SCOPE_TURN))
             return secret_check(seat->secrets, &request, answer);
         break;
     }
@@ -129,7 +136,9 @@ static void answer_question(struct lookup *l, const struct credential *c)
     if (q->next)
         q->next->prev = &l->questions;
     if (c)
-        answer.status = answer_of(l->seat, c, l->name, q->algorithm, q->wall, &answer);
+        answer.status = answer_of(
+            l->seat, c, &(struct auth_request){.user = l->name, .algorithm = q->algorithm, .wall = q->wall, .scope = q->scope},
+            &answer);
     q->cb(q->ctx, &answer);
     explicit_bzero(&answer, sizeof(answer));
     free(q);
@@ -200,10 +209,12 @@ static void finish(struct lookup *l)
         if (known && found.kind == CREDENTIAL_KEYS) { /* a callback may change the cache, */
             snprintf(l->owner, sizeof(l->owner), "%s", found.owner);
             snprintf(l->label, sizeof(l->label), "%s", found.label);
+            snprintf(l->tenant, sizeof(l->tenant), "%s", found.tenant);
             found.owner = l->owner;
             known = keep_peers(l, found.peers) == 0; /* without them it would reach more than it may */
             found.peers = l->peers;
             found.label = l->label;
+            found.tenant = l->tenant;
         }
     } else { /* but not what this look-up holds itself */
         judge(l, &found);
@@ -241,14 +252,17 @@ static int use_token(struct lookup *l, const struct token *t)
         .not_before = t->not_before,
         .expires_at = t->expires_at,
         .limits = {.allocations = (uint32_t)t->max_allocations, .bps = (uint64_t)t->max_bps, .bytes = (uint64_t)t->max_bytes},
+        .scope = t->scope,
         .is_token = true,
         .owner = l->owner,
         .peers = l->peers,
-        .label = l->label};
+        .label = l->label,
+        .tenant = l->tenant};
     memcpy(l->token.md5, t->md5, sizeof(l->token.md5));
     memcpy(l->token.sha256, t->sha256, sizeof(l->token.sha256));
     memcpy(l->owner, t->owner, sizeof(t->owner));
     memcpy(l->label, t->label, sizeof(t->label));
+    memcpy(l->tenant, t->tenant, sizeof(t->tenant));
     return 0;
 }
 
@@ -272,7 +286,7 @@ static int read_token(struct lookup *l, const redisReply *r)
         fields[n] = (struct token_field){name->str, value->str, value->len};
     }
     err = token_read(&token, l->name, fields, n, &why);
-    if (!err && token_serves(&token, l->seat->source->realm, TOKEN_TURN))
+    if (!err && token_serves(&token, l->seat->source->realm))
         err = use_token(l, &token);
     token_wipe(&token);
     return err;
@@ -285,8 +299,9 @@ static int read_key(struct lookup *l, const redisReply *r)
     if (r->type != REDIS_REPLY_STRING || hex_decode(l->key.md5, sizeof(l->key.md5), r->str))
         return ERR_MALFORMED;
     l->key.kind = CREDENTIAL_KEYS;
+    l->key.scope = AUTH_SCOPE_TURN;
     l->key.owner = l->name;
-    l->key.label = "";
+    l->key.label = l->key.tenant = "";
     return 0;
 }
 
@@ -411,7 +426,7 @@ static enum auth_status check(void *self, const struct auth_request *request, st
         return AUTH_UNKNOWN;
     state = cache_get(seat->cache, request->user, clock_now().ms, &known);
     if (state == CACHE_FRESH || (state == CACHE_STALE && !redis_health(seat->redis)->ready))
-        return answer_of(seat, &known, request->user, request->algorithm, request->wall, answer);
+        return answer_of(seat, &known, request, answer);
     l = find(seat, request->user);
     q = calloc(1, sizeof(*q));
     if (!q || (!l && new_lookup(&l, seat, request->user))) {
@@ -422,6 +437,7 @@ static enum auth_status check(void *self, const struct auth_request *request, st
     q->ctx = ctx;
     q->algorithm = request->algorithm;
     q->wall = request->wall;
+    q->scope = request->scope;
     q->next = l->questions;
     q->prev = &l->questions;
     if (q->next)

@@ -25,12 +25,13 @@ struct entry {
     uint8_t sha256[STUN_SHA256_KEY_LEN];
     int64_t not_before, expires_at;
     struct auth_limits limits;
-    const char *owner, *label, *peers; /* behind the name, in this order */
+    unsigned scope;
+    const char *owner, *label, *peers, *tenant; /* behind the name, in this order */
     char name[];
 };
 _Static_assert(sizeof(((struct auth_answer *)0)->peers) >= sizeof(((struct token *)0)->peers),
                "an answer has room for a token's peers");
-_Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX, "a token's label fits");
+_Static_assert((int)TOKEN_TEXT_MAX <= (int)AUTH_LABEL_MAX && (int)TOKEN_TEXT_MAX <= (int)AUTH_TENANT_MAX, "a token's texts fit");
 
 struct part {
     pthread_mutex_t lock;
@@ -101,13 +102,15 @@ static enum auth_status answer_of(const struct entry *e, const struct auth_reque
                                              .owner = e->owner,
                                              .label = e->label,
                                              .peers = e->peers,
+                                             .tenant = e->tenant,
                                              .md5 = e->md5,
                                              .sha256 = e->sha256,
                                              .not_before = e->not_before,
                                              .expires_at = e->expires_at,
                                              .limits = e->limits,
+                                             .scope = e->scope,
                                              .is_token = true},
-                       request->algorithm, request->wall);
+                       request);
 }
 
 enum auth_status roster_check(struct roster *r, const struct auth_request *request, struct auth_answer *answer)
@@ -142,8 +145,8 @@ static void free_entry(struct entry *e)
 static int new_entry(struct entry **out, const struct roster *r, const struct token *t)
 {
     size_t len = strlen(t->id) + 1, owner_len = strlen(t->owner) + 1, label_len = strlen(t->label) + 1,
-           peers_len = strlen(t->peers) + 1;
-    struct entry *e = calloc(1, sizeof(*e) + len + owner_len + label_len + peers_len);
+           peers_len = strlen(t->peers) + 1, tenant_len = strlen(t->tenant) + 1;
+    struct entry *e = calloc(1, sizeof(*e) + len + owner_len + label_len + peers_len + tenant_len);
     int err;
 
     *out = NULL;
@@ -156,10 +159,12 @@ static int new_entry(struct entry **out, const struct roster *r, const struct to
     e->expires_at = t->expires_at;
     e->limits = (struct auth_limits){
         .allocations = (uint32_t)t->max_allocations, .bps = (uint64_t)t->max_bps, .bytes = (uint64_t)t->max_bytes};
+    e->scope = t->scope;
     memcpy(e->name, t->id, len);
     e->owner = memcpy(e->name + len, t->owner, owner_len);
     e->label = memcpy(e->name + len + owner_len, t->label, label_len);
     e->peers = memcpy(e->name + len + owner_len + label_len, t->peers, peers_len);
+    e->tenant = memcpy(e->name + len + owner_len + label_len + peers_len, t->tenant, tenant_len);
     err = stun_userhash(e->name, r->realm, e->userhash);
     if (err) {
         free_entry(e);
@@ -212,7 +217,7 @@ int roster_put(struct roster *r, const struct token *t, bool *ended)
         return err;
     exchange(r, old, new);
     if (old) {
-        *ended = memcmp(old->sha256, new->sha256, sizeof(old->sha256)) != 0;
+        *ended = memcmp(old->sha256, new->sha256, sizeof(old->sha256)) != 0 || (old->scope & ~new->scope);
         free_entry(old);
     }
     return 0;

@@ -30,7 +30,8 @@ bool roster_refuses(struct roster *r, const char *name);
 
 /* ---- The one who changes. ---- */
 
-/* This is in the store, whole and not revoked. `*ended` is set if there was another one of this name: what that has started is to end.
+/* This is in the store, whole and not revoked. `*ended` is set if there was one of this name with another password, or that was for more: what that has
+ * started is to end.
  * ERR_NOMEM, ERR_CRYPTO: all is as it was. */
 int roster_put(struct roster *r, const struct token *t, bool *ended);
 /* There is none of this name, or not any more. True: there was. */

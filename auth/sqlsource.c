@@ -50,7 +50,7 @@ static void tell_gone(void *ctx, const char *name)
 static int take_credential(struct sqlsource *s, const char *name, struct sqlite3_stmt *row)
 {
     struct token t;
-    bool serves = sqltokens_read(row, &t) == 0 && token_serves(&t, s->realm, TOKEN_TURN), ended;
+    bool serves = sqltokens_read(row, &t) == 0 && token_serves(&t, s->realm), ended;
     int err = 0;
 
     if (serves)

@@ -164,9 +164,9 @@ int token_issue(struct token *t, char password[static TOKEN_PASSWORD_LEN + 1], c
     return token_derive(t, password, why);
 }
 
-bool token_serves(const struct token *t, const char *realm, enum token_scope scope)
+bool token_serves(const struct token *t, const char *realm)
 {
-    return !t->revoked_at && (t->scope & scope) && strcmp(t->realm, realm) == 0;
+    return !t->revoked_at && strcmp(t->realm, realm) == 0;
 }
 
 void token_wipe(struct token *t)

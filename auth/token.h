@@ -54,8 +54,8 @@ void token_password(char password[static TOKEN_PASSWORD_LEN + 1]);
 int token_derive(struct token *t, const char *password, const char **why);
 /* Is everything in it as it may be? ERR_INVAL, and a static text that names the field. */
 int token_check(const struct token *t, const char **why);
-/* May it be used in this realm for this? Times are the asker's matter. */
-bool token_serves(const struct token *t, const char *realm, enum token_scope scope);
+/* May it be used in this realm? For what, and when, is the asker's matter. */
+bool token_serves(const struct token *t, const char *realm);
 void token_wipe(struct token *t);
 
 /* ---- As fields of text: `id` is not among them, it is the record's key. ---- */

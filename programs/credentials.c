@@ -89,7 +89,7 @@ static int add_redis(struct credentials *cr, const struct config *c)
     return redissource_add(cr->auth, &(struct redissource_config){.target = &cr->redis,
                                                                   .prefix = cr->redis_prefix,
                                                                   .separator = c->rest_api_separator,
-                                                                  .workers = PORTS_WORKERS_MAX,
+                                                                  .workers = CREDENTIALS_ASKERS_MAX,
                                                                   .shares = node_shares(cr->node),
                                                                   .health = on_redis_health});
 }

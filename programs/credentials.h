@@ -14,10 +14,14 @@
 #include "auth/redisurl.h"
 #include "programs/config.h"
 #include "programs/peers.h"
+#include "relay/ports.h"
 #include "relay/relay.h"
 
 struct credentials;
 struct event_base;
+
+/* Who asks on a loop of his own: the workers, and behind them the connect thread. */
+enum { CREDENTIALS_ASKERS_MAX = PORTS_WORKERS_MAX + 1 };
 
 /* All sources that `c` names. On error `text` tells what failed, with the cure where there is one. ERR_CONFIG, ERR_NOMEM, or the store's. */
 int credentials_new(struct credentials **out, const struct config *c, char text[static RELAY_TEXT_MAX]);

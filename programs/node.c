@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "programs/credentials.h"
 
 enum { PER_MILLE = 1000 };
 
@@ -173,7 +174,7 @@ int node_new(struct node **out, struct auth *a, const struct config *c, const st
                          &(struct redisfleet_config){.target = redis,
                                                      .prefix = c->redis_prefix,
                                                      .id = c->node_id,
-                                                     .workers = PORTS_WORKERS_MAX,
+                                                     .workers = CREDENTIALS_ASKERS_MAX,
                                                      .started = clock_now().wall,
                                                      .sample = sample,
                                                      .event = on_event,

@@ -420,6 +420,23 @@ static void on_answer(void *ctx, const struct auth_answer *a)
     g->answer = *a;
 }
 
+static void scopes(void)
+{
+    struct auth *a = new_auth(NULL);
+    struct auth_request r = {.user = "user", .algorithm = STUN_ALG_MD5, .wall = WALL, .mac = mac, .scope = AUTH_SCOPE_PHONE};
+
+    CHECK_INT(auth_add_user(a, "user", "pass"), 0);
+    CHECK_INT(auth_add_secret(a, "secret"), 0);
+    CHECK_INT(auth_check(a, &r, &answer, NULL, NULL, &ticket), AUTH_UNKNOWN);
+    r.user = "1900000000:alice";
+    CHECK_INT(auth_check(a, &r, &answer, NULL, NULL, &ticket), AUTH_UNKNOWN);
+    r.scope = AUTH_SCOPE_ANY;
+    CHECK_INT(auth_check(a, &r, &answer, NULL, NULL, &ticket), AUTH_OK);
+    CHECK_INT(answer.scope, AUTH_SCOPE_TURN);
+    CHECK_STR(answer.tenant, "");
+    auth_free(&a);
+}
+
 static void pending_source(void)
 {
     struct late l = {0};
@@ -721,6 +738,7 @@ int main(void)
         {"C50 the expiry of a shared-secret name", secret_expiry},
         {"users and secrets side by side", users_and_secrets},
         {"a fixed user wins over a secret-looking name", fixed_user_wins},
+        {"users and shared secrets of the configuration are for the relay alone", scopes},
         {"a pending answer comes once, a cancelled one never", pending_source},
         {"the store generates a password once", store_generates_once},
         {"the store refuses names that would break its file", store_bad_names},

@@ -7,8 +7,13 @@ static struct cache *c;
 static struct credential got;
 
 static const struct credential UNKNOWN = {.kind = CREDENTIAL_UNKNOWN}, SECRET = {.kind = CREDENTIAL_SECRET};
-static struct credential keys = {
-    .kind = CREDENTIAL_KEYS, .has_sha256 = true, .md5 = "md5", .expires_at = 9, .owner = "owner", .label = "label"};
+static struct credential keys = {.kind = CREDENTIAL_KEYS,
+                                 .has_sha256 = true,
+                                 .md5 = "md5",
+                                 .expires_at = 9,
+                                 .owner = "owner",
+                                 .label = "label",
+                                 .tenant = "tenant"};
 
 static void times(void)
 {
@@ -49,6 +54,7 @@ static void contents(void)
     CHECK(got.has_sha256 && got.expires_at == 9);
     CHECK_STR(got.owner, "owner");
     CHECK_STR(got.label, "label");
+    CHECK_STR(got.tenant, "tenant");
     CHECK_STR((const char *)got.md5, "md5");
     CHECK_INT(cache_get(c, "alic", 0, &got), CACHE_FRESH);
     CHECK_INT(got.kind, CREDENTIAL_SECRET);

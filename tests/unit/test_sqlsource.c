@@ -266,6 +266,39 @@ static void full(void)
     CHECK_INT(tokenstore_put_quota(&store, "more", &one, WALL), 0);
 }
 
+static enum auth_status ask(const char *user, unsigned scope, struct auth_answer *answer)
+{
+    struct auth_request r = {.user = user, .algorithm = STUN_ALG_MD5, .wall = WALL, .scope = scope};
+    struct auth_ticket *ticket;
+
+    return auth_check(auth, &r, answer, NULL, NULL, &ticket);
+}
+
+/* What a page that can be read has must not register as a bridge. */
+static void scopes(void)
+{
+    struct token t = {.owner = "acme", .realm = "realm", .tenant = "north", .scope = TOKEN_TURN | TOKEN_PHONE, .issued_at = WALL};
+    char password[TOKEN_PASSWORD_LEN + 1];
+    struct auth_answer answer;
+    const char *why;
+
+    CHECK(up());
+    CHECK_INT(token_issue(&t, password, &why), 0);
+    CHECK_INT(tokenstore_issue(&store, &t), 0);
+    CHECK(follows(1, 0));
+    CHECK_INT(ask(t.id, AUTH_SCOPE_BRIDGE, &answer), AUTH_UNKNOWN);
+    CHECK_INT(ask(t.id, AUTH_SCOPE_PHONE, &answer), AUTH_OK);
+    CHECK_INT(answer.scope, AUTH_SCOPE_TURN | AUTH_SCOPE_PHONE);
+    CHECK_STR(answer.tenant, "north");
+    CHECK_INT(ask(t.id, 0, &answer), AUTH_OK);
+    CHECK_INT(run("UPDATE credential SET scope = 2"), 0); /* for less than it was: what that has started is to end */
+    CHECK_INT(run("INSERT INTO change (at, about, what) SELECT 0, 0, name FROM credential"), 0);
+    CHECK(follows(1, 1));
+    CHECK_STR(last.name, t.id);
+    CHECK_INT(ask(t.id, 0, &answer), AUTH_UNKNOWN);
+    CHECK_INT(ask(t.id, AUTH_SCOPE_ANY, &answer), AUTH_OK);
+}
+
 static const struct tap_test TESTS[] = {
     {"what others issue and revoke is followed", changes},
     {"where changes were swept before they were seen, everything is read again, and what has gone is told", gap},
@@ -273,6 +306,7 @@ static const struct tap_test TESTS[] = {
     {"rules for peers and limits of owners are followed, and are not lost with a change that was missed", rules},
     {"rules for peers that can't be read are told once, and those before stay", unread},
     {"owners with limits are bounded in number", full},
+    {"a token is for what it was issued for, and whoever has taken that away has ended it", scopes},
 };
 
 int main(void)
