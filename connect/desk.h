@@ -18,11 +18,17 @@
 struct desk;
 struct desk_seat; /* a connection, before and after its hello */
 
-/* ICE servers for a user, made elsewhere (the store may take seconds): exactly one callback, on the connect thread, never from within the call;
- * NULL: they can't be had now. The object is the callee's. */
+/* ICE servers for a user, {"iceServers":[…],"ttl":…}, made elsewhere (the store may take seconds): with 0 exactly one callback, on the connect thread,
+ * never from within the call, and maybe after desk_free; with an error none. NULL: they can't be had now. The object is borrowed. */
 typedef void desk_ice_cb(void *ctx, json_t *ice);
+struct desk_ice {
+    const char *user, *tenant; /* borrowed for the call */
+    int64_t expires_at;        /* of whoever asks, wall clock: what is handed out must not live longer; 0: never */
+};
 struct desk_host {
-    void (*ice)(void *host, const char *user, const char *tenant, desk_ice_cb *cb, void *ctx);
+    int (*ice)(void *host, const struct desk_ice *request, desk_ice_cb *cb, void *ctx);
+    /* Whoever was given these (borrowed) has been revoked: they are to end, too. NULL: they are left to their time. */
+    void (*retract)(void *host, const json_t *ice);
     void *host;
 };
 struct desk_config {
@@ -30,11 +36,12 @@ struct desk_config {
     unsigned worker; /* which asker the connect thread is to `auth` */
     struct desk_host host;
 };
-/* ERR_NOMEM. */
+/* ERR_NOMEM, ERR_CRYPTO. */
 int desk_new(struct desk **out, const struct desk_config *config, const struct now *now);
+/* NULL-safe; nulls the pointer. */
 void desk_free(struct desk **d);
 
-/* A client has connected. NULL: as many as there may be. */
+/* A client has connected. `link` is copied. NULL: as many as there may be, or no memory. */
 struct desk_seat *desk_open(struct desk *d, const struct link *link, const struct addr *source, const struct now *now);
 /* One text message of it. */
 void desk_text(struct desk_seat *seat, const char *text, size_t len, const struct now *now);
@@ -42,18 +49,41 @@ void desk_text(struct desk_seat *seat, const char *text, size_t len, const struc
 void desk_closed(struct desk_seat *seat, const struct now *now);
 /* About once a second: hellos that don't come, sessions that don't come back, credentials that are over. */
 void desk_tick(struct desk *d, const struct now *now);
-/* The credential was revoked (auth_live): its sessions end. */
+/* What `revoke` of struct auth_live is to do: what was remembered is forgotten (auth_forget), and its sessions end, if anything ends. */
 void desk_revoke(struct desk *d, const struct auth_revocation *revocation, const struct now *now);
 /* What `each` of struct auth_live is to do: the names of the credentials of all sessions. */
 void desk_each(struct desk *d, void (*visit)(void *visitor, const char *name), void *visitor);
 /* The server stops: calls end with `shutdown`, links close with 1001. */
 void desk_stop(struct desk *d, const struct now *now);
 
+/* Why a call ends: the reasons of docs/connect-protocol.md. */
+enum desk_reason {
+    DESK_HANGUP,
+    DESK_BUSY,
+    DESK_DECLINED,
+    DESK_NO_ANSWER,
+    DESK_UNKNOWN_NUMBER,
+    DESK_CANCELLED,
+    DESK_ELSEWHERE,
+    DESK_PBX_DOWN,
+    DESK_PBX_ERROR,
+    DESK_MEDIA_FAILED,
+    DESK_MEDIA_LOST,
+    DESK_PHONE_LOST,
+    DESK_BRIDGE_LOST,
+    DESK_TOKEN_ENDED,
+    DESK_LIMIT,
+    DESK_SHUTDOWN,
+    DESK_REASONS
+};
+/* "no_answer". */
+const char *desk_reason_name(enum desk_reason reason);
+
 /* For metrics and the admin plane; written by the connect thread, read by any. */
 struct desk_counts {
     uint64_t phones, bridges, calls; /* now */
     uint64_t hellos, refused, resumed, started, answered;
-    uint64_t ended[16]; /* by reason, in the order of desk_reason */
+    uint64_t ended[DESK_REASONS];
 };
 void desk_read(const struct desk *d, struct desk_counts *out);
 

@@ -1,0 +1,484 @@
+#include "connect/call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "connect/params.h"
+#include "connect/session.h"
+#include "connect/tenant.h"
+
+enum call_state {
+    CALL_FORKED,  /* it rings at all phones of a user, and none has taken it */
+    CALL_OFFERED, /* there are a phone and a bridge, and an offer */
+    CALL_RINGING,
+    CALL_ANSWERED,
+};
+
+static const char *const STATES[] = {
+    [CALL_FORKED] = "offered", [CALL_OFFERED] = "offered", [CALL_RINGING] = "ringing", [CALL_ANSWERED] = "answered"};
+
+/* One side of a call. */
+struct leg {
+    LIST_ENTRY(leg) of_session, of_call;
+    struct call *call;
+    struct session *session;
+    uint64_t stats_ms; /* when its last call.stats went on; 0: never */
+};
+
+struct call {
+    struct map_node by_id; /* first */
+    struct desk *desk;
+    char id[DESK_ID_MAX];
+    enum call_state state;
+    struct leg *bridge, *phone; /* phone NULL: forked */
+    LIST_HEAD(, leg) legs;      /* the bridge's, and the phone's or the forked phones' */
+    uint64_t started_ms, answered_ms;
+};
+
+static struct call *of_node(struct map_node *n)
+{
+    return (struct call *)(void *)n; /* the node is the first member */
+}
+
+/* ---- Legs. ---- */
+
+static struct leg *add_leg(struct call *c, struct session *s)
+{
+    struct leg *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return NULL;
+    l->call = c;
+    l->session = s;
+    LIST_INSERT_HEAD(&s->legs, l, of_session);
+    LIST_INSERT_HEAD(&c->legs, l, of_call);
+    if (!s->ncalls++)
+        tenant_changed(s->tenant);
+    return l;
+}
+
+static void remove_leg(struct leg *l)
+{
+    LIST_REMOVE(l, of_session);
+    LIST_REMOVE(l, of_call);
+    if (!--l->session->ncalls)
+        tenant_changed(l->session->tenant);
+    free(l);
+}
+
+static struct leg *find_leg(const struct session *s, const char *id)
+{
+    struct leg *l = LIST_FIRST(&s->legs);
+
+    while (l && strcmp(l->call->id, id) != 0)
+        l = LIST_NEXT(l, of_session);
+    return l;
+}
+
+static unsigned count_legs(const struct call *c)
+{
+    const struct leg *l;
+    unsigned n = 0;
+
+    LIST_FOREACH(l, &c->legs, of_call)
+    n++;
+    return n;
+}
+
+/* The other side; NULL: there is none yet, or several. */
+static const struct leg *peer_of(const struct leg *l)
+{
+    return l == l->call->bridge ? l->call->phone : l->call->bridge;
+}
+
+static void pass(const struct leg *from, const char *method, json_t *params)
+{
+    const struct leg *to = peer_of(from);
+
+    if (to)
+        session_notify(to->session, method, json_incref(params));
+}
+
+/* ---- The end. ---- */
+
+static void log_end(const struct call *c, enum desk_reason reason, const char *by)
+{
+    if (desk_may_log(c->desk))
+        LOG(LOG_INFO, "call_ended", LOG_STR("call", c->id), LOG_STR("reason", desk_reason_name(reason)), LOG_STR("by", by),
+            LOG_STR("answered", c->answered_ms ? "true" : "false"),
+            LOG_INT("ms", c->desk->now.ms - (c->answered_ms ? c->answered_ms : c->started_ms)));
+}
+
+static void tell_end(const struct leg *l, enum desk_reason reason, const char *text, const char *by)
+{
+    json_t *params = json_pack("{s:s,s:s,s:s}", "call", l->call->id, "reason", desk_reason_name(reason), "by", by);
+
+    if (text[0])
+        json_object_set_new(params, "text", json_string(text));
+    session_notify(l->session, "call.ended", params);
+}
+
+/* `silent`: who has ended it himself; NULL: nobody. Frees the call. */
+static void end(struct call *c, enum desk_reason reason, const char *text, const char *by, const struct leg *silent)
+{
+    struct leg *l;
+
+    log_end(c, reason, by);
+    while ((l = LIST_FIRST(&c->legs))) {
+        if (l != silent)
+            tell_end(l, reason, text, by);
+        remove_leg(l);
+    }
+    map_remove(&c->desk->calls, &c->by_id);
+    desk_count(c->desk, COUNT_CALLS, -1);
+    desk_count(c->desk, (enum desk_count)(COUNT_ENDED + (int)reason), 1);
+    free(c);
+}
+
+/* A forked phone is out of it; with the last one the call ends. */
+static void leave(struct leg *l, enum desk_reason reason, const char *text, const char *by)
+{
+    struct call *c = l->call;
+
+    remove_leg(l);
+    if (count_legs(c) == 1)
+        end(c, reason, text, by, NULL);
+}
+
+void call_end_all(struct session *s, enum desk_reason reason)
+{
+    bool by_itself = reason == DESK_HANGUP; /* its `bye` */
+    struct leg *l;
+
+    while ((l = LIST_FIRST(&s->legs))) {
+        if (l->call->state == CALL_FORKED && l != l->call->bridge) {
+            tell_end(l, reason, "", "service");
+            leave(l, reason, "", "service");
+        } else {
+            end(l->call, reason, "", by_itself ? desk_role_name(s->role) : "service", by_itself ? l : NULL);
+        }
+    }
+}
+
+static void sweep_one(struct map_node *n, void *ctx)
+{
+    const struct desk *d = ctx;
+    struct call *c = of_node(n);
+
+    if (c->state != CALL_ANSWERED && d->now.ms >= c->started_ms + CALL_UNANSWERED_S * 1000ULL)
+        end(c, DESK_NO_ANSWER, "", "service", NULL);
+}
+
+void call_sweep(struct desk *d)
+{
+    map_each(&d->calls, sweep_one, d);
+}
+
+json_t *call_list(const struct session *s)
+{
+    const struct leg *l;
+    json_t *list = json_array();
+
+    LIST_FOREACH(l, &s->legs, of_session)
+    json_array_append_new(list, json_pack("{s:s,s:s}", "call", l->call->id, "state", STATES[l->call->state]));
+    return list;
+}
+
+/* ---- The beginning. ---- */
+
+static const char DIALLED[] = "0123456789*#+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
+
+static const struct params_member OUT_PARAMS[] = {{"to", PARAMS_CHARS, true, 1, 64, DIALLED},
+                                                  {"sdp", PARAMS_TEXT, true, 1, RPC_TEXT_MAX, NULL},
+                                                  {NULL, PARAMS_TEXT, false, 0, 0, NULL}};
+static const struct params_member IN_PARAMS[] = {{"user", PARAMS_LINE, true, 1, DESK_TEXT_MAX, NULL},
+                                                 {"from", PARAMS_LINE, true, 0, DESK_TEXT_MAX, NULL},
+                                                 {"name", PARAMS_LINE, false, 0, DESK_TEXT_MAX, NULL},
+                                                 {NULL, PARAMS_TEXT, false, 0, 0, NULL}};
+
+static struct call *new_call(struct desk *d, enum call_state state)
+{
+    struct call *c = calloc(1, sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->desk = d;
+    c->state = state;
+    c->started_ms = d->now.ms;
+    desk_id(c->id, 'c');
+    LIST_INIT(&c->legs);
+    map_insert(&d->calls, &c->by_id, map_hash(&d->calls, c->id, strlen(c->id)));
+    desk_count(d, COUNT_CALLS, 1);
+    return c;
+}
+
+/* One that nobody has heard of. */
+static void discard(struct call *c)
+{
+    struct leg *l;
+
+    while ((l = LIST_FIRST(&c->legs)))
+        remove_leg(l);
+    map_remove(&c->desk->calls, &c->by_id);
+    desk_count(c->desk, COUNT_CALLS, -1);
+    free(c);
+}
+
+static void begun(const struct call *c, const char *user)
+{
+    desk_count(c->desk, COUNT_STARTED, 1);
+    if (desk_may_log(c->desk))
+        LOG(LOG_INFO, "call_started", LOG_STR("call", c->id), LOG_STR("tenant", c->bridge->session->tenant->name),
+            LOG_STR("user", user), LOG_STR("phone", c->phone ? c->phone->session->id : ""),
+            LOG_STR("bridge", c->bridge->session->id));
+}
+
+static enum rpc_error start_out(struct session *s, const json_t *params, struct call **out)
+{
+    struct session *bridge = tenant_bridge(s->tenant);
+    struct call *c;
+
+    if (!bridge)
+        return RPC_NO_BRIDGE;
+    if (!session_has_room(s) || !session_has_room(bridge))
+        return RPC_LIMIT;
+    c = new_call(s->desk, CALL_OFFERED);
+    if (!c)
+        return RPC_UNAVAILABLE;
+    c->phone = add_leg(c, s);
+    c->bridge = c->phone ? add_leg(c, bridge) : NULL;
+    if (!c->bridge) {
+        discard(c);
+        return RPC_UNAVAILABLE;
+    }
+    begun(c, s->user);
+    session_notify(bridge, "call.incoming",
+                   json_pack("{s:s,s:s,s:s,s:s,s:s}", "call", c->id, "from", s->user, "name", s->name, "to",
+                             params_text(params, "to"), "sdp", params_text(params, "sdp")));
+    *out = c;
+    return RPC_OK;
+}
+
+/* To every phone of the user that has room. */
+static enum rpc_error fork_call(struct call *c, const struct tenant *t, const char *user)
+{
+    enum rpc_error error = RPC_NO_PHONE;
+
+    for (struct session *phone = NULL; (phone = tenant_phone(t, phone, user));) {
+        if (error != RPC_OK)
+            error = RPC_LIMIT;
+        if (session_has_room(phone) && add_leg(c, phone))
+            error = RPC_OK;
+    }
+    return error;
+}
+
+static enum rpc_error start_in(struct session *s, const json_t *params, struct call **out)
+{
+    const char *user = params_text(params, "user");
+    struct call *c = session_has_room(s) ? new_call(s->desk, CALL_FORKED) : NULL;
+    enum rpc_error error = RPC_UNAVAILABLE;
+    const struct leg *l;
+
+    if (!c)
+        return session_has_room(s) ? RPC_UNAVAILABLE : RPC_LIMIT;
+    c->bridge = add_leg(c, s);
+    if (c->bridge)
+        error = fork_call(c, s->tenant, user);
+    if (error) {
+        discard(c);
+        return error;
+    }
+    begun(c, user);
+    LIST_FOREACH(l, &c->legs, of_call)
+    if (l != c->bridge)
+        session_notify(
+            l->session, "call.incoming",
+            json_pack("{s:s,s:s,s:s}", "call", c->id, "from", params_text(params, "from"), "name", params_text(params, "name")));
+    *out = c;
+    return RPC_OK;
+}
+
+enum rpc_error call_start(struct session *s, const json_t *params, json_t **result, const char **detail)
+{
+    bool out = s->role == DESK_PHONE;
+    struct call *c = NULL;
+    enum rpc_error error;
+
+    *detail = params_check(params, out ? OUT_PARAMS : IN_PARAMS);
+    if (*detail)
+        return RPC_PARAMS;
+    error = out ? start_out(s, params, &c) : start_in(s, params, &c);
+    if (!error)
+        *result = json_pack("{s:s}", "call", c->id);
+    return error;
+}
+
+/* ---- What is said in it. ---- */
+
+enum {
+    FORKED = 1 << CALL_FORKED,
+    OFFERED = 1 << CALL_OFFERED,
+    RINGING = 1 << CALL_RINGING,
+    ANSWERED = 1 << CALL_ANSWERED,
+    BOTH = OFFERED | RINGING | ANSWERED, /* there are both legs */
+    ANY = FORKED | BOTH,
+};
+
+enum { LINE_MAX = 2048, STATS_MAX = 32 };
+
+#define NO_MORE                                                                                                                    \
+    {                                                                                                                              \
+        NULL, PARAMS_TEXT, false, 0, 0, NULL                                                                                       \
+    }
+static const struct params_member NOTHING[] = {NO_MORE};
+static const struct params_member SDP[] = {{"sdp", PARAMS_TEXT, true, 1, RPC_TEXT_MAX, NULL}, NO_MORE};
+static const struct params_member CANDIDATE[] = {
+    {"candidate", PARAMS_OR_NULL, true, 0, LINE_MAX, NULL}, {"mid", PARAMS_LINE, false, 0, DESK_NAME_MAX, NULL}, NO_MORE};
+static const struct params_member HOLD[] = {{"on", PARAMS_FLAG, true, 0, 0, NULL}, NO_MORE};
+static const struct params_member DTMF[] = {{"digits", PARAMS_CHARS, true, 1, 32, "0123456789*#ABCD"}, NO_MORE};
+static const struct params_member MEDIA[] = {{"state", PARAMS_WORD, true, 0, 0, "checking connected reconnecting failed"},
+                                             {"local", PARAMS_LINE, false, 0, STATS_MAX, NULL},
+                                             {"remote", PARAMS_LINE, false, 0, STATS_MAX, NULL},
+                                             {"setup", PARAMS_OBJECT, false, 0, 0, NULL},
+                                             NO_MORE};
+static const struct params_member STATS[] = {
+    {"rtt_ms", PARAMS_NUMBER, false, 0, 0, NULL},   {"lost", PARAMS_NUMBER, false, 0, 0, NULL},
+    {"received", PARAMS_NUMBER, false, 0, 0, NULL}, {"jitter_ms", PARAMS_NUMBER, false, 0, 0, NULL},
+    {"bytes", PARAMS_NUMBER, false, 0, 0, NULL},    NO_MORE};
+/* Those that a client can know; the others are the service's. */
+static const struct params_member HANGUP[] = {
+    {"reason", PARAMS_WORD, true, 0, 0,
+     "hangup busy declined no_answer unknown_number cancelled pbx_down pbx_error media_failed media_lost limit shutdown"},
+    {"text", PARAMS_LINE, false, 0, LINE_MAX, NULL},
+    NO_MORE};
+
+/* The phones that it rings at lose it to the one that takes it. */
+static void on_accept(struct leg *from, json_t *params)
+{
+    struct call *c = from->call;
+    struct leg *next;
+
+    for (struct leg *l = LIST_FIRST(&c->legs); l; l = next) {
+        next = LIST_NEXT(l, of_call);
+        if (l == from || l == c->bridge)
+            continue;
+        tell_end(l, DESK_ELSEWHERE, "", "service");
+        remove_leg(l);
+    }
+    c->phone = from;
+    c->state = CALL_OFFERED;
+    pass(from, "call.accept", params);
+    if (desk_may_log(c->desk))
+        LOG(LOG_INFO, "call_accepted", LOG_STR("call", c->id), LOG_STR("phone", from->session->id));
+}
+
+static void on_ringing(struct leg *from, json_t *params)
+{
+    if (from->call->state == CALL_OFFERED)
+        from->call->state = CALL_RINGING;
+    pass(from, "call.ringing", params);
+}
+
+static void on_answered(struct leg *from, json_t *params)
+{
+    struct call *c = from->call;
+
+    c->state = CALL_ANSWERED;
+    c->answered_ms = c->desk->now.ms;
+    desk_count(c->desk, COUNT_ANSWERED, 1);
+    if (desk_may_log(c->desk))
+        LOG(LOG_INFO, "call_answered", LOG_STR("call", c->id), LOG_INT("ms", c->answered_ms - c->started_ms));
+    pass(from, "call.answered", params);
+}
+
+static void on_media(struct leg *from, json_t *params)
+{
+    if (desk_may_log(from->call->desk))
+        LOG(LOG_INFO, "call_media", LOG_STR("call", from->call->id), LOG_STR("of", desk_role_name(from->session->role)),
+            LOG_STR("state", params_text(params, "state")), LOG_STR("local", params_text(params, "local")),
+            LOG_STR("remote", params_text(params, "remote")));
+    pass(from, "call.media", params);
+}
+
+static void on_stats(struct leg *from, json_t *params)
+{
+    uint64_t now = from->call->desk->now.ms;
+
+    if (from->stats_ms && now < from->stats_ms + CALL_STATS_MS)
+        return;
+    from->stats_ms = now;
+    pass(from, "call.stats", params);
+}
+
+static enum desk_reason reason_of(const char *name)
+{
+    enum desk_reason reason = DESK_HANGUP;
+
+    while (reason < DESK_REASONS - 1 && strcmp(desk_reason_name(reason), name) != 0)
+        reason++;
+    return reason;
+}
+
+/* One of several phones that is busy is out of it; one that declines does so for its user, who has one mind. */
+static void on_hangup(struct leg *from, json_t *params)
+{
+    struct call *c = from->call;
+    enum desk_reason reason = reason_of(params_text(params, "reason"));
+    const char *text = params_text(params, "text"), *by = desk_role_name(from->session->role);
+
+    if (c->state == CALL_FORKED && from != c->bridge && reason != DESK_DECLINED)
+        leave(from, reason, text, by);
+    else
+        end(c, reason, text, by, from);
+}
+
+static const struct rule {
+    const char *method;
+    unsigned phone, bridge; /* the states in which it may say that */
+    const struct params_member *params;
+    void (*heard)(struct leg *from, json_t *params); /* NULL: it is passed on, that is all */
+} RULES[] = {
+    {"call.accept", FORKED, 0, SDP, on_accept},
+    {"call.offer", BOTH, 0, SDP, NULL},
+    {"call.answer", 0, BOTH, SDP, NULL},
+    {"call.restart", 0, BOTH, NOTHING, NULL},
+    {"call.candidate", BOTH, BOTH, CANDIDATE, NULL},
+    {"call.ringing", FORKED, OFFERED | RINGING, NOTHING, on_ringing},
+    {"call.answered", 0, OFFERED | RINGING, NOTHING, on_answered},
+    {"call.hold", 0, ANSWERED, HOLD, NULL},
+    {"call.dtmf", BOTH, BOTH, DTMF, NULL},
+    {"call.media", BOTH, BOTH, MEDIA, on_media},
+    {"call.stats", BOTH, BOTH, STATS, on_stats},
+    {"call.hangup", ANY, ANY, HANGUP, on_hangup},
+};
+
+enum rpc_error call_message(struct session *s, const char *method, json_t *params, const char **detail)
+{
+    const struct rule *rule = NULL;
+    struct leg *from;
+    unsigned may;
+
+    for (size_t i = 0; i < sizeof(RULES) / sizeof(RULES[0]) && !rule; i++)
+        if (strcmp(RULES[i].method, method) == 0)
+            rule = &RULES[i];
+    if (!rule)
+        return RPC_METHOD;
+    from = find_leg(s, params_text(params, "call"));
+    if (!from)
+        return RPC_NO_CALL;
+    may = s->role == DESK_PHONE ? rule->phone : rule->bridge;
+    *detail = STATES[from->call->state];
+    if (!(may & 1U << from->call->state))
+        return RPC_STATE;
+    *detail = params_check(params, rule->params);
+    if (*detail)
+        return RPC_PARAMS;
+    if (rule->heard)
+        rule->heard(from, params);
+    else
+        pass(from, method, params);
+    return RPC_OK;
+}
