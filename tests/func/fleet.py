@@ -20,7 +20,7 @@ NODES = 3
 UDP = (stun.REQUESTED_TRANSPORT, stun.UDP)
 DEAD_S = 5  # a dead node's record and its shares live for so long
 SLACK_S = 2 if not tap.SANITIZER else 10
-DRAIN_S = 1.0 if not tap.SANITIZER else 5.0
+DRAIN_S = 3.0 if not tap.SANITIZER else 30.0  # from the command to the node that drains
 
 
 class Fleet(tokens.Fleet):
@@ -59,10 +59,12 @@ class Fleet(tokens.Fleet):
         tap.wait_until(lambda: len(d.events("draining")) > before[0], "the node drains")
         took = time.monotonic() - start
         print(f"# from the command to the node that drains: {took * 1000:.0f} ms")
-        check(took < DRAIN_S, f"it took {took:.2f} s")
-        yield
-        self.ctl("drain", "--node", f"n{i}", "--off")
-        tap.wait_until(lambda: len(d.events("drain_ended")) > before[1], "the node drains no more")
+        try:
+            check(took < DRAIN_S, f"it took {took:.2f} s")
+            yield
+        finally:
+            self.ctl("drain", "--node", f"n{i}", "--off")
+            tap.wait_until(lambda: len(d.events("drain_ended")) > before[1], "the node drains no more")
 
     def wait_beat(self, i):
         """The others know what node i has said by now: two beats of them have passed."""
