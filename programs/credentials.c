@@ -43,6 +43,7 @@ struct credentials {
     struct redislook *look; /* NULL: there is no Redis */
     credentials_tell_fn *tell;
     void *tell_ctx;
+    struct credentials_ends also;
     char why_not[REDIS_REASON_MAX]; /* the store can't be asked now; "": it can */
 };
 
@@ -97,8 +98,9 @@ static int add_redis(struct credentials *cr, const struct config *c)
 static void on_revoked(void *ctx, const struct auth_revocation *revocation)
 {
     struct credentials *cr = ctx;
-    int err = relay_revoke(cr->relay, revocation);
+    int err = relay_revoke(cr->relay, revocation), also = cr->also.revoke ? cr->also.revoke(cr->also.ctx, revocation) : 0;
 
+    err = err ? err : also;
     if (err)
         LOG(LOG_ERROR, "revocation_failed", LOG_STR("user", revocation->name), LOG_ERR("reason", err));
     else if (revocation->only_changed)
@@ -111,11 +113,19 @@ static void on_revoked(void *ctx, const struct auth_revocation *revocation)
                       revocation->expires_before ? json_integer(revocation->expires_before) : json_null()));
 }
 
+/* False: it is to be tried again. */
+static bool recheck(struct credentials *cr)
+{
+    int err = relay_recheck(cr->relay), also = cr->also.recheck ? cr->also.recheck(cr->also.ctx) : 0;
+
+    return !err && !also;
+}
+
 static void on_events_begun(void *ctx)
 {
     struct credentials *cr = ctx;
 
-    cr->events_lost = relay_recheck(cr->relay) != 0;
+    cr->events_lost = !recheck(cr);
 }
 
 static void on_told(void *ctx, const char *kind)
@@ -143,7 +153,7 @@ static void on_events_health(void *ctx, const struct redis_health *h)
         cr->events_lost = true;
         LOG(LOG_WARNING, "revocations_unavailable", LOG_STR("reason", h->reason));
     } else if (h->ready && cr->events_lost) {
-        cr->events_lost = relay_recheck(cr->relay) != 0;
+        cr->events_lost = !recheck(cr);
         LOG(LOG_INFO, "revocations_ready", LOG_STR("prefix", cr->redis_prefix));
     }
 }
@@ -456,6 +466,38 @@ void credentials_drain(struct credentials *cr, bool draining)
     auth_drain(cr->auth, draining);
     if (cr->node)
         node_look(cr->node);
+}
+
+static const char **texts_of(const json_t *array)
+{
+    const char **texts = calloc(json_array_size(array) + 1, sizeof(*texts));
+
+    for (size_t i = 0; texts && i < json_array_size(array); i++)
+        texts[i] = json_string_value(json_array_get(array, i));
+    return texts;
+}
+
+int credentials_store(struct credentials *cr, const struct config *c, const json_t *uris, struct storeops **out)
+{
+    const char **texts = texts_of(uris);
+    int err = texts ? storeops_new(out, &(struct storeops_config){.redis = credentials_redis(cr),
+                                                                  .state_dir = c->state_dir,
+                                                                  .prefix = c->redis_prefix,
+                                                                  .realm = c->realm,
+                                                                  .node = c->node_id,
+                                                                  .separator = c->rest_api_separator,
+                                                                  .auth = cr->auth,
+                                                                  .uris = texts,
+                                                                  .nuris = json_array_size(uris)})
+                    : ERR_NOMEM;
+
+    free(texts);
+    return err;
+}
+
+void credentials_also(struct credentials *cr, const struct credentials_ends *also)
+{
+    cr->also = *also;
 }
 
 size_t credentials_nodes(const struct credentials *cr)

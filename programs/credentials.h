@@ -14,6 +14,7 @@
 #include "auth/redisurl.h"
 #include "programs/config.h"
 #include "programs/peers.h"
+#include "programs/storeops.h"
 #include "relay/ports.h"
 #include "relay/relay.h"
 
@@ -60,6 +61,16 @@ size_t credentials_nodes(const struct credentials *cr);
 /* Whom to tell what happens to credentials, store and fleet, as admin_tell; NULL: nobody. */
 typedef void credentials_tell_fn(void *ctx, const char *type, json_t *data);
 void credentials_tell(struct credentials *cr, credentials_tell_fn *tell, void *ctx);
+
+/* What can be asked of the store; storeops_free it. `uris` (borrowed): where clients reach this relay, an array of texts. As storeops_new. */
+int credentials_store(struct credentials *cr, const struct config *c, const json_t *uris, struct storeops **out);
+/* Who ends, beside the relay, what has been revoked, and asks again when news of that may have been lost: as relay_revoke and relay_recheck. All NULL: nobody. */
+struct credentials_ends {
+    int (*revoke)(void *ctx, const struct auth_revocation *revocation);
+    int (*recheck)(void *ctx);
+    void *ctx;
+};
+void credentials_also(struct credentials *cr, const struct credentials_ends *also);
 
 /* A credential that was generated here, to be shown once; false: there is none. The texts are borrowed until the next call above. */
 struct credentials_shown {

@@ -93,33 +93,13 @@ static struct admin_config admin_config_of(const struct plane *p, const struct c
                                  .ctx = (void *)(uintptr_t)p};
 }
 
-static const char **texts_of(const json_t *array)
-{
-    const char **texts = calloc(json_array_size(array) + 1, sizeof(*texts));
-
-    for (size_t i = 0; texts && i < json_array_size(array); i++)
-        texts[i] = json_string_value(json_array_get(array, i));
-    return texts;
-}
-
 static int start_store(struct plane *p, const struct config *c)
 {
     json_t *uris = p->config.host.uris(p->config.host.ctx);
-    const char **texts = texts_of(uris);
-    int err = texts ? storeops_new(&p->ops, &(struct storeops_config){.redis = credentials_redis(p->config.credentials),
-                                                                      .state_dir = c->state_dir,
-                                                                      .prefix = c->redis_prefix,
-                                                                      .realm = c->realm,
-                                                                      .node = c->node_id,
-                                                                      .separator = c->rest_api_separator,
-                                                                      .auth = credentials_auth(p->config.credentials),
-                                                                      .uris = texts,
-                                                                      .nuris = json_array_size(uris)})
-                    : ERR_NOMEM;
+    int err = credentials_store(p->config.credentials, c, uris, &p->ops);
 
-    free(texts);
     json_decref(uris);
-    return err ? err : storethread_new(&p->store, p->config.base, p->ops);
+    return err ? err : storethread_new(&p->store, p->config.base, p->ops, admin_done);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *ctx)

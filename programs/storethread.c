@@ -27,6 +27,7 @@ struct queue {
 
 struct storethread {
     struct storeops *ops;
+    storethread_done *give_back;
     pthread_t thread;
     bool started;
     pthread_mutex_t lock; /* of all below */
@@ -90,11 +91,11 @@ static struct job take_answered(struct storethread *t)
     return job;
 }
 
-static void finish(struct job *job)
+static void finish(const struct storethread *t, struct job *job)
 {
     if (job->after && job->call->answer.status < 400)
         job->after(job->ctx, &job->call->answer);
-    admin_done(&job->call);
+    t->give_back(&job->call);
 }
 
 static void on_done(evutil_socket_t fd, short what, void *ctx)
@@ -106,7 +107,7 @@ static void on_done(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     eventfd_read(fd, &n);
     while ((job = take_answered(t)).call)
-        finish(&job);
+        finish(t, &job);
 }
 
 void storethread_call(struct storethread *t, struct admin_call *call, storethread_after *after, void *ctx)
@@ -125,10 +126,10 @@ void storethread_call(struct storethread *t, struct admin_call *call, storethrea
         return;
     admin_answer_problem(&call->answer, 503, "%d requests wait for the store already: it is slow or away; see /readyz",
                          STORETHREAD_WAITING_MAX);
-    admin_done(&call);
+    t->give_back(&call);
 }
 
-int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops)
+int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops, storethread_done *done)
 {
     struct storethread *t = calloc(1, sizeof(*t));
     sigset_t all, before;
@@ -138,6 +139,7 @@ int storethread_new(struct storethread **out, struct event_base *base, struct st
     if (!t)
         return ERR_NOMEM;
     t->ops = ops;
+    t->give_back = done;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->more, NULL);
     t->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -172,10 +174,10 @@ void storethread_free(struct storethread **tp)
     if (t->started)
         pthread_join(t->thread, NULL);
     while ((job = take(&t->answered)).call)
-        finish(&job);
+        finish(t, &job);
     while ((job = take(&t->asked)).call) {
         admin_answer_problem(&job.call->answer, 503, "the server ends");
-        finish(&job);
+        finish(t, &job);
     }
     if (event_initialized(&t->done))
         event_del(&t->done);
