@@ -285,7 +285,6 @@ int conn_open(struct conn *c, bool tls)
     if (tls)
         bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
     bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-    bufferevent_setwatermark(c->bev, EV_READ, 0, CONN_READ_MAX);
     return bufferevent_enable(c->bev, EV_READ | EV_WRITE) ? ERR_NOMEM : 0;
 }
 

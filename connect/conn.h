@@ -33,7 +33,6 @@ enum {
     CONN_ANSWER_MS = 30000,    /* to take an answer */
     CONN_END_MS = 2000,        /* to take the last bytes, and to end as well */
     CONN_TICK_MS = 250,        /* between two looks at all of them */
-    CONN_READ_MAX = 65536,     /* bytes that are read before somebody uses them */
     CONN_REFUSALS_LOGGED = 10, /* a second: strangers can cause them; all are counted */
 };
 

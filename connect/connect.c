@@ -16,10 +16,7 @@
 #include "connect/conn.h"
 #include "connect/tls.h"
 
-enum {
-    STOP_MS = 1000,
-    DESK_MS = 1000
-}; /* for the last words, of two seconds that the process has; between two ticks of the desk */
+enum { STOP_MS = 800, DESK_MS = 1000 }; /* for the last words, of two seconds that the process has; between two ticks of the desk */
 
 /* What a reload may change. */
 struct settings {
@@ -397,11 +394,24 @@ void connect_free(struct connect **cp)
 
 /* ---- From other threads. ---- */
 
+int connect_check(const struct connect *c, const struct connect_config *config, char text[static CONNECT_TEXT_MAX])
+{
+    struct settings settings = {0};
+    int err = c ? check(config, text) : 0;
+
+    if (c && !err)
+        err = read_settings(&settings, config, text);
+    free_settings(&settings);
+    return err;
+}
+
 int connect_reload(struct connect *c, const struct connect_config *config, char text[static CONNECT_TEXT_MAX])
 {
     struct letter letter = {.kind = LETTER_SETTINGS};
-    int err = c ? read_settings(&letter.settings, config, text) : 0;
+    int err = connect_check(c, config, text);
 
+    if (c && !err)
+        err = read_settings(&letter.settings, config, text);
     if (!c || err)
         return err;
     err = post(c, &letter);

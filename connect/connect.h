@@ -44,6 +44,8 @@ struct connect_config {
 int connect_new(struct connect **out, const struct connect_config *config, char text[static CONNECT_TEXT_MAX]);
 /* Calls end, clients are told (1001), within a second. NULL-safe; nulls the pointer. */
 void connect_free(struct connect **c);
+/* Would connect_reload take it? Reads certificate and key. The addresses of `config` are those in use. ERR_CONFIG, ERR_NOMEM. NULL-safe. */
+int connect_check(const struct connect *c, const struct connect_config *config, char text[static CONNECT_TEXT_MAX]);
 /* Reads certificate and key again, and takes the new origins and URL; what is wrong leaves the old ones in force. ERR_CONFIG, ERR_NOMEM. NULL-safe. */
 int connect_reload(struct connect *c, const struct connect_config *config, char text[static CONNECT_TEXT_MAX]);
 /* The addresses in use; ADDR_NONE: none. */

@@ -2,6 +2,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -203,12 +204,19 @@ static void on_gone(struct conn *c)
 }
 static const struct conn_ops HTTP = {on_bytes, on_drained, on_tick, on_gone};
 
-/* One request after the other: the next one waits until the answer is on its way. */
+static bool answers(const struct conn *c)
+{
+    return evbuffer_get_length(bufferevent_get_output(c->bev)) > 0;
+}
+
+/* One request after the other: the next one waits until the answer is on its way, and what is behind that stays with the kernel. */
 static void on_bytes(struct conn *c)
 {
     struct evbuffer *in = bufferevent_get_input(c->bev);
 
-    while (c->ops == &HTTP && !c->cut && evbuffer_get_length(in) && !evbuffer_get_length(bufferevent_get_output(c->bev))) {
+    if (answers(c) && evbuffer_get_length(in) >= HTTP_HEAD_MAX)
+        bufferevent_disable(c->bev, EV_READ);
+    while (c->ops == &HTTP && !c->cut && evbuffer_get_length(in) && !answers(c)) {
         size_t n = evbuffer_get_length(in) < HTTP_HEAD_MAX ? evbuffer_get_length(in) : HTTP_HEAD_MAX;
         const char *text = (const char *)evbuffer_pullup(in, (ev_ssize_t)n);
         struct http_head h;
@@ -231,6 +239,7 @@ static void on_bytes(struct conn *c)
 static void on_drained(struct conn *c)
 {
     c->since_ms = c->service->now.ms;
+    bufferevent_enable(c->bev, EV_READ);
     on_bytes(c);
 }
 
@@ -238,7 +247,7 @@ static void on_tick(struct conn *c)
 {
     uint64_t waited = c->service->now.ms - c->since_ms;
 
-    if (evbuffer_get_length(bufferevent_get_output(c->bev))) {
+    if (answers(c)) {
         if (waited <= CONN_ANSWER_MS)
             return;
         conn_refused(c->service, &c->from, CONNECT_SLOW, "does not take an answer");

@@ -167,10 +167,8 @@ static void readable(struct conn *c)
 {
     struct ws *w = c->ctx;
 
-    if (wslay_event_recv(w->ctx)) {
-        conn_cut(c);
-        return;
-    }
+    if (wslay_event_recv(w->ctx))
+        refuse(w, CONNECT_FRAME, LINK_PROTOCOL, "no WebSocket frames");
     note_end(w);
     flush(w); /* pongs, and the answer to a close frame */
     if (w->ends)

@@ -132,7 +132,8 @@ static bool is_set(const struct conf *conf, const char *key)
 static int warn_no_effect(struct config *c, const struct conf *conf)
 {
     static const char *const keys[] = {
-        "tls-listening-port", "cert", "pkey", "connect-listen", "connect-origin", "app-listen", "xdp-interface",
+        "tls-listening-port",
+        "xdp-interface",
     };
     int err = 0;
 
@@ -184,6 +185,23 @@ static int check_admin(const struct config *c, const struct conf *conf, struct c
     if (c->admin_listen.family != ADDR_NONE && !c->admin_cert && !addr_is_loopback(&c->admin_listen))
         return fail(e, "%s: admin-listen beyond loopback needs TLS: set admin-cert and admin-pkey, or listen on 127.0.0.1",
                     conf_origin(conf, "admin-listen"));
+    return 0;
+}
+
+static int check_connect(const struct config *c, const struct conf *conf, struct conf_error *e)
+{
+    const struct {
+        const char *key;
+        const struct addr *a;
+    } LISTENS[] = {{"connect-listen", &c->connect_listen}, {"app-listen", &c->app_listen}};
+
+    for (size_t i = 0; i < 2; i++)
+        if (LISTENS[i].a->family != ADDR_NONE && !c->cert && !addr_is_loopback(LISTENS[i].a))
+            return fail(e, "%s: %s beyond loopback needs TLS: set cert and pkey, or listen on 127.0.0.1",
+                        conf_origin(conf, LISTENS[i].key), LISTENS[i].key);
+    if (c->app_listen.family != ADDR_NONE && c->connect_listen.family == ADDR_NONE && !c->connect_url)
+        return fail(e, "%s: app-listen needs connect-listen, or connect-url: the page has to know where the connect service is",
+                    conf_origin(conf, "app-listen"));
     return 0;
 }
 
@@ -257,6 +275,8 @@ static int config_check(struct config *c, const struct conf *conf, struct conf_e
         err = check_capacity(c, conf, e);
     if (!err)
         err = check_admin(c, conf, e);
+    if (!err)
+        err = check_connect(c, conf, e);
     if (!err)
         err = check_once(&c->listening_ip, "listening-ip", conf, e);
     if (!err)

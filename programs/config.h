@@ -77,6 +77,11 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
     char *admin_cert, *admin_pkey;
     struct conf_list admin_origin;
 
+    char *cert, *pkey;                      /* both or none */
+    struct addr connect_listen, app_listen; /* ADDR_NONE: off */
+    struct conf_list connect_origin;
+    char *connect_url; /* NULL: made of the addresses */
+
     unsigned log_level;  /* enum log_level */
     unsigned log_format; /* enum log_format */
     char *log_file;      /* NULL: standard error */
@@ -87,10 +92,7 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
     char *redis_prefix;
     char *node_id;       /* never NULL */
     char *redis_statsdb; /* where allocations are told of as coturn does; NULL: nowhere */
-    char *cert, *pkey;
-    struct addr connect_listen, app_listen; /* ADDR_NONE: off */
-    struct conf_list connect_origin;
-    unsigned xdp; /* enum config_xdp */
+    unsigned xdp;        /* enum config_xdp */
     struct conf_list xdp_interface;
 
     struct config_shown *shown; /* of every key that has a value */

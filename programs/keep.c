@@ -30,6 +30,8 @@ static const struct {
     FIELD("node-id", TEXT, node_id),
     FIELD("admin-socket", TEXT, admin_socket),
     FIELD("admin-listen", PLAIN, admin_listen),
+    FIELD("connect-listen", PLAIN, connect_listen),
+    FIELD("app-listen", PLAIN, app_listen),
 #undef FIELD
 };
 

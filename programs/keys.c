@@ -12,6 +12,7 @@ enum {
     RATE_MAX = 1000000000,
     WORKERS_MAX = 64,
     LIFETIME_MAX_S = INT32_MAX,
+    URL_MAX = 256, /* bytes */
 };
 
 /* ---- Setters: 0, or ERR_INVAL with what is expected. ---- */
@@ -195,6 +196,18 @@ static int check_origin(const char *value, char *expected, size_t cap)
     return 0;
 }
 
+/* It goes into JSON and a policy of the page as it is: what a URL of ours is made of, and nothing else. */
+static int check_url(const char *value, char *expected, size_t cap)
+{
+    size_t scheme = strncmp(value, "wss://", 6) == 0 ? 6 : strncmp(value, "ws://", 5) == 0 ? 5 : 0;
+    const char *host = value + scheme, *path = strchr(host, '/');
+
+    if (!scheme || !path || path == host || strlen(value) > URL_MAX ||
+        host[strspn(host, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~:[]/")])
+        return refuse(expected, cap, "a URL such as wss://connect.example.com/connect");
+    return 0;
+}
+
 /* ---- The table. ---- */
 
 static const char *const XDP[] = {"off", "auto", "native", "generic", NULL};
@@ -339,15 +352,26 @@ static const struct conf_key KEYS[] = {
      .max = WORKERS_MAX,
      .preset = "0",
      .help = "threads that relay; 0: one a core"},
-    {.name = "cert", .type = CONF_STRING, FIELD(cert), .needs = "pkey", .help = "certificate chain, PEM (no effect yet)"},
-    {.name = "pkey", .type = CONF_STRING, FIELD(pkey), .needs = "cert", .help = "private key, PEM (no effect yet)"},
-    {.name = "connect-listen", SET(set_connect_listen), .help = "IP:PORT of the connect service (no effect yet)"},
+    {.name = "cert",
+     .type = CONF_STRING,
+     FIELD(cert),
+     .needs = "pkey",
+     .help = "certificate chain of TLS, PEM: of the connect service and the softphone page"},
+    {.name = "pkey", .type = CONF_STRING, FIELD(pkey), .needs = "cert", .help = "its private key, PEM"},
+    {.name = "connect-listen",
+     SET(set_connect_listen),
+     .help = "IP:PORT of the connect service; beyond loopback with cert and pkey"},
     {.name = "connect-origin",
      .type = CONF_LIST,
      FIELD(connect_origin),
      .check = check_origin,
-     .help = "origin that may connect (no effect yet)"},
-    {.name = "app-listen", SET(set_app_listen), .help = "IP:PORT of the softphone page (no effect yet)"},
+     .help = "origin whose pages may use the connect service, beside its own"},
+    {.name = "connect-url",
+     .type = CONF_STRING,
+     FIELD(connect_url),
+     .check = check_url,
+     .help = "where the softphone page reaches the connect service; without it, made of the addresses"},
+    {.name = "app-listen", SET(set_app_listen), .help = "IP:PORT of the softphone page; may be that of connect-listen"},
     {.name = "admin-socket",
      .type = CONF_STRING,
      FIELD(admin_socket),

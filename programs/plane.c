@@ -148,6 +148,7 @@ int plane_new(struct plane **out, const struct plane_config *config, char text[s
         p->config = *config;
         p->started = clock_now().wall;
         p->certificate_until = certificate_until(c->admin_cert);
+        p->connect_until = config->rendezvous ? certificate_until(c->cert) : 0;
         err = start_store(p, c);
     }
     if (!err)
@@ -198,6 +199,8 @@ int plane_reload(struct plane *p, const struct config *c, char text[static RELAY
         snprintf(text, RELAY_TEXT_MAX, "%s", why);
     else
         p->certificate_until = certificate_until(c->admin_cert);
+    if (!err && p->config.rendezvous)
+        p->connect_until = certificate_until(c->cert);
     return err;
 }
 

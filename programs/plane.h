@@ -12,6 +12,7 @@
 
 #include "programs/config.h"
 #include "programs/credentials.h"
+#include "programs/rendezvous.h"
 #include "relay/relay.h"
 
 struct plane;
@@ -34,6 +35,7 @@ struct plane_config {
     struct event_base *base;
     struct relay *relay;
     struct credentials *credentials;
+    const struct rendezvous *rendezvous; /* NULL: there is no connect service */
     struct plane_host host;
 };
 

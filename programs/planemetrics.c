@@ -27,6 +27,20 @@ void planemetrics_look(struct plane *p)
 
 /* ---- Families. ---- */
 
+static void certificates(struct metric_writer *w, const struct plane *p)
+{
+    int64_t now = clock_now().wall;
+
+    if (!p->certificate_until && !p->connect_until)
+        return;
+    metric_family(w, "certificate_expiry_seconds", METRIC_GAUGE,
+                  "How long the certificate is good for, from now; negative: no more.");
+    if (p->certificate_until)
+        metric_value(w, METRIC_LABELS({"certificate", "admin"}), (double)(p->certificate_until - now));
+    if (p->connect_until)
+        metric_value(w, METRIC_LABELS({"certificate", "connect"}), (double)(p->connect_until - now));
+}
+
 static void server(struct metric_writer *w, const struct plane *p)
 {
     json_t *reasons = planestatus_reasons(p);
@@ -47,11 +61,7 @@ static void server(struct metric_writer *w, const struct plane *p)
         metric_family(w, "redis_up", METRIC_GAUGE, "1: Redis can be asked for credentials.");
         metric_value(w, NULL, !credentials_why_not(p->config.credentials));
     }
-    if (p->certificate_until) {
-        metric_family(w, "certificate_expiry_seconds", METRIC_GAUGE,
-                      "How long the certificate is good for, from now; negative: no more.");
-        metric_value(w, METRIC_LABELS({"certificate", "admin"}), (double)(p->certificate_until - clock_now().wall));
-    }
+    certificates(w, p);
     metric_family(w, "admin_refusals", METRIC_COUNTER,
                   "Requests to the admin plane without a good token (401), or by one whose role may not (403).");
     metric_count(w, METRIC_LABELS({"status", "401"}), admin_refusals(p->admin, false));
@@ -132,6 +142,25 @@ static void credentials(struct metric_writer *w, const struct relay *r)
     histogram(w, r, &COUNT_OF_SESSION);
 }
 
+static void rendezvous(struct metric_writer *w, const struct rendezvous *r)
+{
+    struct connect_counts n;
+
+    rendezvous_read(r, &n);
+    metric_family(w, "connect_connections", METRIC_GAUGE, "Connections to the connect service and the softphone page.");
+    metric_count(w, NULL, n.connections);
+    metric_family(w, "connect_clients", METRIC_GAUGE, "Phones and bridges that have said hello to the connect service.");
+    metric_count(w, METRIC_LABELS({"role", "phone"}), n.desk.phones);
+    metric_count(w, METRIC_LABELS({"role", "bridge"}), n.desk.bridges);
+    metric_family(w, "connect_calls", METRIC_GAUGE, "Calls between phones and bridges, ringing or answered.");
+    metric_count(w, NULL, n.desk.calls);
+    metric_family(w, "connect_refusals", METRIC_COUNTER,
+                  "Connections, requests and hellos that the connect service has refused, by reason.");
+    for (int i = 0; i < CONNECT_REFUSALS; i++)
+        metric_count(w, METRIC_LABELS({"reason", connect_refusal_name((enum connect_refusal)i)}), n.refused[i]);
+    metric_count(w, METRIC_LABELS({"reason", "hello"}), n.desk.refused);
+}
+
 void planemetrics_get(void *ctx, struct admin_call *call)
 {
     const struct plane *p = ctx;
@@ -147,6 +176,7 @@ void planemetrics_get(void *ctx, struct admin_call *call)
     allocations(w, p);
     traffic(w, p->config.relay);
     credentials(w, p->config.relay);
+    rendezvous(w, p->config.rendezvous);
     call->answer.status = 200;
     call->answer.text_type = metric_type_name(open);
     call->answer.text = metric_close(&w, &call->answer.text_len);

@@ -26,7 +26,8 @@ struct plane {
     struct storeops *ops;
     struct storethread *store;
     int64_t started;           /* wall clock */
-    int64_t certificate_until; /* wall clock; 0: there is none */
+    int64_t certificate_until; /* of the admin plane, wall clock; 0: there is none */
+    int64_t connect_until;     /* of the connect service, likewise */
     int64_t drain_deadline;    /* wall clock, to be shown; 0: none */
     uint64_t drain_until_ms;   /* boot clock: it goes by this */
     struct event look;

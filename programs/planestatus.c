@@ -40,6 +40,8 @@ json_t *planestatus_reasons(const struct plane *p)
         add_reason(reasons, "memory", "it is nearly used up, new allocations are refused");
     if (p->certificate_until && p->certificate_until <= now)
         add_reason(reasons, "certificate", "it has expired: put a new one in place, and reload");
+    if (p->connect_until && p->connect_until <= now)
+        add_reason(reasons, "connect certificate", "it has expired: put a new one in place, and reload");
     if (auth_draining(credentials_auth(p->config.credentials)))
         add_reason(reasons, "draining", "new allocations are sent elsewhere, on request");
     return reasons;
@@ -134,6 +136,23 @@ static json_t *store_json(const struct plane *p)
                      "reason", why);
 }
 
+/* The connect service; null: there is none. */
+static json_t *connect_json(const struct plane *p)
+{
+    struct addr a = rendezvous_address(p->config.rendezvous, false), app = rendezvous_address(p->config.rendezvous, true);
+    struct connect_counts n;
+    char where[ADDR_TEXT_MAX], page[ADDR_TEXT_MAX];
+
+    if (!p->config.rendezvous)
+        return json_null();
+    rendezvous_read(p->config.rendezvous, &n);
+    return json_pack("{s:s?,s:s?,s:I,s:I,s:I,s:I,s:o}", "listen", a.family == ADDR_NONE ? NULL : addr_text(&a, where), "app_listen",
+                     app.family == ADDR_NONE ? NULL : addr_text(&app, page), "connections", (json_int_t)n.connections, "phones",
+                     (json_int_t)n.desk.phones, "bridges", (json_int_t)n.desk.bridges, "calls", (json_int_t)n.desk.calls,
+                     "certificate",
+                     p->connect_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->connect_until) : json_null());
+}
+
 /* Who asks, and what he may do: a page then offers nothing else. */
 static json_t *caller_json(const struct admin_request *r)
 {
@@ -163,6 +182,7 @@ void planestatus_get(void *ctx, struct admin_call *call)
                         p->certificate_until ? json_pack("{s:I}", "expires_at", (json_int_t)p->certificate_until) : json_null(),
                         "memory_short", relay_memory_short(p->config.relay)));
     json_object_set_new(body, "caller", caller_json(&call->request));
+    json_object_set_new(body, "connect", connect_json(p));
     json_object_update_new(body, json_pack("{s:o,s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "listeners", listeners_json(p->config.relay),
                                            "relays", relays_json(p->config.relay), "urls", p->config.host.uris(p->config.host.ctx),
                                            "allocations", allocations_json(p), "traffic", traffic_json(p->config.relay), "drops",

@@ -20,6 +20,7 @@
 #include "programs/credentials.h"
 #include "programs/keep.h"
 #include "programs/plane.h"
+#include "programs/rendezvous.h"
 #include "relay/relay.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
@@ -32,6 +33,7 @@ struct server {
     struct config *config;
     struct credentials *credentials;
     struct relay *relay;
+    struct rendezvous *rendezvous; /* NULL: there is no connect service */
     struct plane *plane;
     char *ready_file; /* as written at the start, whatever a reload says; NULL: none */
 };
@@ -122,6 +124,14 @@ static void print_settings(const struct server *s, const struct credentials_show
     fflush(stdout);
 }
 
+static void set_address(json_t *root, const char *name, struct addr a)
+{
+    char text[ADDR_TEXT_MAX];
+
+    if (a.family != ADDR_NONE)
+        json_object_set_new(root, name, json_pack("{s:s,s:i}", "address", addr_ip_text(&a, text), "port", (int)a.port));
+}
+
 static json_t *ready_json(const struct server *s)
 {
     struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
@@ -146,11 +156,9 @@ static json_t *ready_json(const struct server *s)
     json_object_set_new(root, "workers", json_integer(relay_workers(s->relay)));
     json_object_set_new(root, "listeners", list);
     json_object_set_new(root, "relays", relays);
-    if (plane_address(s->plane).family != ADDR_NONE) {
-        struct addr admin = plane_address(s->plane);
-
-        json_object_set_new(root, "admin", json_pack("{s:s,s:i}", "address", addr_ip_text(&admin, text), "port", (int)admin.port));
-    }
+    set_address(root, "admin", plane_address(s->plane));
+    set_address(root, "connect", rendezvous_address(s->rendezvous, false));
+    set_address(root, "app", rendezvous_address(s->rendezvous, true));
     uri(s, "stun", NULL, text, sizeof(text));
     json_object_set_new(root, "stun", json_string(text));
     uri(s, "turn", "udp", text, sizeof(text));
@@ -239,11 +247,15 @@ static int take(struct server *s, struct config *c, struct auth **auth, char tex
     credentials_complete(s->credentials, &rc);
     if (!err)
         err = relay_check(&rc, text);
+    if (!err)
+        err = rendezvous_check(s->rendezvous, c, text);
     if (!err && (err = log_reconfigure(&lc)))
         snprintf(text, RELAY_TEXT_MAX, "log-file %s can't be opened: %s", c->log_file, err_str(err));
     if (err)
         return err;
     err = plane_reload(s->plane, c, text);
+    if (!err)
+        err = rendezvous_reload(s->rendezvous, c, text);
     if (!err)
         err = relay_reload(s->relay, &rc, text);
     if (err)
@@ -362,6 +374,7 @@ static int start_plane(struct server *s, char text[static RELAY_TEXT_MAX])
                      &(struct plane_config){.base = s->base,
                                             .relay = s->relay,
                                             .credentials = s->credentials,
+                                            .rendezvous = s->rendezvous,
                                             .host = {.config = config_in_force,
                                                      .reload = reload,
                                                      .check = check_config,
@@ -466,7 +479,7 @@ static int serve(struct server *s)
     credentials_watch(s->credentials, renew, s);
     if (!err)
         err = credentials_start(s->credentials, s->base, s->relay);
-    if (!err && (err = start_plane(s, text)))
+    if (!err && ((err = rendezvous_new(&s->rendezvous, s->config, s->credentials, text)) || (err = start_plane(s, text))))
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
     if (!err) {
         log_warnings(s->config);
@@ -484,6 +497,7 @@ static int serve(struct server *s)
         event_base_dispatch(s->base);
     }
     plane_free(&s->plane);
+    rendezvous_free(&s->rendezvous);
     if (event_initialized(&s->news))
         event_del(&s->news);
     relay_stop(s->relay);

@@ -21,7 +21,6 @@ daemon.need_daemon()
 V = "/api/v1"
 SECRET = "northstar"
 REQUEST_S = 10.0  # from a connection's first byte to the end of its request
-HUNG_S, LATE_S = (5.0, 1.0) if not tap.SANITIZER else (20.0, 10.0)  # until what asks a worker that hangs is told so, and what asks none has its answer
 SLOW_S = REQUEST_S + 3.0 if not tap.SANITIZER else 40.0
 
 
@@ -189,11 +188,11 @@ def _(w):
         a = w.socket.call("GET", f"{V}/allocations?limit=1000")
         took = time.monotonic() - start
         equal((a.status, a.kind), (503, "application/problem+json"), f"the answer ({a.body[:200]!r})")
-        check(took < HUNG_S, f"it took {took:.1f} s")
+        check(took < 5, f"it took {took:.1f} s")
         for path in ("/metrics", f"{V}/status", f"{V}/tokens", "/healthz", "/"):
             start = time.monotonic()
             w.socket.get(path)
-            check(time.monotonic() - start < LATE_S, f"{path} was late")
+            check(time.monotonic() - start < 1.0 if not tap.SANITIZER else 5.0, f"{path} was late")
         w.daemon.wait_log("event=worker_hangs")
     w.daemon.wait_log("event=worker_back")
     check(len(w.socket.get(f"{V}/allocations?limit=1000").json["items"]) >= 8, "allocations are missing")

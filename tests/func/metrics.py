@@ -18,7 +18,7 @@ PORT = 9090
 GRAFANA = os.path.join(os.path.abspath(admin.SRCDIR), "packaging", "grafana")
 ALERTS = os.path.join(GRAFANA, "alerts.yml")
 # "No label by user or session": what may be one.
-LABELS = {"transport", "family", "result", "method", "direction", "path", "reason", "le", "worker", "version", "certificate", "status"}
+LABELS = {"transport", "family", "result", "method", "direction", "path", "reason", "le", "worker", "version", "certificate", "status", "role"}
 
 
 def promtool(*words, text=None):
@@ -108,7 +108,8 @@ def _(w):
         text = w.tls("read").get("/metrics").body.decode()
     promtool("check", "metrics", text=text)
     promised = """build_info allocations_active allocate_results_total requests_total relay_bytes_total relay_packets_total drops_total
-        auth_failures_total auth_seconds session_seconds redis_up worker_busy_ratio certificate_expiry_seconds""".split()
+        auth_failures_total auth_seconds session_seconds redis_up worker_busy_ratio certificate_expiry_seconds connect_connections
+        connect_clients connect_calls connect_refusals_total""".split()
     missing = {f"turnpike_{p}" for p in promised} - set(families(text))
     check(not missing, f"{missing} are not there")
     check(all(name.startswith("turnpike_") for name in families(text)), f"names are {sorted(families(text))}")

@@ -178,7 +178,7 @@ def _(n):
     equal(status, 0, "the status")
     for key in """listening-ip listening-port tls-listening-port relay-ip external-ip min-port max-port realm unauthenticated-rate user
         static-auth-secret rest-api-separator redis redis-prefix redis-statsdb state-dir denied-peer-ip allowed-peer-ip max-lifetime user-quota
-        source-quota total-quota max-bps user-max-bps bps-capacity workers cert pkey connect-listen connect-origin app-listen
+        source-quota total-quota max-bps user-max-bps bps-capacity workers cert pkey connect-listen connect-origin connect-url app-listen
         admin-socket admin-listen admin-cert admin-pkey xdp xdp-interface strict-channel-range log-level log-format log-file
         config check-config ready-file""".split():
         name = "TURNPIKE_" + key.upper().replace("-", "_")

@@ -12,7 +12,7 @@ tap.need("redis-server", "nft", "openssl")
 net.need_namespaces()
 
 URL = "redis://127.0.0.1:6379/0"
-STALL_MS = 3000 if tap.SANITIZER else 250  # the loop of a client that never blocks comes round in less, on a busy machine too
+STALL_MS = 500 if tap.SANITIZER else 100  # the loop of a client that never blocks comes round in less, on a busy machine too
 
 
 class World:

@@ -58,7 +58,7 @@ def _(w):
         with w.servers[w.master()].link() as link:
             link.call("SELECT", "1")
             tap.equal(link.call("GET", "b"), b"2", "the key on the new master")
-        tap.within(took, 0, 5 if not tap.SANITIZER else 20, "the time until the new master serves (s)")
+        tap.within(took, 0, 5, "the time until the new master serves (s)")
         d.ready()
         print(f"# the new master served {took * 1000:.0f} ms after the sentinels agreed", flush=True)
     w.settle()

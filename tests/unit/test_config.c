@@ -106,9 +106,12 @@ static const struct {
     {"workers", {"0", "1", "64"}, {"", "65", "-1", "all"}},
     {"cert", {"a.pem\npkey=b.pem"}, {"", "a.pem"}},
     {"pkey", {"b.pem\ncert=a.pem"}, {"", "b.pem"}},
-    {"connect-listen", {"192.0.2.1:443", "[::]:443"}, {"", "443", "192.0.2.1", "::443", "host:443"}},
+    {"connect-listen", {"192.0.2.1:443\ncert=a.pem\npkey=b.pem", "[::1]:443"}, {"", "443", "192.0.2.1", "::443", "host:443"}},
     {"connect-origin", {"https://app.example.com", "http://localhost:8080"}, {"", "app.example.com", "https://", "https://a/b"}},
-    {"app-listen", {"192.0.2.1:443"}, {"", "443"}},
+    {"app-listen", {"127.0.0.1:443\nconnect-listen=127.0.0.1:444"}, {"", "443", "127.0.0.1:443"}},
+    {"connect-url",
+     {"wss://connect.example/connect", "ws://127.0.0.1:80/connect", "wss://[2001:db8::1]:443/a/b"},
+     {"", "https://a/b", "wss://a", "wss:///a", "wss://a/b?c", "wss://a/\"", "wss://a b/c", "wss://a;b/c"}},
     {"admin-socket", {"/run/x.sock"}, {""}},
     {"admin-listen", {"127.0.0.1:9000"}, {"", "9000"}},
     {"admin-cert", {"a.pem\nadmin-pkey=b.pem"}, {"", "a.pem"}},
@@ -222,13 +225,14 @@ static void defaults(void)
 static void fields(void)
 {
     char text[ADDR_TEXT_MAX];
-    CHECK_INT(load_file("listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\nlistening-port=0\nrelay-ip=192.0.2.7\n"
-                        "external-ip=203.0.113.9/192.0.2.7\nexternal-ip=2001:db8::9\nmin-port=2000\nmax-port=3000\nrealm=r\n"
-                        "unauthenticated-rate=5\nuser=a:b\nuser=c:d\nstatic-auth-secret=n\nrest-api-separator=_\nstate-dir=/s\n"
-                        "denied-peer-ip=192.0.2.0/24\nallowed-peer-ip=10.0.0.1\nallowed-peer-ip=10.0.0.2\nmax-lifetime=700\n"
-                        "user-quota=1\nsource-quota=2\ntotal-quota=3\nmax-bps=20M\nworkers=2\nstrict-channel-range=yes\nsoftware=\n"
-                        "log-level=debug\nlog-format=json\nlog-file=/l\nxdp=generic\nconnect-listen=[2001:db8::1]:443\n"),
-              0);
+    CHECK_INT(
+        load_file("listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\nlistening-port=0\nrelay-ip=192.0.2.7\n"
+                  "external-ip=203.0.113.9/192.0.2.7\nexternal-ip=2001:db8::9\nmin-port=2000\nmax-port=3000\nrealm=r\n"
+                  "unauthenticated-rate=5\nuser=a:b\nuser=c:d\nstatic-auth-secret=n\nrest-api-separator=_\nstate-dir=/s\n"
+                  "denied-peer-ip=192.0.2.0/24\nallowed-peer-ip=10.0.0.1\nallowed-peer-ip=10.0.0.2\nmax-lifetime=700\n"
+                  "user-quota=1\nsource-quota=2\ntotal-quota=3\nmax-bps=20M\nworkers=2\nstrict-channel-range=yes\nsoftware=\n"
+                  "log-level=debug\nlog-format=json\nlog-file=/l\nxdp=generic\nconnect-listen=[2001:db8::1]:443\ncert=c\npkey=p\n"),
+        0);
     CHECK_INT(cfg->listening_ip.n, 2);
     CHECK_STR(addr_ip_text(&cfg->listening_ip.item[1], text), "2001:db8::1");
     CHECK_INT(cfg->listening_port, 0);
@@ -493,11 +497,28 @@ static void not_built(void)
                         "app-listen=127.0.0.1:3\nconnect-origin=https://a\n"
                         "tls-listening-port=5350\n"),
               0);
-    CHECK_INT(cfg->warnings.n, 8);
-    CHECK_INT(warnings_with("no effect yet"), 8);
+    CHECK_INT(cfg->warnings.n, 3);
+    CHECK_INT(warnings_with("no effect yet"), 3);
     CHECK_INT(warnings_with("user space"), 1);
     CHECK_INT(load_file("user=a:b\nmax-lifetime=10\n"), 0);
     CHECK_INT(warnings_with("600"), 1);
+}
+
+/* ---- the connect service ---- */
+
+static void connect_keys(void)
+{
+    CHECK_INT(load_file("user=a:b\nconnect-listen=127.0.0.1:1\napp-listen=[::1]:3\n"), 0);
+    CHECK_INT(cfg->warnings.n, 0);
+    CHECK_INT(load_file("user=a:b\nconnect-listen=192.0.2.1:443\n"), ERR_CONFIG);
+    CHECK(says(":2: ") && says("cert"));
+    CHECK_INT(load_file("user=a:b\nconnect-listen=127.0.0.1:1\napp-listen=0.0.0.0:443\n"), ERR_CONFIG);
+    CHECK(says(":3: ") && says("cert"));
+    CHECK_INT(load_file("user=a:b\ncert=c\npkey=p\nconnect-listen=192.0.2.1:443\napp-listen=0.0.0.0:444\n"), 0);
+    CHECK_INT(load_file("user=a:b\napp-listen=127.0.0.1:1\n"), ERR_CONFIG);
+    CHECK(says("connect-url"));
+    CHECK_INT(load_file("user=a:b\napp-listen=127.0.0.1:1\nconnect-url=wss://a.example/connect\n"), 0);
+    CHECK_STR(cfg->connect_url, "wss://a.example/connect");
 }
 
 /* ---- the file ---- */
@@ -604,6 +625,7 @@ int main(void)
         {"S24 what is shown of the configuration has no secret", shown},
         {"S12 a text is checked alone, and names no file to read", text_alone},
         {"a key without its feature is refused only if it would change what is relayed", not_built},
+        {"the connect service: TLS beyond loopback, and a page that knows where it is", connect_keys},
         {"a file that is named must be there", missing_file},
         {"--help and --version work with a broken file", help_and_version},
         {"users, secrets, realm and quotas go into auth", auth_from_config},

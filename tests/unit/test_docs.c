@@ -57,9 +57,27 @@ static bool example_line(const char *text, const char *key, char *out, size_t ca
     return strlen(out) > (size_t)n - 2;
 }
 
+/* A service that others can reach has TLS, and a page knows where the service is. */
+static bool add_what_it_needs(const char *text, const char *key, char *all, size_t cap)
+{
+    static const char *const BESIDE[] = {"cert", "pkey", "connect-url"};
+    char line[256];
+
+    if (strcmp(key, "connect-listen") != 0 && strcmp(key, "app-listen") != 0)
+        return true;
+    for (size_t i = 0; i < sizeof(BESIDE) / sizeof(BESIDE[0]); i++) {
+        size_t len = strlen(all);
+
+        if (!example_line(text, BESIDE[i], line, sizeof(line)))
+            return false;
+        snprintf(all + len, cap - len, "%s\n", line);
+    }
+    return true;
+}
+
 static void example_file(void)
 {
-    char *text = source_file("packaging/examples/turnpiked.conf"), line[256], other[256], all[600];
+    char *text = source_file("packaging/examples/turnpiked.conf"), line[256], other[256], all[1200];
     const struct conf_table *t = keys_table();
     CHECK_INT(load(text), 0);
     for (size_t i = 0; i < t->n; i++) {
@@ -74,6 +92,7 @@ static void example_file(void)
         if (k->needs)
             CHECK(example_line(text, k->needs, other, sizeof(other)));
         snprintf(all, sizeof(all), "%s\n%s\n", line, other);
+        CHECK(add_what_it_needs(text, k->name, all, sizeof(all)));
         CHECK_INT(load(all), 0);
     }
     free(text);
