@@ -1,0 +1,219 @@
+#include "bridge/servers.h"
+
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <event2/util.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/err.h"
+
+enum {
+    PORT_DEFAULT = 3478, /* RFC 7065 section 3.2 */
+    HOST_MAX = 256,
+};
+
+struct servers {
+    struct event_base *base;
+    struct evdns_base *dns;                /* made for the first name */
+    struct server list[MEDIA_SERVERS_MAX]; /* without an address while, or because, the name has none */
+    size_t n;
+    struct question *questions[MEDIA_SERVERS_MAX]; /* NULL: none */
+    unsigned open;
+    void (*ready)(void *ctx);
+    void *ctx;
+};
+
+/* Its callback comes in any case, perhaps when nobody is there any more. */
+struct question {
+    struct servers *servers; /* NULL: nobody */
+    size_t i;
+    struct evdns_getaddrinfo_request *request;
+};
+
+/* What a URI says. */
+struct uri {
+    struct server server;
+    char host[HOST_MAX];
+    uint16_t port;
+    bool usable;
+};
+
+int servers_new(struct servers **out, struct event_base *base)
+{
+    struct servers *s = calloc(1, sizeof(*s));
+    *out = s;
+    if (!s)
+        return ERR_NOMEM;
+    s->base = base;
+    return 0;
+}
+
+static void forget(struct servers *s)
+{
+    s->ready = NULL;
+    for (size_t i = 0; i < MEDIA_SERVERS_MAX; i++) {
+        struct question *q = s->questions[i];
+        s->questions[i] = NULL;
+        if (!q)
+            continue;
+        q->servers = NULL;
+        evdns_getaddrinfo_cancel(q->request);
+    }
+    s->open = 0;
+    explicit_bzero(s->list, sizeof(s->list));
+    s->n = 0;
+}
+
+void servers_free(struct servers **s)
+{
+    if (!*s)
+        return;
+    forget(*s);
+    if ((*s)->dns)
+        evdns_base_free((*s)->dns, 1); /* cancelled questions are told now */
+    free(*s);
+    *s = NULL;
+}
+
+/* "turn:host[:port][?transport=udp]", "turn:[2001:db8::1]". */
+static int split(struct uri *u, const char *text)
+{
+    static const struct {
+        const char *begin;
+        enum server_kind kind;
+        bool usable;
+    } schemes[] = {{"stun:", SERVER_STUN, true},
+                   {"turn:", SERVER_TURN_UDP, true},
+                   {"stuns:", SERVER_STUN, false},
+                   {"turns:", SERVER_TURN_TCP, false}};
+    const char *query = strchr(text, '?'), *host, *end, *colon;
+    size_t i, len;
+    char *rest;
+    long port = PORT_DEFAULT;
+
+    for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]) && strncasecmp(text, schemes[i].begin, strlen(schemes[i].begin)) != 0; i++)
+        ;
+    if (i == sizeof(schemes) / sizeof(schemes[0]))
+        return ERR_INVAL;
+    u->server.kind = schemes[i].kind;
+    u->usable = schemes[i].usable;
+    host = text + strlen(schemes[i].begin);
+    end = query ? query : text + strlen(text);
+    colon = *host == '[' ? strstr(host, "]:") : strchr(host, ':');
+    colon = colon && *colon == ']' ? colon + 1 : colon;
+    colon = colon && colon < end ? colon : NULL;
+    len = (size_t)((colon ? colon : end) - host);
+    if (len >= 2 && *host == '[' && host[len - 1] == ']') {
+        host++;
+        len -= 2;
+    }
+    if (colon) {
+        port = strtol(colon + 1, &rest, 10);
+        if (rest != end || rest == colon + 1)
+            return ERR_INVAL;
+    }
+    if (len == 0 || len >= sizeof(u->host) || port < 1 || port > 65535)
+        return ERR_INVAL;
+    memcpy(u->host, host, len);
+    u->port = (uint16_t)port;
+    if (query && u->server.kind == SERVER_TURN_UDP) {
+        if (strcasecmp(query, "?transport=tcp") == 0)
+            u->server.kind = SERVER_TURN_TCP;
+        else
+            u->usable &= strcasecmp(query, "?transport=udp") == 0;
+    }
+    return 0;
+}
+
+static void on_resolved(int result, struct evutil_addrinfo *res, void *arg)
+{
+    struct question *q = arg;
+    struct servers *s = q->servers;
+    size_t i = q->i;
+
+    free(q);
+    if (s) {
+        s->questions[i] = NULL;
+        s->open--;
+    }
+    if (s && result == 0 && res) {
+        uint16_t port = s->list[i].addr.port;
+        if (addr_from_sockaddr(&s->list[i].addr, res->ai_addr))
+            s->list[i].addr = (struct addr){0};
+        s->list[i].addr.port = port;
+    }
+    if (res)
+        evutil_freeaddrinfo(res);
+    if (s && s->open == 0 && s->ready)
+        s->ready(s->ctx);
+}
+
+/* An address at once, or a question. What can't even be asked stays without an address. */
+static void resolve(struct servers *s, size_t i, const struct uri *u)
+{
+    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_protocol = IPPROTO_UDP};
+    struct question *q;
+    struct evdns_getaddrinfo_request *request;
+    void (*ready)(void *ctx) = s->ready;
+
+    if (addr_parse_ip(&s->list[i].addr, u->host) == 0) {
+        s->list[i].addr.port = u->port;
+        return;
+    }
+    s->list[i].addr.port = u->port;
+    if (!s->dns)
+        s->dns = evdns_base_new(s->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    q = s->dns ? calloc(1, sizeof(*q)) : NULL;
+    if (!q)
+        return;
+    /* What /etc/hosts knows is told at once, from within the call, and the question is gone. */
+    *q = (struct question){.servers = s, .i = i};
+    s->questions[i] = q;
+    s->open++;
+    s->ready = NULL;
+    request = evdns_getaddrinfo(s->dns, u->host, NULL, &hints, on_resolved, q);
+    if (request)
+        q->request = request;
+    s->ready = ready;
+}
+
+int servers_set(struct servers *s, const struct media_server *list, size_t n, void (*ready)(void *ctx), void *ctx)
+{
+    struct uri uris[MEDIA_SERVERS_MAX];
+    int err = n > MEDIA_SERVERS_MAX ? ERR_INVAL : 0;
+
+    memset(uris, 0, sizeof(uris));
+    for (size_t i = 0; i < n && !err; i++)
+        err = split(&uris[i], list[i].uri);
+    if (err)
+        return err;
+    forget(s);
+    s->ready = ready;
+    s->ctx = ctx;
+    for (size_t i = 0; i < n; i++) {
+        if (!uris[i].usable)
+            continue;
+        s->list[s->n] = uris[i].server;
+        memcpy(s->list[s->n].username, list[i].username, sizeof(list[i].username));
+        memcpy(s->list[s->n].password, list[i].password, sizeof(list[i].password));
+        resolve(s, s->n++, &uris[i]);
+    }
+    return 0;
+}
+
+bool servers_ready(const struct servers *s)
+{
+    return s->open == 0;
+}
+
+const struct server *servers_at(const struct servers *s, size_t n)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->list[i].addr.family != ADDR_NONE && n-- == 0)
+            return &s->list[i];
+    }
+    return NULL;
+}
