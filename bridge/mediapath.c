@@ -26,23 +26,24 @@ static uint32_t arrival(uint64_t now_ns)
     return (uint32_t)(now_ns / (1000000000 / FLOW_CLOCK_HZ));
 }
 
-/* What has come: read and counted. False: not RTP, or of no type that was agreed on. */
+/* What has come: read and counted. False: not RTP. A type that was not agreed on is SDP_CODECS, and goes nowhere. */
 static bool take(struct media_side *from, uint8_t *buf, size_t len, uint64_t now_ns, struct passage *p)
 {
     if (rtp_decode(&p->rtp, buf, len))
         return false;
     p->codec = from->codecs[p->rtp.type];
-    rtcp_source_packet(&from->in, p->rtp.ssrc, p->rtp.seq, p->rtp.timestamp, arrival(now_ns), p->codec != SDP_EVENT);
+    rtcp_source_packet(&from->in, p->rtp.ssrc, p->rtp.seq, p->rtp.timestamp, arrival(now_ns),
+                       p->codec != SDP_EVENT && p->codec != SDP_CODECS);
     from->heard = true;
     from->count.packets_in++;
     from->count.bytes_in += p->rtp.len;
-    return p->codec != SDP_CODECS;
+    return true;
 }
 
 /* The payload type at the other side; the samples are mapped to the other law where it has that one alone. */
 static uint8_t map_type(const struct media_side *to, struct passage *p, uint8_t *payload)
 {
-    uint8_t type = to->types[p->codec];
+    uint8_t type = p->codec < SDP_CODECS ? to->types[p->codec] : SDP_NO_TYPE;
     if (type != SDP_NO_TYPE)
         return type;
     if (p->codec == SDP_PCMA && to->types[SDP_PCMU] != SDP_NO_TYPE) {
