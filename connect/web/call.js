@@ -13,6 +13,11 @@ import { byRule, hasRelay, isTrouble, sentence } from "./trouble.js";
 const ANSWER_MS = 8000; // until the office has answered the offer
 const MEDIA_MS = 7500; // from its answer until there is a way for the sound
 const GATHER_MS = 6000; // until there is an address of the relay, if nothing else may be used
+const TEXT_MAX = 200; // of what is said to the office beside a reason: a line
+const RELAY_MS = 3000; // after which a relay that can be reached has given one
+
+// What is not known yet is not said.
+const known = (figures) => Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== null));
 
 export class Call {
   #link;
@@ -126,7 +131,7 @@ export class Call {
     const figures = await this.#media?.stats();
     if (!figures || !this.live) return null;
     const { path, codec, ...rest } = figures;
-    if (this.state === "talking") this.#say("call.stats", rest);
+    if (this.state === "talking") this.#say("call.stats", known(rest));
     if (path && `${path.local} ${path.remote}` !== this.path) {
       this.path = `${path.local} ${path.remote}`;
       this.#tellMedia(path);
@@ -194,7 +199,7 @@ export class Call {
       servers, relayOnly: this.#settings.relayOnly,
       on: {
         offer: (sdp) => this.#say("call.offer", { sdp }),
-        candidate: (candidate, mid) => this.#say("call.candidate", { candidate, mid }),
+        candidate: (candidate, mid) => this.#found(candidate, mid),
         state: (state) => this.#onMedia(state),
         track: (stream) => this.#on.heard(stream),
         mark: (name) => this.#mark(name),
@@ -205,10 +210,15 @@ export class Call {
     return this.#media.begin(this.#stream);
   }
 
+  #found(candidate, mid) {
+    this.#say("call.candidate", { candidate, mid });
+    if (candidate === null && this.#settings.relayOnly && !this.#media.evidence.relayed) this.#failMedia(); // nothing else will come
+  }
+
   #offered() {
     this.#known = true;
     this.#held.splice(0).forEach(([method, params]) => this.#say(method, params));
-    this.#timers.answer = setTimeout(() => this.#leave({ reason: "bridge_lost", text: sentence("bridge_silent"), trouble: "bridge_silent" }), ANSWER_MS);
+    this.#timers.answer = setTimeout(() => this.#leave({ reason: "media_failed", text: sentence("bridge_silent"), trouble: "bridge_silent" }), ANSWER_MS);
     this.#on.change();
   }
 
@@ -242,8 +252,7 @@ export class Call {
 
   #tellMedia(path) {
     const [local, remote] = path ? [path.local, path.remote] : (this.path?.split(" ") ?? []);
-    const setup = Object.fromEntries(Object.entries(this.setup).filter(([, v]) => v !== null));
-    this.#say("call.media", { state: this.media, ...(local && { local, remote }), setup });
+    this.#say("call.media", { state: this.media, ...(local && { local, remote }), setup: known(this.setup) });
   }
 
   #failMedia() {
@@ -259,7 +268,8 @@ export class Call {
   #troubleOf(reason, text) {
     if (reason === "late" || reason === "lost") return "service_silent";
     if (reason === "media_failed") {
-      const blocked = this.#media && !this.#media.evidence.relayed && hasRelay(this.#settings.servers());
+      const late = performance.now() - this.#clicked > RELAY_MS;
+      const blocked = late && this.#media && !this.#media.evidence.relayed && hasRelay(this.#settings.servers());
       return blocked ? "relay_blocked" : (byRule(text) ?? "media_failed");
     }
     return isTrouble(reason) ? reason : null;
@@ -291,7 +301,7 @@ export class Call {
   #leave(end) {
     if (!this.live) return;
     const { reason, text } = end;
-    if (this.id) this.#link.notify("call.hangup", { call: this.id, reason, ...(text && { text }) });
+    if (this.id) this.#link.notify("call.hangup", { call: this.id, reason, ...(text && { text: text.replace(/[^\x20-\x7e]+/g, " ").slice(0, TEXT_MAX) }) });
     this.#finish({ by: "phone", ...end });
   }
 

@@ -128,7 +128,7 @@ export class Link {
       if (error.reason === "no_session" && resume) {
         this.#session = null;
         if (socket.readyState === WebSocket.OPEN) this.#hello(socket);
-      } else if (["unauthorized", "forbidden"].includes(error.reason)) {
+      } else if (["unauthorized", "forbidden", "limit"].includes(error.reason)) {
         this.#refuse(error);
       } else if (!["lost", "late"].includes(error.reason)) {
         this.#drop("unavailable");

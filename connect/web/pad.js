@@ -33,7 +33,7 @@ export function start(press) {
         if (!long) press(key);
         long = false;
       },
-    }, key, el("small", { "aria-hidden": "true" }, more));
+    }, key, "*#".includes(key) ? null : el("small", { "aria-hidden": "true" }, more));
     $("pad").append(button);
   }
 }

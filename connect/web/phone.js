@@ -74,7 +74,7 @@ function up(hello, resumed) {
   for (const { call: id } of hello.calls) {
     if (id !== call?.id) link.notify("call.hangup", { call: id, reason: "cancelled" }); // begun when the connection broke
   }
-  if (first) $("number").focus();
+  if (first) rest();
   render();
 }
 
@@ -199,7 +199,13 @@ function ended({ end }) {
   setText($("outcome"), own && !end.trouble ? ENDS.hangup : (ENDS[end.reason] ?? `The call has failed${end.text && !end.trouble ? `: ${end.text}` : "."}`));
   if (end.trouble) trouble.show(end.trouble, end.said ?? (end.by === "phone" ? null : end.text));
   render();
-  (end.trouble ? $("trouble") : $("number")).focus();
+  if (end.trouble) $("trouble").focus();
+  else rest();
+}
+
+// Where the next number is typed; on a telephone's screen that would bring up its keyboard, over our keys.
+function rest() {
+  (matchMedia("(pointer: coarse)").matches ? $("content") : $("number")).focus();
 }
 
 // ---- what is seen ----
@@ -294,8 +300,7 @@ function press(key) {
     setText($("sent"), ($("sent").textContent + key).slice(-16));
     return;
   }
-  const field = $("number");
-  field.setRangeText(key, field.selectionStart, field.selectionEnd, "end");
+  $("number").value += key; // at the end: a field that was tabbed through is selected as a whole
 }
 
 function typed(event) {
@@ -320,7 +325,10 @@ function wire() {
     dial();
   });
   const clicks = {
-    "answer": () => call?.accept(),
+    "answer": () => {
+      call?.accept();
+      $("hang-up").focus();
+    },
     "decline": () => call?.hangUp(),
     "hang-up": () => call?.hangUp(),
     "mute": () => call?.mute(!call.isMuted),

@@ -201,14 +201,27 @@ class Page(Chromium):
         return self.evaluate(f"performance.getEntriesByType('resource').filter(e => e.name.endsWith({json.dumps(path)})).length")
 
     # ---- hands ----
-    def click(self, selector):
+    def _place(self, selector):
         """Once it is there, is seen, and can be pressed."""
         deadline = time.monotonic() + 3 * tap.PATIENCE_S
         while "why" in (place := self.evaluate(PLACE % json.dumps(selector))):
             tap.check(time.monotonic() < deadline, f"{selector} {place['why']}")
             self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        return place
+
+    def _mouse(self, place, *kinds):
+        for kind in kinds:
             self.call("Input.dispatchMouseEvent", type=kind, x=place["x"], y=place["y"], button="none" if kind == "mouseMoved" else "left", clickCount=1)
+
+    def click(self, selector):
+        self._mouse(self._place(selector), "mouseMoved", "mousePressed", "mouseReleased")
+
+    def hold_down(self, selector, until):
+        """The button stays down until an expression is true."""
+        place = self._place(selector)
+        self._mouse(place, "mouseMoved", "mousePressed")
+        self.wait(until)
+        self._mouse(place, "mouseReleased")
 
     def key(self, name, shift=False):
         code, text = KEYS[name]

@@ -11,6 +11,13 @@ window.office = (() => {
     return out.stream;
   }
 
+  // PCMA, PCMU and telephone-event alone, as a bridge takes them.
+  function plain(sdp) {
+    const event = sdp.match(/^a=rtpmap:(\d+) telephone-event\/8000/m)[1];
+    return sdp.replace(/^(m=audio \d+ \S+) .*$/m, `$1 8 0 ${event}`)
+      .replace(/^a=(?:rtpmap|fmtp|rtcp-fb):(\d+) .*\r\n/gm, (line, type) => (["8", "0", event].includes(type) ? line : ""));
+  }
+
   // The pitch that is loudest in a stream, and how loud it is (dB below the loudest that there is).
   async function listen(heard, seconds = 0.3) {
     const context = new AudioContext(), analyser = context.createAnalyser();
@@ -32,13 +39,13 @@ window.office = (() => {
         ear.srcObject = e.streams[0];
         ear.play();
       };
-      await connection.setRemoteDescription({ type: "offer", sdp });
+      await connection.setRemoteDescription({ type: "offer", sdp: plain(sdp) });
       connection.getTransceivers()[0].sender.replaceTrack(tone().getAudioTracks()[0]);
       return this.again(null, { dtmf, silent });
     },
     // A later offer; null: the first.
     async again(sdp, { dtmf = true, silent = false } = {}) {
-      if (sdp) await connection.setRemoteDescription({ type: "offer", sdp });
+      if (sdp) await connection.setRemoteDescription({ type: "offer", sdp: plain(sdp) });
       const direction = connection.getTransceivers()[0];
       if (direction.direction === "recvonly" || !sdp) direction.direction = "sendrecv";
       await connection.setLocalDescription();

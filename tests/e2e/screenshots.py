@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Pictures of the dashboard for docs/, of a real relay: idle, with five minutes of traffic, and with Redis down. `make screenshots`; six minutes."""
-import os
 import subprocess
 import sys
 import time
 
 import browser
+import shots
 from desk import desk
 
-from lib import admin, daemon, net, redis, tap
+from lib import daemon, net, redis, tap
 
 net.need_namespaces()
 daemon.need_daemon()
@@ -16,9 +16,7 @@ browser.need_chromium()
 tap.need("openssl", "redis-server")
 
 S = net.Standard
-DOCS = os.path.join(admin.SRCDIR, "docs")
 SPAN_S = 300  # what a chart shows
-MOST_BYTES = 150 * 1024  # of a picture: they live in the tree
 OWNERS = (("acme", "headquarters"), ("acme", "home offices"), ("globex", "contact centre"), ("initech", "warehouse"))
 # When a load begins and ends (seconds), its mode, its sessions. Some go on behind the last picture.
 LOADS = (
@@ -31,22 +29,6 @@ LOADS = (
     (185, 340, "relay-relay", 12),
     (230, 270, "up", 20),
 )
-
-
-def picture(p, name, width, height, scheme):
-    p.viewport(width, height)
-    p.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
-    p.evaluate("window.scrollTo(0, 0); document.activeElement.blur(); new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    path = os.path.join(DOCS, f"dashboard-{name}.png")
-    p.screenshot(path)
-    tap.within(os.path.getsize(path), 1, MOST_BYTES, f"the size of {path}")
-    print(f"{path}: {os.path.getsize(path)} bytes", flush=True)
-
-
-def both(p, name):
-    picture(p, name, 1440, 900, "light")
-    picture(p, f"{name}-360", 360, 740, "dark")
-    p.viewport(1440, 900)
 
 
 def bench(d, names, start, until, mode, sessions):
@@ -70,7 +52,7 @@ def main():
         names = d.plane.directory.file("names", "".join(lines))
         p.wait("document.querySelector('#chart-traffic path')", "two answers, so that there is a rate")
         p.wait("document.querySelectorAll('#latest li').length > 3")
-        both(p, "idle")
+        shots.both(p, "dashboard-idle")
 
         started, running, loads = time.monotonic(), [], sorted(LOADS)
         while (now := time.monotonic() - started) < SPAN_S - 10:
@@ -79,17 +61,17 @@ def main():
             p.wait(f"performance.now() > {p.evaluate('performance.now()') + 800}")
         d.view("credentials")
         p.wait("document.querySelectorAll('#usage-table tbody tr').length >= 3")
-        both(p, "credentials")
+        shots.both(p, "dashboard-credentials")
         d.view("allocations")
         p.fill("#allocations-filter [name=user]", lines[0].split()[0])
         p.key("Enter")
         p.wait(f"[...document.querySelectorAll('#allocations-table tbody tr')].every(r => r.innerText.includes({lines[0].split()[0]!r}))")
-        both(p, "allocations")
+        shots.both(p, "dashboard-allocations")
         d.view("overview")
-        both(p, "live")
+        shots.both(p, "dashboard-live")
         servers[0].kill()
         p.wait_text("#pill", "Not ready")
-        both(p, "redis-down")
+        shots.both(p, "dashboard-redis-down")
         for r in running:
             r.kill()
             r.wait()

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """The softphone page in Chromium, as people use it, before a service that plays its part and every fault; the office is a second peer connection."""
-import json
-import os
 import socket
 
 import browser
-import devtools
 import fakeservice
+import phone
+from phone import CALL, SERVER
 
 from lib import daemon, net, tap
 from lib.tap import check, equal
@@ -15,108 +14,13 @@ net.need_namespaces()
 daemon.need_daemon()
 browser.need_chromium()
 
-SERVER, BROWSER = "198.51.100.1", "198.51.100.10"
-CALL = "c1"
 HOSTILE = '<img src=x onerror="window.hit=1">'
-HERE = os.path.dirname(os.path.abspath(__file__))
-MESSAGE_S = 10 * (4 if tap.SANITIZER else 1)  # within which a call that can't be is told of
-
-
-class Phone:
-    def __init__(self, n, d, service, page):
-        self.net, self.daemon, self.service, self.page = n, d, service, page
-        self.turn = service.ice["iceServers"]
-
-    def open(self, token=None):
-        """A fresh page, signed in."""
-        p, s = self.page, self.service
-        s.refusal, s.deaf, s.rude, s.bridges, s.calls, s.ice["iceServers"] = None, False, False, 1, [], self.turn
-        p.evaluate("window.office?.close()")
-        if p.evaluate("location.protocol !== 'about:'"):
-            p.evaluate("localStorage.clear(); sessionStorage.clear()")
-            if p.evaluate("!document.getElementById('phone')?.hidden"):
-                p.click("#sign-out")
-        p.open("about:blank#away")
-        p.open(s.url)
-        s.forget()
-        p.wait("document.activeElement.id === 'username'", "the page asks who it is")
-        with open(os.path.join(HERE, "office.js"), encoding="utf-8") as f:
-            p.evaluate(f.read() + "; null")
-        if token is not None:
-            self.sign_in(token)
-
-    def sign_in(self, token=None, keep=False):
-        p, token = self.page, token or fakeservice.TOKEN
-        p.fill("#username", token["username"])
-        p.fill("#sign-in [name=password]", token["password"])
-        if keep:
-            p.click("#sign-in [name=keep]")
-        p.click("#sign-in-button")
-
-    def ready(self, **kw):
-        self.open()
-        self.sign_in(**kw)
-        self.page.wait_text("#pill", "Ready")
-
-    def office(self, expression):
-        return self.page.evaluate(f"office.{expression}")
-
-    def candidates(self):
-        """All that the phone finds are handed over."""
-        while (c := self.service.expect("call.candidate"))["candidate"] is not None:
-            self.office(f"candidate({json.dumps(c['candidate'])}, {json.dumps(c['mid'])}).catch(() => null)")
-
-    def answer(self, sdp, **options):
-        self.service.tell("call.answer", call=CALL, sdp=self.office(f"answer({json.dumps(sdp)}, {json.dumps(options)})"))
-
-    def dial(self, number="200", **options):
-        """Until the office has answered the offer; None: it is left unanswered."""
-        p, s = self.page, self.service
-        p.fill("#number", number)
-        p.click("#place")
-        start = s.expect("call.start")
-        s.answer(start, {"call": CALL})
-        self.answer(start["sdp"], **options)
-        self.candidates()
-        return start
-
-    def talk(self, **options):
-        self.dial(**options)
-        self.service.tell("call.ringing", call=CALL)
-        self.page.wait_text("#call-state", "Ringing")
-        self.service.tell("call.answered", call=CALL)
-        self.page.wait_text("#call-state", "In call")
-        self.page.wait("document.getElementById('path').dataset.local", "the way is known")
-
-    def end(self):
-        self.page.click("#hang-up")
-        self.page.wait("!document.getElementById('dial').hidden", "the call has ended")
-
-    def reoffer(self, **options):
-        """The phone's next offer, answered; the offer."""
-        sdp = self.service.expect("call.offer")["sdp"]
-        self.service.tell("call.answer", call=CALL, sdp=self.office(f"again({json.dumps(sdp)}, {json.dumps(options)})"))
-        return sdp
-
-    def trouble(self, name, *words):
-        p = self.page
-        p.wait(f"!document.getElementById('trouble').hidden && document.getElementById('trouble').dataset.name === {json.dumps(name)}",
-               f"it is told of {name}", seconds=MESSAGE_S)
-        for w in words:
-            p.wait_text("#trouble", w)
 
 
 @tap.group
 def softphone():
-    with net.Net("browser", "srv") as n:
-        n.link(n.browser, "eth0", [f"{BROWSER}/24"], n.srv, "eth0", [f"{SERVER}/24"])
-        n.browser.ip(f"route add default via {SERVER}")
-        with daemon.Daemon(n.srv, {"listening-port": 0}) as d:
-            turn = [{"urls": [f"turn:{SERVER}:{d.port()}?transport=udp"], "username": daemon.USER, "credential": daemon.PASSWORD}]
-            with fakeservice.Service(n.browser, turn) as service, devtools.Page(n.browser) as page:
-                page.viewport(360, 740)
-                page.media(prefers_color_scheme="light", prefers_reduced_motion="reduce")
-                yield Phone(n, d, service, page)
+    with phone.phone() as w:
+        yield w
 
 
 @softphone.case("softphone: a wrong token is told so and kept nowhere; the right one stays in the tab only when it is asked to")
@@ -160,12 +64,14 @@ def _(w):
     tap.wait_until(lambda: w.office("heardThere()")["energy"] > 0, "the microphone is heard there")
     p.wait_text("#path-words", "Direct")
     p.wait("/\\d ms/.test(document.getElementById('rtt').innerText) && document.getElementById('loss').innerText === '0.0 %'", "figures")
+    equal(p.text("#codec"), "PCMA", "the codec")
     media = s.expect("call.media")
     while "local" not in media or "audio_ms" not in media["setup"]:
         media = s.expect("call.media")
     equal((media["state"], media["call"]), ("connected", CALL), "what the phone says of its media")
     check(media["setup"]["signalling_ms"] <= media["setup"]["ice_ms"] <= media["setup"]["dtls_ms"], f"the setup took {media['setup']}")
-    check(s.expect("call.stats")["received"] > 0, "no packets are told of")
+    stats = s.expect("call.stats")
+    check(stats["received"] > 0 and None not in stats.values(), f"the figures are {stats}")
     s.tell("call.stats", call=CALL, rtt_ms=12, lost=0, received=100, jitter_ms=7, bytes=1000)
     p.wait_text("#jitter-office", "7 ms")
     w.end()
@@ -173,27 +79,21 @@ def _(w):
     p.wait_text("#outcome", "The call has ended.")
 
 
-def incoming(w, number="+493099", name="Bob at the desk"):
-    w.service.tell("call.incoming", call=CALL, **{"from": number, "name": name})
-    w.page.wait_text("#incoming", name)
-    equal(w.service.expect("call.ringing"), {"call": CALL}, "what the phone says first")
-
-
 @softphone.case("softphone: a call in: it rings, with name and number; declined, given up, answered elsewhere, and accepted", seconds=120)
 def _(w):
     p, s = w.page, w.service
     w.ready()
-    incoming(w)
+    w.incoming()
     p.wait_text("#incoming", "+493099")
     p.wait("document.documentElement.dataset.tone === 'ring' && document.title.includes('Bob')", "it rings")
     p.click("#decline")
     equal(s.expect("call.hangup"), {"call": CALL, "reason": "declined"}, "what the phone says")
     for reason, words in (("cancelled", "The caller has hung up"), ("elsewhere", "another phone")):
-        incoming(w)
+        w.incoming()
         s.tell("call.ended", call=CALL, reason=reason, by="bridge")
         p.wait_text("#outcome", words)
         equal(p.evaluate("document.documentElement.dataset.tone"), None, "the tone afterwards")
-    incoming(w, name=HOSTILE)
+    w.incoming(name=HOSTILE)
     p.click("#answer")
     accept = s.expect("call.accept")
     w.answer(accept["sdp"])
@@ -268,16 +168,16 @@ def _(w):
     p, s = w.page, w.service
     w.ready()
     for reason, words in (("busy", "Busy."), ("declined", "Declined."), ("no_answer", "Nobody answers."), ("unknown_number", "no such number")):
-        w.dial()
+        w.start()
         s.tell("call.ended", call=CALL, reason=reason, by="bridge")
         p.wait_text("#outcome", words)
     for reason, text, words in (("pbx_down", "", "telephone system does not answer"), ("pbx_error", "488 Not Acceptable Here", "488"), ("shutdown", "", "service stops"),
                                 ("media_failed", "no path: rule 4 is missing", "Rule 4"), ("bridge_lost", "", "Rule 1")):
-        w.dial()
+        w.start()
         s.tell("call.ended", call=CALL, reason=reason, text=text, by="bridge")
         w.trouble(reason if reason != "media_failed" else "office_blocked", words)
         p.click("#trouble-close")
-    w.dial()
+    w.start()
     p.click("#hang-up")
     equal(s.expect("call.hangup"), {"call": CALL, "reason": "cancelled"}, "what the caller says who gives up")
     p.fill("#number", "not a number!")
@@ -349,7 +249,7 @@ def _(w):
     p.click("#relay")
     w.talk(relay=True, servers=w.turn)
     p.wait_text("#path-words", "Relayed on both sides")
-    equal(p.evaluate("[...document.querySelectorAll('#path text')].map(t => t.textContent)"), ["This browser", "Relay", "Relay", "Office"], "the picture")
+    equal(p.evaluate("[...document.querySelectorAll('#path text')].map(t => t.textContent)"), ["You", "Relay", "Relay", "Office"], "the picture")
     equal(w.office("kinds()"), ["relay", "relay"], "the pair as the office sees it")
     equal(p.evaluate("[document.getElementById('path').dataset.local, document.getElementById('path').dataset.remote]"), ["relay", "relay"], "the pair")
     w.end()
@@ -370,7 +270,7 @@ def _(w):
     w.ready()
     played = "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('played', '%s'); }"
     p.evaluate(f"window.real = navigator.mediaDevices.getUserMedia; {played % 'NotAllowedError'}; null")
-    incoming(w)
+    w.incoming()
     p.click("#answer")
     w.trouble("mic_denied")
     p.wait_text("#incoming", "Bob")
@@ -420,7 +320,7 @@ def _(w):
     s.answer(s.expect("call.start"), {"call": CALL})
     w.trouble("bridge_silent", "Rule 1")
     end = s.expect("call.hangup")
-    equal(end["reason"], "bridge_lost", "the reason")
+    equal(end["reason"], "media_failed", "the reason")
     check("rule 1" in end["text"], f"the text is {end['text']}")
 
 
@@ -437,8 +337,8 @@ def _(w):
             (blocked, False, "relay_blocked", f"Rule 5: out, UDP {silent.getsockname()[1]} to {SERVER}, from this network", "rule 5"),
             (blocked, True, "relay_blocked", "Rule 5", "rule 5"),
             (w.turn, False, "office_blocked", f"Rule 4: out, UDP {w.daemon.port()} to {SERVER}, from the office's media bridge", "rule 4"),
-            (refused, False, "relay_refused", "401", "gives no address"),
-            ([], False, "no_relay", "names no relay", "no relay"),
+            (refused, True, "relay_refused", "401", "gives no address"),
+            ([], True, "no_relay", "names no relay", "no relay"),
         ):
             s.ice["iceServers"] = servers
             s.cut()  # the next hello has them
@@ -447,15 +347,114 @@ def _(w):
             p.wait_text("#pill", "Ready")
             if p.evaluate("document.getElementById('relay').checked") != relay:
                 p.click("#relay")
-            p.fill("#number", "200")
-            p.click("#place")
-            start = s.expect("call.start")
-            s.answer(start, {"call": CALL})
-            w.answer(start["sdp"], silent=True)
+            w.answer(w.start()["sdp"], silent=True)
             w.trouble(trouble, words)
             end = s.expect("call.hangup")
             equal(end["reason"], "media_failed", "the reason")
             check(rule in end["text"], f"the office is told {end['text']}")
+
+
+def tab_and_press(p, selector, key="Enter"):
+    p.tab_to(selector)
+    p.key(key)
+
+
+@softphone.case("softphone: by keyboard alone: signed in, a number typed, keys during the call, held, hung up; a call answered", seconds=120)
+def _(w):
+    p, s = w.page, w.service
+    w.open()
+    p.type(f"{fakeservice.TOKEN['username']}")
+    p.tab_to("#sign-in [name=password]")
+    p.type(f"{fakeservice.TOKEN['password']}\n")
+    p.wait("document.activeElement.id === 'number'", "the number can be typed")
+    p.type("2")
+    tab_and_press(p, '#pad [data-key="0"]')
+    tab_and_press(p, '#pad [data-key="5"]', "Space")
+    tab_and_press(p, "#place")
+    start = s.expect("call.start")
+    equal(start["to"], "205", "the number")
+    s.answer(start, {"call": CALL})
+    w.answer(start["sdp"])
+    w.candidates()
+    p.wait("document.activeElement.id === 'hang-up'", "it can be given up")
+    s.tell("call.answered", call=CALL)
+    p.wait_text("#call-state", "In call")
+    tab_and_press(p, "#keys")
+    tab_and_press(p, '#pad [data-key="9"]')
+    p.wait_text("#sent", "9")
+    tab_and_press(p, "#hold")
+    w.reoffer()
+    p.wait_text("#call-state", "On hold")
+    tab_and_press(p, "#hang-up")
+    equal(s.expect("call.hangup")["reason"], "hangup", "the reason")
+    p.wait("document.activeElement.id === 'number'", "the next number can be typed")
+    w.incoming()
+    p.wait("document.activeElement.id === 'answer'", "it can be answered")
+    p.key("Enter")
+    s.expect("call.accept")
+    p.wait("document.activeElement.id === 'hang-up'", "it can be ended")
+    p.key("Enter")
+    s.expect("call.hangup")
+
+
+@softphone.case("softphone: a long press of 0 is a plus; the last digit is erased; the microphone is tried out")
+def _(w):
+    p = w.page
+    w.ready()
+    p.hold_down('#pad [data-key="0"]', "document.getElementById('number').value === '+'")
+    p.click('#pad [data-key="4"]')
+    p.click('#pad [data-key="0"]')
+    equal(p.evaluate("document.getElementById('number').value"), "+40", "the number")
+    p.click("#erase")
+    equal(p.evaluate("document.getElementById('number').value"), "+4", "the number")
+    p.click("#test")
+    p.wait("document.getElementById('level').value > 0", "the level moves")
+    p.click("#test")
+    equal(p.evaluate("document.getElementById('level').value"), 0, "the level afterwards")
+
+
+@softphone.case("softphone: on a wide and a narrow screen, by day and by night: enough contrast, nothing too wide", seconds=120)
+def _(w):
+    p, s = w.page, w.service
+
+    def look():
+        for width, height in ((1440, 900), (360, 740)):
+            p.viewport(width, height)
+            for scheme in ("light", "dark"):
+                p.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+                check(p.looks() > 5, "next to nothing is seen")
+
+    w.open()
+    look()
+    w.ready()
+    look()
+    w.incoming("+493012345678901234567890", "A rather long name of somebody who calls from " + "far" * 20)
+    look()
+    p.click("#answer")
+    accept = s.expect("call.accept")
+    w.answer(accept["sdp"])
+    look()
+    s.tell("call.answered", call=CALL)
+    p.wait_text("#call-state", "In call")
+    p.click("#keys")
+    p.click("summary")
+    p.wait("document.getElementById('rtt').innerText !== '–'", "figures")
+    look()
+    s.tell("call.ended", call=CALL, reason="media_failed", text="no path: rule 4 is missing", by="bridge")
+    w.trouble("office_blocked")
+    look()
+
+
+@softphone.case("S22 softphone: what is not its own, the page does not load")
+def _(w):
+    p = w.page
+    w.open()
+    p.evaluate("""(() => { const s = document.createElement("script"); s.textContent = "window.hit = 1"; document.body.append(s);
+      const i = new Image(); i.src = "http://127.0.0.1:1/x.png"; document.body.append(i); })()""")
+    tap.wait_until(lambda: len(p.complaints) >= 2, "both are refused")
+    check(all("Content Security Policy" in c for c in p.complaints), f"it complains {p.complaints}")
+    p.complaints.clear()
+    equal(p.evaluate("window.hit ?? null"), None, "what the script did")
 
 
 tap.main()
