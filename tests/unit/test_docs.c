@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "programs/bridgeconfig.h"
 #include "programs/config.h"
 #include "programs/ctloptions.h"
 #include "programs/ctlverbs.h"
@@ -12,21 +13,62 @@
 static char dir[] = "/tmp/turnpike-test-XXXXXX";
 static char file[64];
 
-/* What turnpiked --check-config does with a file of this text. */
-static int load(const char *text)
+/* What --check-config does with this file. */
+static int load_relay(int argc, char *const argv[], struct conf_error *e)
 {
-    char name[] = "turnpiked", option[80];
-    char *argv[] = {name, option, NULL}, *envp[] = {NULL};
+    char *envp[] = {NULL};
     struct config *c = NULL;
+    int err = config_load(&c, argc, argv, envp, e);
+    config_free(&c);
+    return err;
+}
+
+static int load_bridge(int argc, char *const argv[], struct conf_error *e)
+{
+    char *envp[] = {NULL};
+    struct bridgeconfig *c = NULL;
+    int err = bridgeconfig_load(&c, argc, argv, envp, e);
+    bridgeconfig_free(&c);
+    return err;
+}
+
+/* A program with a table of keys, and what is written about them. `needs`: what a file must have that says nothing else; an example may have
+ * it too. */
+static const struct program {
+    const char *example, *keys_page, *options_page, *needs[4];
+    const struct conf_table *(*table)(void);
+    int (*load)(int argc, char *const argv[], struct conf_error *e);
+} PROGRAMS[] = {
+    {"packaging/examples/turnpiked.conf", "docs/turnpiked.conf.5", "docs/turnpiked.8", {NULL}, keys_table, load_relay},
+    {"packaging/examples/turnpike-bridge.conf",
+     "docs/turnpike-bridge.conf.5",
+     "docs/turnpike-bridge.8",
+     {"connect-url=wss://c.example/connect", "sip-registrar=pbx", "token=t:p", "line=30::p:alice"},
+     bridgeconfig_table,
+     load_bridge},
+};
+enum { NPROGRAMS = sizeof(PROGRAMS) / sizeof(PROGRAMS[0]) };
+
+/* A file of this text, and of what is needed beside it. */
+static int load(const struct program *p, const char *text)
+{
+    char name[] = "program", option[80];
+    char *argv[] = {name, option, NULL};
     struct conf_error e;
     FILE *f = fopen(file, "w");
-    if (!f || fputs(text, f) < 0 || fclose(f))
+    if (!f || fputs(text, f) < 0)
+        abort();
+    for (size_t i = 0; i < 4 && p->needs[i]; i++) {
+        size_t key = strcspn(p->needs[i], "=") + 1;
+        if (strncmp(text, p->needs[i], key) != 0)
+            fprintf(f, "%s\n", p->needs[i]);
+    }
+    if (fclose(f))
         abort();
     snprintf(option, sizeof(option), "--config=%s", file);
-    int err = config_load(&c, 2, argv, envp, &e);
+    int err = p->load(2, argv, &e);
     if (err)
         printf("# %s\n", e.text);
-    config_free(&c);
     return err;
 }
 
@@ -75,11 +117,17 @@ static bool add_what_it_needs(const char *text, const char *key, char *all, size
     return true;
 }
 
-static void example_file(void)
+/* A key that names a file with secrets: in the example it isn't there, and stands beside what it would replace. */
+static bool names_secrets(const struct conf_key *k)
 {
-    char *text = source_file("packaging/examples/turnpiked.conf"), line[256], other[256], all[1200];
-    const struct conf_table *t = keys_table();
-    CHECK_INT(load(text), 0);
+    return strcmp(k->name, "token-file") == 0 || strcmp(k->name, "lines-file") == 0;
+}
+
+static void example_of(const struct program *p)
+{
+    char *text = source_file(p->example), line[256], other[256], all[1200];
+    const struct conf_table *t = p->table();
+    CHECK_INT(load(p, text), 0);
     for (size_t i = 0; i < t->n; i++) {
         const struct conf_key *k = &t->keys[i];
         if (k->flags & CONF_OPTION_ONLY)
@@ -93,16 +141,22 @@ static void example_file(void)
             CHECK(example_line(text, k->needs, other, sizeof(other)));
         snprintf(all, sizeof(all), "%s\n%s\n", line, other);
         CHECK(add_what_it_needs(text, k->name, all, sizeof(all)));
-        CHECK_INT(load(all), 0);
+        CHECK_INT(load(p, all), names_secrets(k) ? ERR_CONFIG : 0);
     }
     free(text);
 }
 
-/* What looks like a key in the example is one: a commented line without a blank before its `=`. */
-static void example_has_no_other_key(void)
+static void example_file(void)
 {
-    char *text = source_file("packaging/examples/turnpiked.conf");
-    const struct conf_table *t = keys_table();
+    for (size_t i = 0; i < NPROGRAMS && !tap_failed; i++)
+        example_of(&PROGRAMS[i]);
+}
+
+/* What looks like a key in the example is one: a commented line without a blank before its `=`. */
+static void no_other_key(const struct program *p)
+{
+    char *text = source_file(p->example);
+    const struct conf_table *t = p->table();
     for (const char *at = text; (at = strstr(at, "\n#")); at++) {
         size_t len = strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
         bool known = false;
@@ -117,10 +171,16 @@ static void example_has_no_other_key(void)
     free(text);
 }
 
-static void manual_pages(void)
+static void example_has_no_other_key(void)
 {
-    char *keys = source_file("docs/turnpiked.conf.5"), *options = source_file("docs/turnpiked.8"), want[80];
-    const struct conf_table *t = keys_table();
+    for (size_t i = 0; i < NPROGRAMS && !tap_failed; i++)
+        no_other_key(&PROGRAMS[i]);
+}
+
+static void pages_of(const struct program *p)
+{
+    char *keys = source_file(p->keys_page), *options = source_file(p->options_page), want[80];
+    const struct conf_table *t = p->table();
     for (size_t i = 0; i < t->n; i++) {
         const struct conf_key *k = &t->keys[i];
         bool option = k->flags & CONF_OPTION_ONLY;
@@ -131,6 +191,12 @@ static void manual_pages(void)
     }
     free(keys);
     free(options);
+}
+
+static void manual_pages(void)
+{
+    for (size_t i = 0; i < NPROGRAMS && !tap_failed; i++)
+        pages_of(&PROGRAMS[i]);
 }
 
 static void turnpikectl(void)
@@ -205,13 +271,13 @@ int main(void)
     static const struct tap_test tests[] = {
         {"the example names every key with its default, and each line of it works", example_file},
         {"the example names nothing else", example_has_no_other_key},
-        {"turnpiked.conf(5) names every key, turnpiked(8) every other option and variable", manual_pages},
+        {"turnpiked.conf(5) and turnpike-bridge.conf(5) name every key, (8) every other option and variable", manual_pages},
         {"turnpikectl(8) and turnpikectl --help name every option", turnpikectl},
         {"bash completes every command of turnpikectl, with its own options and no other's", completion},
     };
     if (!mkdtemp(dir))
         return 99;
-    snprintf(file, sizeof(file), "%s/turnpiked.conf", dir);
+    snprintf(file, sizeof(file), "%s/program.conf", dir);
     int rc = tap_main(tests, sizeof(tests) / sizeof(tests[0]));
     unlink(file);
     rmdir(dir);

@@ -1,0 +1,58 @@
+/*
+ * Purpose:  the bridge: a client of the connect service, a SIP user agent and media on one loop, joined by its calls.
+ * Owner:    the thread of the event base.
+ * Lifetime: bridge_new to bridge_free.
+ * Callers:  programs/turnpike-bridge.
+ * RFC:      none.
+ */
+#ifndef BRIDGE_BRIDGE_H
+#define BRIDGE_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "bridge/calls.h"
+#include "bridge/sip.h"
+
+struct bridge;
+struct event_base;
+
+enum { BRIDGE_TEXT_MAX = 512 };
+
+struct bridge_config {
+    struct event_base *base;
+    const char *connect_url, *connect_ca, *connect_proxy; /* as struct connect_client_config has them */
+    const char *name, *username, *password;
+    bool force_relay;
+    const struct addr *ice_ips; /* none: all */
+    size_t nice_ips;
+    struct addr rtp_ip; /* ADDR_NONE: the one that the PBX is reached from */
+    uint16_t rtp_min, rtp_max;
+    const char *registrar, *domain; /* `domain` may be NULL */
+    bool tcp;
+    struct addr sip_listen; /* ADDR_NONE: a free port of the address that the PBX is reached from */
+    const struct sip_line *lines;
+    unsigned nlines;
+    unsigned ring_s;
+    /* Once: connected, and each line's registration was answered, well or not. */
+    void (*ready)(void *ctx);
+    void *ctx;
+};
+
+/* `lines` are borrowed until bridge_free, all other texts for the call alone. ERR_CONFIG (`text` says what), ERR_NOMEM, ERR_CRYPTO, a negated errno. May wait for the
+ * name service, for the PBX's address. */
+int bridge_new(struct bridge **out, const struct bridge_config *config, char text[static BRIDGE_TEXT_MAX]);
+/* Ends the calls at both ends, with `shutdown`; no more begin. How many there were: what is said to the PBX needs a moment of the loop. */
+uint64_t bridge_stop(struct bridge *b);
+/* NULL-safe; nulls the pointer. */
+void bridge_free(struct bridge **b);
+
+const struct calls *bridge_calls(const struct bridge *b);
+bool bridge_connected(const struct bridge *b);
+/* Where the PBX reaches us, and where media of it come to. */
+struct addr bridge_sip_address(const struct bridge *b);
+struct addr bridge_rtp_ip(const struct bridge *b);
+
+#endif

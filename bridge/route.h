@@ -1,0 +1,16 @@
+/*
+ * Purpose:  which of this host's addresses the PBX is reached from.
+ * Owner:    any thread; may wait for the name service.
+ * Lifetime: no state.
+ * Callers:  bridge/bridge.
+ * RFC:      none.
+ */
+#ifndef BRIDGE_ROUTE_H
+#define BRIDGE_ROUTE_H
+
+#include "base/addr.h"
+
+/* `registrar` is "HOST", "HOST:PORT" or "[IPv6]:PORT". The address has port 0. ERR_NOENT (no such name), or a negated errno (no route to it). */
+int route_from(struct addr *out, const char *registrar);
+
+#endif

@@ -1,0 +1,181 @@
+#include <config.h> /* the build's; not programs/config.h */
+
+#include "programs/bridgemetrics.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin/metric.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+enum {
+    HEAD_MAX = 8192, /* bytes of a request's head */
+    BODY_MAX = 0,
+    TIMEOUT_S = 10,
+};
+
+struct bridgemetrics {
+    struct evhttp *http;
+    const struct bridge *bridge;
+    const struct sip_line *lines;
+    unsigned nlines;
+    int64_t started;
+    struct addr address;
+};
+
+/* ---- Families. ---- */
+
+static void about_process(struct metric_writer *w, const struct bridgemetrics *m)
+{
+    metric_family(w, "bridge_build_info", METRIC_GAUGE, "Always 1: the version is a label.");
+    metric_value(w, METRIC_LABELS({"version", PACKAGE_VERSION}), 1);
+    metric_family(w, "bridge_start_time_seconds", METRIC_GAUGE, "When this process started, in seconds since 1970.");
+    metric_value(w, NULL, (double)m->started);
+    metric_family(w, "bridge_connected", METRIC_GAUGE, "1: connected to the connect service.");
+    metric_value(w, NULL, bridge_connected(m->bridge));
+}
+
+static void about_lines(struct metric_writer *w, const struct bridgemetrics *m)
+{
+    const char *why;
+
+    metric_family(w, "bridge_registered", METRIC_GAUGE,
+                  "1: the line is registered at the PBX, or is a trunk that needs no registration.");
+    for (unsigned i = 0; i < m->nlines; i++)
+        metric_value(w, METRIC_LABELS({"line", m->lines[i].user}), calls_line(bridge_calls(m->bridge), i, &why));
+}
+
+static void about_calls(struct metric_writer *w, const struct bridgemetrics *m, const struct calls_counts *c)
+{
+    const char *reason;
+    uint64_t n;
+
+    metric_family(w, "bridge_calls", METRIC_GAUGE, "Calls now, by how far they are.");
+    for (unsigned i = 0; i < CALLS_STATES; i++)
+        metric_count(w, METRIC_LABELS({"state", CALLS_STATE_NAMES[i]}), c->now[i]);
+    metric_family(w, "bridge_calls_started", METRIC_COUNTER, "Calls that began, by who called.");
+    metric_count(w, METRIC_LABELS({"from", "phone"}), c->from_phone);
+    metric_count(w, METRIC_LABELS({"from", "pbx"}), c->from_pbx);
+    metric_family(w, "bridge_calls_answered", METRIC_COUNTER, "Calls that were answered.");
+    metric_count(w, NULL, c->answered);
+    metric_family(w, "bridge_calls_ended", METRIC_COUNTER, "Calls that have ended, by reason.");
+    for (unsigned i = 0; (reason = calls_ended(bridge_calls(m->bridge), i, &n)); i++)
+        metric_count(w, METRIC_LABELS({"reason", reason}), n);
+    metric_family(w, "bridge_call_setup_seconds", METRIC_HISTOGRAM,
+                  "From the browser's offer to a path (ice) and to its keys (dtls); from the answer to packets both ways (audio).");
+    for (unsigned i = 0; i < CALLS_PARTS; i++)
+        metric_histogram(w, METRIC_LABELS({"part", CALLS_PART_NAMES[i]}), CALLS_BOUNDS, c->setup[i], CALLS_SETUP_BOUNDS,
+                         c->setup_sum[i]);
+}
+
+static void about_media(struct metric_writer *w, const struct calls_counts *c)
+{
+    metric_family(w, "bridge_rtp_packets", METRIC_COUNTER, "RTP packets that came, by the side that sent them.");
+    for (unsigned i = 0; i < CALLS_LEGS; i++)
+        metric_count(w, METRIC_LABELS({"leg", CALLS_LEG_NAMES[i]}), c->received[i]);
+    metric_family(w, "bridge_rtp_lost", METRIC_COUNTER, "RTP packets that should have come and did not.");
+    for (unsigned i = 0; i < CALLS_LEGS; i++)
+        metric_count(w, METRIC_LABELS({"leg", CALLS_LEG_NAMES[i]}), c->lost[i]);
+    metric_family(w, "bridge_rtp_jitter_seconds", METRIC_GAUGE, "Jitter of what comes, of the call that has most of it.");
+    for (unsigned i = 0; i < CALLS_LEGS; i++)
+        metric_value(w, METRIC_LABELS({"leg", CALLS_LEG_NAMES[i]}), c->jitter_s[i]);
+}
+
+static char *all(const struct bridgemetrics *m, bool open, size_t *len)
+{
+    struct metric_writer *w;
+    struct calls_counts counts;
+
+    if (metric_open(&w, open))
+        return NULL;
+    calls_read(bridge_calls(m->bridge), &counts);
+    about_process(w, m);
+    about_lines(w, m);
+    about_calls(w, m, &counts);
+    about_media(w, &counts);
+    return metric_close(&w, len);
+}
+
+/* ---- HTTP. ---- */
+
+static void on_metrics(struct evhttp_request *request, void *ctx)
+{
+    const struct bridgemetrics *m = ctx;
+    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
+    bool open = accept && strstr(accept, "application/openmetrics-text");
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    size_t len;
+    char *text = all(m, open, &len);
+
+    if (!text || evhttp_add_header(headers, "Content-Type", metric_type_name(open)) ||
+        evbuffer_add(evhttp_request_get_output_buffer(request), text, len))
+        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+    else
+        evhttp_send_reply(request, HTTP_OK, "OK", NULL);
+    free(text);
+}
+
+static int bind_to(struct bridgemetrics *m, const struct addr *listen)
+{
+    char text[ADDR_TEXT_MAX];
+    struct evhttp_bound_socket *bound;
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof(ss);
+
+    errno = 0;
+    bound = evhttp_bind_socket_with_handle(m->http, addr_ip_text(listen, text), listen->port);
+    if (!bound)
+        return errno ? -errno : ERR_IO;
+    if (getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)(void *)&ss, &len))
+        return -errno;
+    return addr_from_sockaddr(&m->address, (const struct sockaddr *)(const void *)&ss);
+}
+
+int bridgemetrics_new(struct bridgemetrics **out, struct event_base *base, const struct addr *listen, const struct bridge *bridge,
+                      const struct sip_line *lines, unsigned nlines)
+{
+    struct bridgemetrics *m = calloc(1, sizeof(*m));
+    int err = 0;
+
+    if (!m)
+        return ERR_NOMEM;
+    m->bridge = bridge;
+    m->lines = lines;
+    m->nlines = nlines;
+    m->started = clock_now().wall;
+    m->http = evhttp_new(base);
+    if (!m->http || evhttp_set_cb(m->http, "/metrics", on_metrics, m))
+        err = ERR_NOMEM;
+    if (!err) {
+        evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET);
+        evhttp_set_max_headers_size(m->http, HEAD_MAX);
+        evhttp_set_max_body_size(m->http, BODY_MAX);
+        evhttp_set_timeout(m->http, TIMEOUT_S);
+        err = bind_to(m, listen);
+    }
+    if (err)
+        bridgemetrics_free(&m);
+    else
+        *out = m;
+    return err;
+}
+
+void bridgemetrics_free(struct bridgemetrics **m)
+{
+    if (!*m)
+        return;
+    if ((*m)->http)
+        evhttp_free((*m)->http);
+    free(*m);
+    *m = NULL;
+}
+
+struct addr bridgemetrics_address(const struct bridgemetrics *m)
+{
+    return m->address;
+}
