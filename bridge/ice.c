@@ -184,12 +184,12 @@ static void on_closed(GObject *agent, GAsyncResult *result, gpointer ctx)
     event_active(&ice->end, EV_TIMEOUT, 1);
 }
 
-void ice_close(struct ice **out)
+void ice_close(struct ice **slot)
 {
-    struct ice *ice = *out;
+    struct ice *ice = *slot;
     static const struct timeval patience = {.tv_sec = CLOSE_MS / 1000};
 
-    *out = NULL;
+    *slot = NULL;
     if (!ice)
         return;
     if (!ice->stream) {

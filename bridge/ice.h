@@ -46,7 +46,7 @@ struct ice_events {
 /* Copies the configuration. ERR_NOMEM, ERR_IO. */
 int ice_new(struct ice **out, const struct ice_config *config, const struct ice_events *events, void *ctx);
 /* Nothing is told any more; nulls. */
-void ice_close(struct ice **ice);
+void ice_close(struct ice **slot);
 const char *ice_ufrag(const struct ice *ice);
 const char *ice_pwd(const struct ice *ice);
 /* ERR_INVAL. */

@@ -331,12 +331,12 @@ out:
     return err;
 }
 
-void media_free(struct media **out)
+void media_free(struct media **slot)
 {
-    struct media *m = *out, **at;
+    struct media *m = *slot, **at;
     if (!m)
         return;
-    *out = NULL;
+    *slot = NULL;
     media_bye(m);
     for (at = &m->hub->calls; *at != m; at = &(*at)->next)
         ;

@@ -44,7 +44,7 @@ struct media_hub_config {
 };
 /* One ECDSA certificate for all calls of the process. ERR_NOMEM, ERR_CRYPTO, ERR_INVAL. Every call is freed before media_hub_free. */
 int media_hub_new(struct media_hub **out, const struct media_hub_config *config);
-void media_hub_free(struct media_hub **hub);
+void media_hub_free(struct media_hub **slot);
 /* For calls that begin (or restart ICE) from now on. Copied; names are resolved in the loop, and calls that begin meanwhile gather once they are. ERR_INVAL. */
 int media_hub_servers(struct media_hub *hub, const struct media_server *servers, size_t n);
 
@@ -79,7 +79,7 @@ struct media_events {
 
 /* ERR_NOSPC (as many calls as there may be, or no free port), ERR_NOMEM, negated errnos. `events` is copied. */
 int media_new(struct media **out, struct media_hub *hub, const struct media_events *events, void *ctx);
-void media_free(struct media **m);
+void media_free(struct media **slot);
 
 /* The browser's offer: the first, or a later one (hold, ICE restart); `answer` gets the SDP (setup:active, PCMA/PCMU/telephone-event as offered, one BUNDLE, rtcp-mux). ERR_MALFORMED
  * or ERR_NOTSUP with the reason in `text` (no audio, no common codec, no fingerprint, no rtcp-mux); ERR_NOMEM, ERR_NOSPC, ERR_IO. After the first two all is as before. */

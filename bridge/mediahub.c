@@ -61,9 +61,9 @@ out:
     return err;
 }
 
-void media_hub_free(struct media_hub **out)
+void media_hub_free(struct media_hub **slot)
 {
-    struct media_hub *hub = *out;
+    struct media_hub *hub = *slot;
     if (!hub)
         return;
     if (event_initialized(&hub->tick))
@@ -72,7 +72,7 @@ void media_hub_free(struct media_hub **out)
     servers_free(&hub->servers);
     dtls_cert_free(&hub->cert);
     free(hub);
-    *out = NULL;
+    *slot = NULL;
 }
 
 static void on_servers(void *ctx)

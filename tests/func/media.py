@@ -249,6 +249,16 @@ def _(d):
     check("connected" not in d.states(), "it was connected")
 
 
+@direct_pair.case("without a path the call says so before ten seconds are over, and not after eight")
+def _(d):
+    for seconds, states in ((8, ["checking"]), (10, ["checking", "failed"])):
+        d.well("begin")
+        d.events.clear()
+        d.well("offer", direction="sendrecv", later_s=seconds)
+        d.wait(lambda n=len(states): len(d.states()) >= n, "the states")
+        equal(d.states()[: len(states)], states, "states")
+
+
 @direct_pair.case("reports end at the bridge on both legs, and tell the round trip")
 def _(d):
     d.begin()

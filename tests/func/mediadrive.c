@@ -302,6 +302,9 @@ static json_t *do_offer(const json_t *order)
     err = media_offer(media, offer, answer, text);
     if (!err && !peer_answer(peer, answer))
         err = 1;
+    /* Nothing has come from the loop yet: what the call says when so much time has gone by. */
+    if (json_object_get(order, "later_s"))
+        media_look(media, media_now_ns() + (uint64_t)json_integer_value(json_object_get(order, "later_s")) * 1000000000);
     return result(err, text, answer);
 }
 
@@ -458,7 +461,7 @@ static json_t *do_bench(const json_t *order)
     static uint8_t packets[BENCH_MAX][RTP_HEADER_LEN + PEER_FRAME + SECURE_TRAILER_MAX];
     static size_t lens[BENCH_MAX];
     size_t n = (size_t)json_integer_value(json_object_get(order, "packets"));
-    double begin, down, up;
+    double begin, down = 0, up = 0;
     struct talker *talkers[] = {&pbx, &browser};
     json_t *out;
 

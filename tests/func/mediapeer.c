@@ -317,9 +317,9 @@ struct peer *peer_new(const struct peer_config *config, const struct peer_events
     return p;
 }
 
-void peer_free(struct peer **out)
+void peer_free(struct peer **slot)
 {
-    struct peer *p = *out;
+    struct peer *p = *slot;
     if (!p)
         return;
     event_free(p->timer);
@@ -329,7 +329,7 @@ void peer_free(struct peer **out)
     SSL_free(p->ssl);
     SSL_CTX_free(p->context);
     free(p);
-    *out = NULL;
+    *slot = NULL;
 }
 
 bool peer_is_up(const struct peer *p)

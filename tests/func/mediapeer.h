@@ -34,7 +34,7 @@ struct peer_events {
 };
 
 struct peer *peer_new(const struct peer_config *config, const struct peer_events *events, void *ctx);
-void peer_free(struct peer **p);
+void peer_free(struct peer **slot);
 /* A new agent: an ICE restart, whose offer comes next. */
 void peer_restart(struct peer *p);
 /* `wrong`: the fingerprint is another's. `direction`: "sendrecv" and so on. */

@@ -176,7 +176,8 @@ static void malformed(void)
         "v=0\r\na=ice-ufrag:ab c\r\n",
         "v=0\r\na=ice-pwd:short\r\n",
         "v=0\r\na=fingerprint:sha-256 AB:CD\r\n",
-        "v=0\r\na=fingerprint:sha-256 " FINGERPRINT ":00\r\n",
+        "v=0\r\na=fingerprint:sha-384 AB:CD\r\n",
+        "v=0\r\na=fingerprint:sha-512 AB\r\n",
         "v=0\r\na=rtcp:70000\r\n",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
