@@ -278,7 +278,7 @@ export class Call {
   // Of a duration from the click on, the first time only.
   #mark(name) {
     this.setup[`${name}_ms`] ??= Math.round(performance.now() - this.#clicked);
-    if (name === "audio") this.#on.change();
+    if (name === "audio") this.#tellMedia();
   }
 
   #listen() {

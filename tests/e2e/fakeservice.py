@@ -68,17 +68,12 @@ class Service:
     """On a free port of localhost of a namespace. What phones say is to be had by `expect`; `ice` is what they are given."""
 
     def __init__(self, ns, ice):
-        self.ice = {"iceServers": ice, "ttl": 3600}
-        self.bridges = 1
-        self.calls = []
-        self.refusal = None  # (code, reason): of every hello
-        self.deaf = False  # takes connections, and says nothing: as a firewall does that drops
-        self.rude = False  # answers every WebSocket with 403
+        self.token = TOKEN
+        self._usual = ice
+        self._said = queue.Queue()
+        self.fresh()
         self.policy = "microphone=(self)"
         self.sockets = []
-        self._said = queue.Queue()
-        self._rest = []
-        self._live = []
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -133,6 +128,16 @@ class Service:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def fresh(self):
+        """No fault is played any more, and nothing that was said before is expected."""
+        self.ice = {"iceServers": self._usual, "ttl": 3600}
+        self.bridges = 1
+        self.calls = []
+        self.refusal = None  # (code, reason): of every hello
+        self.deaf = False  # takes connections, and says nothing: as a firewall does that drops
+        self.rude = False  # answers every WebSocket with 403
+        self.forget()
 
     # ---- the WebSocket ----
     def _upgrade(self, request):
@@ -197,7 +202,6 @@ class Service:
             self._rest.append(m)
 
     def forget(self):
-        """Nothing that was said before is expected any more."""
         self._rest = []
         while not self._said.empty():
             self._said.get()

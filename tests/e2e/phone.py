@@ -16,30 +16,29 @@ MESSAGE_S = 10 * (4 if tap.SANITIZER else 1)  # within which a call that can't b
 
 
 class Phone:
-    def __init__(self, n, d, service, page):
+    def __init__(self, n, d, service, page, turn):
         self.net, self.daemon, self.service, self.page = n, d, service, page
-        self.turn = service.ice["iceServers"]
+        self.turn = turn
 
-    def open(self, token=None):
-        """A fresh page, signed in."""
-        p, s = self.page, self.service
-        s.refusal, s.deaf, s.rude, s.bridges, s.calls, s.ice["iceServers"] = None, False, False, 1, [], self.turn
+        self.call = CALL
+
+    def open(self):
+        """A fresh page that asks who it is."""
+        p = self.page
         p.evaluate("window.office?.close()")
         if p.evaluate("location.protocol !== 'about:'"):
             p.evaluate("localStorage.clear(); sessionStorage.clear()")
             if p.evaluate("!document.getElementById('phone')?.hidden"):
                 p.click("#sign-out")
         p.open("about:blank#away")
-        p.open(s.url)
-        s.forget()
+        p.open(self.service.url)
+        self.service.fresh()
         p.wait("document.activeElement.id === 'username'", "the page asks who it is")
         with open(os.path.join(HERE, "office.js"), encoding="utf-8") as f:
             p.evaluate(f.read() + "; null")
-        if token is not None:
-            self.sign_in(token)
 
     def sign_in(self, token=None, keep=False):
-        p, token = self.page, token or fakeservice.TOKEN
+        p, token = self.page, token or self.service.token
         p.fill("#username", token["username"])
         p.fill("#sign-in [name=password]", token["password"])
         if keep:
@@ -60,14 +59,14 @@ class Phone:
             self.office(f"candidate({json.dumps(c['candidate'])}, {json.dumps(c['mid'])}).catch(() => null)")
 
     def answer(self, sdp, **options):
-        self.service.tell("call.answer", call=CALL, sdp=self.office(f"answer({json.dumps(sdp)}, {json.dumps(options)})"))
+        self.service.tell("call.answer", call=self.call, sdp=self.office(f"answer({json.dumps(sdp)}, {json.dumps(options)})"))
 
     def start(self, number="200"):
         """Until the service has taken the call; what was said then."""
         self.page.fill("#number", number)
         self.page.click("#place")
         start = self.service.expect("call.start")
-        self.service.answer(start, {"call": CALL})
+        self.service.answer(start, {"call": self.call})
         return start
 
     def dial(self, number="200", **options):
@@ -79,9 +78,9 @@ class Phone:
 
     def talk(self, **options):
         self.dial(**options)
-        self.service.tell("call.ringing", call=CALL)
+        self.service.tell("call.ringing", call=self.call)
         self.page.wait_text("#call-state", "Ringing")
-        self.service.tell("call.answered", call=CALL)
+        self.service.tell("call.answered", call=self.call)
         self.page.wait_text("#call-state", "In call")
         self.page.wait("document.getElementById('path').dataset.local", "the way is known")
 
@@ -92,7 +91,7 @@ class Phone:
     def reoffer(self, **options):
         """The phone's next offer, answered; the offer."""
         sdp = self.service.expect("call.offer")["sdp"]
-        self.service.tell("call.answer", call=CALL, sdp=self.office(f"again({json.dumps(sdp)}, {json.dumps(options)})"))
+        self.service.tell("call.answer", call=self.call, sdp=self.office(f"again({json.dumps(sdp)}, {json.dumps(options)})"))
         return sdp
 
     def trouble(self, name, *words):
@@ -103,9 +102,9 @@ class Phone:
             p.wait_text("#trouble", w)
 
     def incoming(self, number="+493099", name="Bob at the desk"):
-        self.service.tell("call.incoming", call=CALL, **{"from": number, "name": name})
+        self.service.tell("call.incoming", call=self.call, **{"from": number, "name": name})
         self.page.wait_text("#incoming", name)
-        equal(self.service.expect("call.ringing"), {"call": CALL}, "what the phone says first")
+        equal(self.service.expect("call.ringing"), {"call": self.call}, "what the phone says first")
 
 
 @contextlib.contextmanager
@@ -118,4 +117,4 @@ def phone():
             with fakeservice.Service(n.browser, turn) as service, devtools.Page(n.browser) as page:
                 page.viewport(360, 740)
                 page.media(prefers_color_scheme="light", prefers_reduced_motion="reduce")
-                yield Phone(n, d, service, page)
+                yield Phone(n, d, service, page, turn)
