@@ -5,8 +5,11 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "programs/iceservers.h"
 
 struct rendezvous {
+    struct credentials *credentials;
+    struct iceservers *iceservers;
     struct connect *connect;
 };
 
@@ -24,14 +27,55 @@ static struct connect_config connect_config_of(const struct config *c)
                                    .norigins = c->connect_origin.n};
 }
 
-/* They can't be had yet. */
-static int no_ice(void *host, const struct desk_ice *request, desk_ice_cb *cb, void *ctx)
+/* ---- What the service asks, and is told. ---- */
+
+static int attach(void *host, struct event_base *base)
 {
-    (void)host, (void)request, (void)cb, (void)ctx;
-    return ERR_AGAIN;
+    return iceservers_attach(host, base);
 }
 
-int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials,
+static void detach(void *host)
+{
+    iceservers_detach(host);
+}
+
+static int revoke(void *ctx, const struct auth_revocation *revocation)
+{
+    struct rendezvous *r = ctx;
+
+    return connect_revoke(r->connect, revocation);
+}
+
+static int recheck(void *ctx)
+{
+    struct rendezvous *r = ctx;
+
+    return connect_recheck(r->connect);
+}
+
+static int start(struct rendezvous *r, struct connect_config *cc, const struct config *c, const json_t *uris, char *text)
+{
+    struct storeops *ops = NULL;
+    int err = credentials_store(r->credentials, c, uris, &ops);
+
+    if (!err)
+        err = iceservers_new(&r->iceservers, &ops);
+    if (err)
+        return err;
+    cc->auth = credentials_auth(r->credentials);
+    cc->asker = CREDENTIALS_ASKERS_MAX - 1; /* behind the workers */
+    cc->host = (struct desk_host){iceservers_ice, iceservers_retract, r->iceservers};
+    cc->attach = attach;
+    cc->detach = detach;
+    err = connect_new(&r->connect, cc, text);
+    if (!err)
+        credentials_also(r->credentials, &(struct credentials_ends){revoke, recheck, r});
+    return err;
+}
+
+/* ---- Life. ---- */
+
+int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, const json_t *uris,
                    char text[static RELAY_TEXT_MAX])
 {
     struct connect_config cc = connect_config_of(c);
@@ -42,12 +86,11 @@ int rendezvous_new(struct rendezvous **out, const struct config *c, struct crede
     *out = NULL;
     if (cc.listen.family == ADDR_NONE && cc.app_listen.family == ADDR_NONE)
         return 0;
-    cc.auth = credentials_auth(credentials);
-    cc.asker = PORTS_WORKERS_MAX; /* behind the workers */
-    cc.host.ice = no_ice;
     r = calloc(1, sizeof(*r));
     text[0] = '\0';
-    err = r ? connect_new(&r->connect, &cc, text) : ERR_NOMEM;
+    if (r)
+        r->credentials = credentials;
+    err = r ? start(r, &cc, c, uris, text) : ERR_NOMEM;
     if (err) {
         if (!text[0])
             snprintf(text, RELAY_TEXT_MAX, "the connect service can't start: %s", err_str(err));
@@ -65,7 +108,9 @@ void rendezvous_free(struct rendezvous **r)
 {
     if (!*r)
         return;
+    credentials_also((*r)->credentials, &(struct credentials_ends){0});
     connect_free(&(*r)->connect);
+    iceservers_free(&(*r)->iceservers);
     free(*r);
     *r = NULL;
 }

@@ -14,8 +14,9 @@
 
 struct rendezvous;
 
-/* NULL in `*out` and 0: the configuration wants neither service nor page. Errors as connect_new, with a text. `credentials` is borrowed. */
-int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials,
+/* NULL in `*out` and 0: the configuration wants neither service nor page. Errors as connect_new, with a text. `credentials` is borrowed. `uris`: where
+ * clients reach this relay, an array of texts, borrowed for the call. From then on what is revoked ends there, too. */
+int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, const json_t *uris,
                    char text[static RELAY_TEXT_MAX]);
 /* NULL-safe; nulls the pointer. */
 void rendezvous_free(struct rendezvous **r);

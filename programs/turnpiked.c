@@ -368,6 +368,15 @@ static json_t *uris(void *ctx)
     return list;
 }
 
+static int start_rendezvous(struct server *s, char text[static RELAY_TEXT_MAX])
+{
+    json_t *where = uris(s);
+    int err = rendezvous_new(&s->rendezvous, s->config, s->credentials, where, text);
+
+    json_decref(where);
+    return err;
+}
+
 static int start_plane(struct server *s, char text[static RELAY_TEXT_MAX])
 {
     return plane_new(&s->plane,
@@ -479,7 +488,7 @@ static int serve(struct server *s)
     credentials_watch(s->credentials, renew, s);
     if (!err)
         err = credentials_start(s->credentials, s->base, s->relay);
-    if (!err && ((err = rendezvous_new(&s->rendezvous, s->config, s->credentials, text)) || (err = start_plane(s, text))))
+    if (!err && ((err = start_rendezvous(s, text)) || (err = start_plane(s, text))))
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
     if (!err) {
         log_warnings(s->config);

@@ -8,7 +8,7 @@
 #include "connect/rpc.h"
 #include "stun/integrity.h"
 
-enum { WAITING_MAX = 64 };
+enum { WAITING_MAX = 64, WORKER = 3 };
 
 struct fake_client fake[FAKE_CLIENTS];
 struct desk *fake_desk;
@@ -16,7 +16,7 @@ struct auth *fake_auth;
 struct now fake_now;
 int64_t fake_expires_at;
 enum auth_status fake_auth_is;
-unsigned fake_cancelled, fake_ice_wanted, fake_ice_retracted;
+unsigned fake_cancelled, fake_forgotten, fake_ice_wanted, fake_ice_retracted;
 bool fake_ice_refuses, fake_ice_waits;
 
 static json_t *last;
@@ -98,6 +98,12 @@ static void cancel(void *self, struct auth_ticket *ticket)
     free(ticket);
     pending = NULL;
     fake_cancelled++;
+}
+
+static void forget(void *self, unsigned worker, const struct auth_revocation *revocation)
+{
+    (void)self, (void)revocation;
+    fake_forgotten += worker == WORKER;
 }
 
 void fake_auth_answers(void)
@@ -299,16 +305,16 @@ void fake_down(void)
 
 bool fake_up(void)
 {
-    struct auth_source source = {.name = "fake", .check = check, .cancel = cancel};
+    struct auth_source source = {.name = "fake", .check = check, .cancel = cancel, .forget = forget};
 
     fake_down();
     log_reconfigure(&(struct log_config){.level = LOG_ERROR});
     fake_now = (struct now){.ms = 1000000, .wall = FAKE_WALL};
     fake_expires_at = 0;
     fake_auth_is = AUTH_OK;
-    fake_cancelled = fake_ice_wanted = fake_ice_retracted = nissued = 0;
+    fake_cancelled = fake_forgotten = fake_ice_wanted = fake_ice_retracted = nissued = 0;
     fake_ice_refuses = fake_ice_waits = false;
     return auth_new(&fake_auth, &(struct auth_config){.realm = "realm"}) == 0 && auth_add_source(fake_auth, &source) == 0 &&
-           desk_new(&fake_desk, &(struct desk_config){.auth = fake_auth, .worker = 3, .host = {ice, retract, NULL}}, &fake_now) ==
-               0;
+           desk_new(&fake_desk, &(struct desk_config){.auth = fake_auth, .worker = WORKER, .host = {ice, retract, NULL}},
+                    &fake_now) == 0;
 }

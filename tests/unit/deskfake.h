@@ -31,6 +31,7 @@ extern struct now fake_now;
 extern int64_t fake_expires_at; /* of all of them; 0: never */
 extern enum auth_status
     fake_auth_is; /* AUTH_OK: as the tokens are; AUTH_PENDING: they are asked for, fake_auth_answers brings the answer */
+extern unsigned fake_forgotten; /* revocations that the source was told of */
 extern unsigned fake_cancelled; /* questions */
 void fake_auth_answers(void);
 

@@ -266,6 +266,10 @@ static void not_resumed(void)
         CHECK_INT(fake[BOB].code, 0);
         CHECK_INT(fake[ALICE].code, 0);
     }
+    CHECK(fake_hello(OTHER, "both", "phone")); /* whose token would do for a bridge, too */
+    snprintf(wrong, sizeof(wrong), "%s", fake_member("session"));
+    hello_resume(BOB, "both", "bridge", wrong, fake_member("secret"));
+    CHECK(fake_hears_of(BOB, "'code':-32004,"));
     hello(BOB, "bob", "pw", "phone"); /* a new one, on the same connection */
     CHECK(fake_hears_of(BOB, "'session':"));
     fake_gone(ALICE);
@@ -296,6 +300,22 @@ static void held(void)
     CHECK_STR(fake_member("reason"), "phone_lost");
 }
 
+static unsigned nnames;
+
+static void visit(void *visitor, const char *name)
+{
+    const char *want = visitor;
+
+    nnames += strcmp(name, want) == 0;
+}
+
+static unsigned sessions_of(const char *name)
+{
+    nnames = 0;
+    desk_each(fake_desk, visit, (void *)(uintptr_t)name);
+    return nnames;
+}
+
 static void many(void)
 {
     CHECK(fake_up());
@@ -308,6 +328,7 @@ static void many(void)
     CHECK(fake_hello(BOB, "bob", "phone"));
     fake_gone(SPARE); /* a page that was loaded again makes room for itself */
     CHECK(fake_hello(SPARE, "alice", "phone"));
+    CHECK_INT(sessions_of("alice"), SESSION_USER_MAX);
 }
 
 static void goodbye(void)
@@ -472,6 +493,7 @@ static void revoked(void)
     CHECK(talk(call));
     desk_revoke(fake_desk, &r, &fake_now);
     CHECK_INT(fake[ALICE].code, 0);
+    CHECK_INT(fake_forgotten, 1); /* but what was remembered is asked for again */
     r.only_changed = false;
     desk_revoke(fake_desk, &r, &fake_now);
     CHECK(ended(ALICE, "token_ended") && ended(OFFICE, "token_ended"));
@@ -489,24 +511,15 @@ static void revoked(void)
     CHECK_STR(fake_hears(BOB), "");
 }
 
-static unsigned nnames;
-
-static void visit(void *visitor, const char *name)
-{
-    const char *want = visitor;
-
-    nnames += strcmp(name, want) == 0;
-}
-
 static void names(void)
 {
     CHECK(fake_up());
     CHECK(fake_hello(ALICE, "alice2", "phone"));
     fake_gone(ALICE); /* she may come back */
     CHECK(fake_hello(OFFICE, "office", "bridge"));
-    nnames = 0;
-    desk_each(fake_desk, visit, (void *)(uintptr_t) "alice2");
-    CHECK_INT(nnames, 1);
+    CHECK_INT(sessions_of("alice2"), 1);
+    CHECK_INT(sessions_of("office"), 1);
+    CHECK_INT(sessions_of("bob"), 0);
 }
 
 static void stopped(void)
@@ -592,6 +605,7 @@ static void no_rpc(void)
                  {"hello", "-32700"},
                  {"{'jsonrpc':'2.0','jsonrpc':'2.0','method':'bye'}", "-32700"},
                  {"[[[[[[[[[[[[[[[[[", "-32700"},
+                 {"[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]", "-32700"}, /* JSON, but too deep */
                  {"[]", "-32600"},
                  {"{}", "-32600"},
                  {"{'jsonrpc':'2.0','id':1,'result':{}}", "-32600"},

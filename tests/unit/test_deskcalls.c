@@ -322,6 +322,8 @@ static void lost(void)
     CHECK_STR(fake_member("by"), "service");
     CHECK(bring_to(ANSWERED));
     fake_gone(OFFICE);
+    fake_say(BOB, "{'jsonrpc':'2.0','id':2,'method':'call.start','params':{'to':'1','sdp':'v'}}"); /* it would wait for nobody */
+    CHECK(fake_hears_at_last(BOB, "'code':-32005,"));
     fake_after(SESSION_RESUME_S * 1000);
     CHECK(fake_hears_at_last(ALICE, "'reason':'bridge_lost'"));
     fake_say(ALICE, "{'jsonrpc':'2.0','id':2,'method':'call.start','params':{'to':'1','sdp':'v'}}");
@@ -354,6 +356,22 @@ static void statistics(void)
     fake_after(1000);
     say(ALICE, "call.stats", ",'rtt_ms':4");
     CHECK(fake_hears_at_last(OFFICE, "'rtt_ms':4"));
+}
+
+static void two(void)
+{
+    char first[64];
+
+    CHECK(up());
+    CHECK(out());
+    snprintf(first, sizeof(first), "%s", call);
+    CHECK(out());
+    drain(OFFICE);
+    say(ALICE, "call.hangup", ",'reason':'hangup'");
+    CHECK(fake_hears_of(OFFICE, call));
+    snprintf(call, sizeof(call), "%s", first);
+    CHECK_STR(ask(ALICE, "call.dtmf", ",'digits':'1'"), "ok");
+    CHECK(fake_hears_of(OFFICE, first));
 }
 
 static void limits(void)
@@ -405,6 +423,7 @@ static const struct tap_test TESTS[] = {
     {"a side that does not come back within 30 s ends the call on the other one", lost},
     {"a call that nobody answers ends by itself", unanswered},
     {"statistics are passed on once a second", statistics},
+    {"of two calls of a phone each is its own", two},
     {"calls of a phone are bounded, and a phone that is full does not ring", limits},
     {"calls of a bridge are bounded, and of two bridges the one with fewer is taken", bridges},
 };

@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Phones and bridges at the connect service, with tokens of turnpikectl: calls, ICE servers that serve, and tokens that end; on both stores."""
+import contextlib
+import itertools
+import os
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import daemon, net, redis, stun, tap, websocket, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import Fleet  # noqa: E402 # pylint: disable=wrong-import-position
+
+tap.need("redis-server")
+net.need_namespaces()
+daemon.need_daemon()
+
+S = net.Standard
+HOST = "127.0.0.1"
+UDP = (stun.REQUESTED_TRANSPORT, stun.UDP)
+UNAUTHORIZED, POLICY = 4001, 1008
+ENDED_S = 2.0 if not tap.SANITIZER else 10.0  # from the command to the last word
+
+
+class Service(Fleet):
+    """A daemon with a connect service on loopback, without TLS."""
+
+    def __init__(self, stack, n, server=None):
+        self.net, self.redis, self.url, self.stack = n, server, None, stack
+        self.config = {**self.settings(0), "connect-listen": f"{HOST}:0"}
+        if not server:
+            self.config["redis"] = None
+        d = stack.enter_context(daemon.Daemon(n.srv, self.config))
+        w = world.World(n, d)
+        stack.callback(w.close)
+        self.nodes = [w]
+
+    @property
+    def daemon(self):
+        return self.nodes[0].daemon
+
+    def connect(self, source=HOST):
+        port = self.daemon.ready["connect"]["port"]
+        s = self.net.srv.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.settimeout(tap.PATIENCE_S)
+        s.bind((source, 0))
+        s.connect((HOST, port))
+        return websocket.WebSocket(s, f"{HOST}:{port}")
+
+    @staticmethod
+    def hello(token, role, **more):
+        return {"token": {"username": token[0], "password": token[1]}, "role": role, **more}
+
+    @contextlib.contextmanager
+    def signed_in(self, token, role, **more):
+        """A client behind its hello, whose answer it has. A token is known a moment after it was made; each try has an address of its own: no guesser's (S15)."""
+        tries = itertools.cycle(range(2, 250))
+
+        def known():
+            ws = self.connect(f"127.0.0.{next(tries)}")
+            a = ws.answer(ws.ask("hello", **self.hello(token, role, **more)))
+            if "result" in a:
+                ws.welcome = a["result"]
+                return ws
+            ws.sock.close()
+            equal(a["error"]["data"]["reason"], "unauthorized", "the reason of a refusal")
+            return None
+
+        with tap.wait_until(known, f"{token[0]} is known") as ws:
+            yield ws
+
+    def pair(self, stack, tenant, phone=(), owner="alice"):
+        """A phone's token, the phone and a bridge, which knows of it."""
+        token = self.token("--scope", "phone", "--tenant", tenant, *phone, owner=owner)
+        b = stack.enter_context(self.signed_in(self.token("--scope", "bridge", "--tenant", tenant, owner="office"), "bridge"))
+        p = stack.enter_context(self.signed_in(token, "phone"))
+        return token, p, b
+
+    def call(self, p, b):
+        """The id of a call that both sides have answered."""
+        call = p.call("call.start", to="12", sdp="offer")["call"]
+        equal(b.expect("call.incoming")["call"], call, "the call that the bridge hears of")
+        b.notify("call.answer", call=call, sdp="answer")
+        b.notify("call.answered", call=call)
+        equal(p.expect("call.answer"), {"call": call, "sdp": "answer"}, "the answer")
+        equal(p.expect("call.answered"), {"call": call}, "that it is answered")
+        return call
+
+    def served(self, ice, i=0):
+        """A client of the relay with the ICE servers of a hello."""
+        turn = ice["iceServers"][1]
+        c = self.nodes[0].client(i, user=turn["username"], password=turn["credential"])
+
+        def served():
+            return c.request(stun.ALLOCATE, UDP).cls == stun.SUCCESS
+
+        tap.wait_until(served, f"{turn['username']} is served")
+        return c
+
+
+@tap.group
+def embedded():
+    with contextlib.ExitStack() as stack:
+        yield Service(stack, stack.enter_context(S()))
+
+
+@tap.group
+def shared():
+    with contextlib.ExitStack() as stack:
+        n = stack.enter_context(S())
+        yield Service(stack, n, stack.enter_context(redis.Server(n.srv)))
+
+
+def both(title):
+    """A case on each store."""
+
+    def decorate(run):
+        embedded.case(f"{title} (embedded)")(run)
+        shared.case(f"{title} (redis)")(run)
+        return run
+
+    return decorate
+
+
+@both("a phone and a bridge of a tenant sign in, see each other, and have a call; the ICE servers that they are given serve")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        _, p, b = w.pair(stack, "north")
+        equal((p.welcome["tenant"], p.welcome["user"], p.welcome["bridges"]), ("north", "alice", 1), "what the hello says")
+        tap.wait_until(lambda: [x["user"] for x in b.expect("presence")["phones"]] == ["alice"], "the bridge hears of the phone")
+        call = w.call(p, b)
+        p.notify("call.hangup", call=call, reason="hangup")
+        ended = b.expect("call.ended")
+        equal((ended["call"], ended["reason"], ended["by"]), (call, "hangup", "phone"), "the end")
+        w.daemon.wait_log(f"event=call_ended call={call} reason=hangup by=phone answered=true")
+        stun_urls, turn = p.welcome["ice"]["iceServers"]
+        check(stun_urls["urls"][0].startswith("stun:") and len(turn["urls"]) == 2, f"the servers are {p.welcome['ice']}")
+        tap.within(p.call("ice.servers")["ttl"], 3500, 3600, "the time that is left")
+        with w.served(p.welcome["ice"]):
+            w.daemon.wait_log(f"event=allocation_created user={turn['username']}")
+
+
+@both("each token is for its scope: a phone's is none of the relay's or a bridge's, the relay's is no phone's")
+def _(w):
+    phone, turn = w.token("--scope", "phone"), w.token()
+    with w.signed_in(phone, "phone"):
+        pass
+    with w.connect() as ws:
+        equal(ws.error("hello", **w.hello(phone, "bridge")), "forbidden", "the reason")
+        equal(ws.closed()[0], UNAUTHORIZED, "the code")
+
+    tries = itertools.cycle(range(2, 250))
+
+    def forbidden():
+        with w.connect(f"127.0.0.{next(tries)}") as ws:
+            return ws.error("hello", **w.hello(turn, "phone")) == "forbidden"
+
+    tap.wait_until(forbidden, "the relay's token is known and forbidden")
+    with w.client(phone) as c:
+        equal(c.request(stun.ALLOCATE, UDP).error, 401, "an Allocate with a phone's token")
+    with w.client(turn, i=1) as c:
+        c.allocate()
+
+
+@both("a token that is revoked during a call ends it on both sides within moments, and the TURN credential that it was given")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        token, p, b = w.pair(stack, "revoked")
+        with w.served(p.welcome["ice"]) as c:
+            call = w.call(p, b)
+            w.ctl("token", "revoke", token[0])
+            begun = time.monotonic()
+            for side in (p, b):
+                ended = side.expect("call.ended")
+                equal((ended["call"], ended["reason"], ended["by"]), (call, "token_ended", "service"), "the end")
+            equal(p.closed()[0], UNAUTHORIZED, "the code")
+            tap.within(time.monotonic() - begun, 0, ENDED_S, "seconds from the command to the end")
+            w.daemon.wait_log(f'event=allocation_deleted user={c.user} .*reason="credential revoked"')
+        with w.connect() as ws:
+            equal(ws.error("hello", **w.hello(token, "phone")), "unauthorized", "the reason")
+        equal(b.call("ice.servers")["iceServers"][1]["username"], b.welcome["ice"]["iceServers"][1]["username"], "the bridge's servers")
+
+
+@both("a token whose time is over during a call ends it on both sides; what it was given was to end with it")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        _, p, b = w.pair(stack, "over", phone=("--expires", "5s"))
+        tap.within(p.welcome["ice"]["ttl"], 0, 5, "the time of the ICE servers")
+        call = w.call(p, b)
+        for side in (p, b):
+            ended = side.expect("call.ended")
+            equal((ended["call"], ended["reason"]), (call, "token_ended"), "the end")
+        equal(p.closed()[0], UNAUTHORIZED, "the code")
+
+
+@both("a connection that is lost is resumed with its call, and hears what it has missed")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        token, p, b = w.pair(stack, "lost")
+        call = w.call(p, b)
+        p.sock.close()
+        tap.wait_until(lambda: not b.expect("presence")["phones"], "the bridge hears that the phone is away")
+        b.notify("call.hold", call=call, on=True)
+        equal(b.answer(b.ask("call.hold", call=call, on=False))["result"], {}, "the answer")
+        resume = {k: p.welcome[k] for k in ("session", "secret")}
+        with w.signed_in(token, "phone", resume=resume) as again:
+            equal(again.welcome["calls"], [{"call": call, "state": "answered"}], "its calls")
+            equal(again.welcome["ice"]["iceServers"], p.welcome["ice"]["iceServers"], "its ICE servers")
+            equal([again.expect("call.hold")["on"] for _ in range(2)], [True, False], "what it has missed")
+            again.notify("bye")
+            equal(b.expect("call.ended")["reason"], "hangup", "the reason of the end")
+            equal(again.closed()[0], 1000, "the code")
+        with w.connect() as ws:
+            equal(ws.error("hello", **w.hello(token, "phone", resume=resume)), "no_session", "the reason behind a bye")
+
+
+@both("nobody calls or hears of anybody of another tenant")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        _, p, _b = w.pair(stack, "east")
+        other = stack.enter_context(w.signed_in(w.token("--scope", "bridge", "--tenant", "west", owner="office"), "bridge"))
+        equal(other.error("call.start", user="alice", **{"from": "1"}), "no_phone", "the reason")
+        equal(other.expect("presence")["phones"], [], "whom it hears of")
+        stranger = stack.enter_context(w.signed_in(w.token("--scope", "phone", "--tenant", "nowhere", owner="alice"), "phone"))
+        equal(stranger.error("call.start", to="1", sdp="x"), "no_bridge", "the reason")
+        call = p.call("call.start", to="12", sdp="offer")["call"]
+        equal(other.error("call.hangup", call=call, reason="hangup"), "no_call", "the reason")
+
+
+@both("S15 ten wrong passwords silence the user for this source, and nobody else")
+def _(w):
+    token = w.token("--scope", "phone", owner="mallory")
+    with w.signed_in(token, "phone"):
+        pass
+    for _ in range(10):
+        with w.connect() as ws:
+            equal(ws.error("hello", **w.hello((token[0], "wrong"), "phone")), "unauthorized", "the reason")
+            equal(ws.closed()[0], UNAUTHORIZED, "the code")
+    with w.connect() as ws:
+        equal(ws.error("hello", **w.hello(token, "phone")), "limit", "the reason")
+        equal(ws.closed()[0], POLICY, "the code")
+    with w.signed_in(w.token("--scope", "phone"), "phone"):
+        pass
+
+
+@shared.case("F1 while Redis is away who is not known is told to try again, and a call goes on; then it is as before")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        token, fresh = w.token("--scope", "phone"), w.token("--scope", "phone", owner="bob")
+        _, p, b = w.pair(stack, "away")
+        call = w.call(p, b)
+        w.redis.pause()
+        with w.connect() as ws:
+            equal(ws.error("hello", **w.hello(token, "phone")), "unavailable", "the reason")
+            p.notify("call.dtmf", call=call, digits="1")
+            equal(b.expect("call.dtmf"), {"call": call, "digits": "1"}, "what goes on")
+            w.redis.go_on()
+            tap.wait_until(lambda: "result" in ws.answer(ws.ask("hello", **w.hello(token, "phone"))), "the hello is good")
+        with w.signed_in(fresh, "phone"):
+            pass
+
+
+@embedded.case("a server that stops tells both sides of a call so")
+def _(w):
+    with contextlib.ExitStack() as stack:
+        _, p, b = w.pair(stack, "stop")
+        call = w.call(p, b)
+        w.daemon.stop()
+        for side in (p, b):
+            ended = side.expect("call.ended")
+            equal((ended["call"], ended["reason"]), (call, "shutdown"), "the end")
+            equal(side.closed()[0], 1001, "the code")
+
+
+tap.main()
