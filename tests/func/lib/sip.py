@@ -1,19 +1,16 @@
 """A registrar (kamailio), a PBX that does what a test says word by word, and our SIP user agent in a process of its own."""
-import json
 import os
-import queue
 import re
 import select
 import signal
 import socket
-import subprocess
 import tempfile
-import threading
 import time
 
-from . import daemon, tap
+from . import daemon, drive, tap
 
-DRIVE = os.path.join(daemon.BUILDDIR, "tests/func/sipdrive")
+PROGRAM = "tests/func/sipdrive"
+DRIVE = os.path.join(daemon.BUILDDIR, PROGRAM)
 REALM = "office"
 SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n"
 ANSWER = SDP.replace("4000", "5000")
@@ -114,65 +111,20 @@ class Registrar:
         self.directory.cleanup()
 
 
-class Drive:
-    """Our user agent. Every line that it writes is kept in `seen` until a test has waited for it."""
+class Drive(drive.Drive):
+    """Our user agent."""
 
     def __init__(self, ns, registrar="127.0.0.1:5060", lines=({"user": "100"},), ip="127.0.0.1:0", expires=300, ring=60, **options):
-        self.process = ns.popen([DRIVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.lines = queue.Queue()
-        self.text, self.seen = [], []
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        super().__init__(ns, PROGRAM)
         self.order(new=ip, registrar=registrar, lines=list(lines), expires=expires, ring=ring, **options)
         self.started = self.wait("new")
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.text.append(line)
-            self.lines.put(line)
-        self.lines.put(None)
 
     @property
     def port(self):
         return int(self.started["address"].rsplit(":", 1)[1])
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        try:
-            self.process.stdin.close()
-            status = self.process.wait(timeout=daemon.STOP_S + 5)
-        except (subprocess.TimeoutExpired, OSError):
-            status = "still running"
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.reader.join()
-        if kind is None:
-            tap.equal(status, 0, f"the driver's status ({''.join(self.text[-20:])})")
-
-    def order(self, **order):
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-
-    def wait(self, kind, seconds=None, **wanted):
-        """The first line of this kind (and with these values) that no one has waited for yet."""
-        deadline = time.monotonic() + (seconds or tap.PATIENCE_S)
-        while True:
-            for got in self.seen:
-                if kind in got and all(got.get(k) == v for k, v in wanted.items()):
-                    self.seen.remove(got)
-                    return got
-            try:
-                line = self.lines.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise tap.Failure(f"{kind} {wanted}: did not come; the last lines: {''.join(self.text[-8:])}") from None
-            if line is None or not line.startswith("{"):
-                raise tap.Failure(f"{kind}: the driver says: {''.join(self.text[-60:])}")
-            got = json.loads(line)
-            tap.check("within" not in got and (kind == "error" or "error" not in got), f"the driver says: {''.join(self.text[-3:])}")
-            self.seen.append(got)
+    def judge(self, kind, got):
+        tap.check("within" not in got and (kind == "error" or "error" not in got), f"the driver says: {''.join(self.text[-3:])}")
 
 
 class Message:
