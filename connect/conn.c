@@ -173,6 +173,7 @@ void conn_end(struct conn *c)
         return;
     conn_hand(c, &ENDING, NULL);
     c->since_ms = c->service->now.ms;
+    bufferevent_enable(c->bev, EV_READ);
     discard(c);
     if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
         say_goodbye(c);
@@ -311,6 +312,18 @@ void conns_deinit(struct conns *l)
     while ((c = TAILQ_FIRST(&l->all)))
         conn_free(c);
     map_deinit(&l->sources);
+}
+
+void conns_end(struct conns *l)
+{
+    struct conn *c;
+
+    TAILQ_FOREACH(c, &l->all, all)
+    if (c->bev && !c->cut)
+        conn_end(c);
+    else
+        c->cut = true;
+    conns_tick(l);
 }
 
 void conns_tick(struct conns *l)

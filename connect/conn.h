@@ -89,6 +89,8 @@ int conns_init(struct conns *l);
 /* Ends all of them, at once. */
 void conns_deinit(struct conns *l);
 void conns_tick(struct conns *l);
+/* Ends all of them, each with what is queued for it. */
+void conns_end(struct conns *l);
 
 /* A descriptor that was accepted, which is closed in any case: counted as a stranger's. NULL: refused, and counted as that. */
 struct conn *conn_new(struct service *s, int fd, const struct addr *from);

@@ -184,7 +184,7 @@ static void begin_to_stop(struct connect *c)
     c->stop_ms = c->service.now.ms;
     stop_listening(c);
     desk_stop(c->service.desk, &c->service.now);
-    conns_tick(&c->service.conns);
+    conns_end(&c->service.conns);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *ctx)
