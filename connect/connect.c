@@ -434,7 +434,11 @@ int connect_recheck(struct connect *c)
 
 struct addr connect_address(const struct connect *c, bool app)
 {
-    return !c ? (struct addr){0} : app ? c->service.app : c->service.listen;
+    const struct addr none = {0};
+
+    if (!c)
+        return none;
+    return app ? c->service.app : c->service.listen;
 }
 
 void connect_read(const struct connect *c, struct connect_counts *out)

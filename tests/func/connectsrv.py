@@ -24,7 +24,7 @@ HOST = f"{S.SERVER}:443"
 ORIGIN = "https://phone.example"
 HEAD_MAX, FIELDS_MAX, MESSAGE_MAX, FRAGMENTS_MAX = 8192, 100, 65536, 64
 SOURCE_MAX = 256
-HEAD_S = 10
+HEAD_S, PING_S, SILENCE_S = 10, 25, 60
 HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ice.servers", "params": {}})  # before a hello: answered with an error
 
 
@@ -62,6 +62,30 @@ class Service(world.World):
         head, body = self.ask(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode(), port=port)
         equal(head.status, status, f"the status of {method} {path}")
         return head, body
+
+    def token(self, role):
+        """A token for a phone or a bridge, as `hello` wants it; served a moment later."""
+        command = [os.path.join(daemon.BUILDDIR, "turnpikectl"), "--config", self.daemon.config_path]
+        made = json.loads(self.net.srv.run(command + ["token", "issue", "--json", "--owner", "alice", "--tenant", "acme", "--scope", role]))
+        return {"username": made["id"], "password": made["password"]}
+
+    @contextlib.contextmanager
+    def signed_in(self, role, connect=None):
+        """A client behind its hello. The token is served a moment after it was made, and who fails ten times is not asked for a while."""
+        token = self.token(role)
+        for _ in range(9):
+            with contextlib.ExitStack() as stack:
+                ws = stack.enter_context(WebSocket((connect or self.connect)(), HOST))
+                answer = ws.answer(ws.ask("hello", token=token, role=role))
+                if "result" in answer:
+                    stack.pop_all()
+                    break
+            equal(answer["error"]["data"]["reason"], "unauthorized", "the reason of a refusal")
+            time.sleep(tap.PATIENCE_S / 40)
+        else:
+            raise tap.Failure("the token is not served")
+        with ws:
+            yield ws
 
     def refused(self):
         """Refusals by reason."""
@@ -400,6 +424,31 @@ def _(w):
     tap.wait_until(lambda: is_served(w), "the first one is served again")
 
 
+@service.case("S20 a client that does not read what it is sent is closed, and others are served")
+def _(w):
+    def small():
+        s = w.net.cli.socket(socket.AF_INET, socket.SOCK_STREAM)
+        s.settimeout(tap.PATIENCE_S)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect((S.SERVER, 443))
+        return w.tls.wrap_socket(s, server_hostname=S.SERVER)
+
+    sdp = "v=0\r\n" + "a=x\r\n" * 3000
+    with w.counts("slow"), w.signed_in("bridge", small), w.signed_in("phone") as phone:
+        calls = 0
+        while w.refused()["slow"] == 0:
+            number = phone.ask("call.start", to="100", sdp=sdp)
+            answer = phone.answer(number)
+            if "result" not in answer:
+                equal(answer["error"]["data"]["reason"], "no_bridge", "why there is no call")
+                break
+            phone.notify("call.hangup", call=answer["result"]["call"], reason="hangup")
+            calls += 1
+            time.sleep(0.02)  # of 100 messages a second; no condition to wait for
+        print(f"# after {calls} calls")
+        equal(phone.error("hello"), "state", "the reason, on the connection that reads")
+
+
 @service.case("status and metrics tell of the service")
 def _(w):
     client = admin.Client(path=w.daemon.settings["admin-socket"])
@@ -487,6 +536,23 @@ def _(w):
         w.control.boot_ahead_s += HEAD_S + 1
         for s in waiting + [done]:
             ended(s)
+
+
+@clocks.case("S20 a client that said hello is asked by pings whether it is there: an answer keeps it, silence for a minute ends it")
+def _(w):
+    with w.signed_in("phone") as ws, w.counts("slow"):
+        for _ in range(4):
+            w.control.boot_ahead_s += PING_S
+            while ws.recv_frame().opcode != PING:
+                pass
+            ws.send_frame(PONG)
+            served_known(ws)
+        w.control.boot_ahead_s += SILENCE_S + 1
+        equal(ws.closed()[0], 1008, "the code")
+
+
+def served_known(ws):
+    equal(ws.error("hello"), "state", "the reason of a second hello")
 
 
 LOCAL = ("127.0.0.1", 8080)
