@@ -78,9 +78,7 @@ static char *message_text(json_int_t id, const char *method, json_t *params, siz
 
     if (m && id)
         json_object_set_new(m, "id", json_integer(id));
-    if (m && params && json_object_set(m, "params", params) == 0)
-        text = json_dumps(m, JSON_COMPACT);
-    else if (m && !params)
+    if (m && (!params || json_object_set(m, "params", params) == 0))
         text = json_dumps(m, JSON_COMPACT);
     json_decref(params);
     json_decref(m);

@@ -93,18 +93,13 @@ static void leave(struct dial *d)
         release(d);
 }
 
+/* The struct stays until the callback of the loop's ends that this is called from. */
 static void down(struct dial *d, const char *why, unsigned code)
 {
-    bool busy = d->busy;
-
     if (d->state == DOWN)
         return;
     close_all(d);
-    d->busy = true;
     d->events.down(d->ctx, why, code);
-    d->busy = busy;
-    if (d->doomed && !busy)
-        release(d);
 }
 
 /* Sends what the socket takes at once: nobody waits for the rest. */
@@ -342,10 +337,12 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
+    d->busy = true;
     if (silent >= SILENCE_MS)
         down(d, "nothing has come from the connect service for 25 s: the way to it is cut", 0);
     else if (silent >= PING_MS && !d->pinged)
         d->pinged = dialframe_ping(d->frame) == 0;
+    leave(d);
 }
 
 /* ---- Connecting. ---- */
@@ -366,9 +363,11 @@ static void connected(struct dial *d)
 static void on_event(struct bufferevent *bev, short what, void *ctx)
 {
     struct dial *d = ctx;
+    bool busy = d->busy; /* a connection that fails at once says so within start() */
     int number = EVUTIL_SOCKET_ERROR();
     char why[DIAL_WHY_MAX];
 
+    d->busy = true;
     if (what & BEV_EVENT_CONNECTED) {
         if (d->state == CONNECTING)
             connected(d);
@@ -385,6 +384,8 @@ static void on_event(struct bufferevent *bev, short what, void *ctx)
                                     : "the connection to the connect service is lost",
              number ? number : ECONNRESET);
     }
+    if (!busy)
+        leave(d);
 }
 
 static void connect_to(struct dial *d, const struct sockaddr *sa, socklen_t len)
