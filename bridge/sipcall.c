@@ -362,9 +362,7 @@ static void on_info(struct sip_call *call, const sip_t *sip)
 /* sofia-sip has let go of the call, for whatever reason: the struct goes with it. */
 static void on_terminated(struct sip_call *call, int status, const char *phrase)
 {
-    if (call->cancelled)
-        end(call, "cancelled", 0, NULL);
-    else if (call->answered && status < 300)
+    if (call->answered && status < 300)
         end(call, "hangup", 0, NULL);
     else
         end(call, call->answered && status == 408 ? "pbx_down" : siptext_reason(status, false), status, phrase);
@@ -388,8 +386,6 @@ void sipcall_event(struct sip_call *call, nua_event_t event, int status, const c
         on_terminated(call, status, phrase);
     } else if (event == nua_r_invite) {
         on_invite_answer(call, status, phrase, sip);
-    } else if (event == nua_i_cancel) {
-        call->cancelled = true;
     } else if (event == nua_i_bye) {
         end(call, "hangup", 0, NULL);
     } else if (call->dead) {

@@ -53,13 +53,12 @@ struct sip_call {
     unsigned line;
     unsigned challenges;
     bool incoming;
-    bool answered;  /* a 200 came or went */
-    bool confirmed; /* the owner was told of it */
-    bool offering;  /* our INVITE with an offer is under way */
-    bool asked;     /* a request of theirs waits for sip_answer */
-    bool dead;      /* the owner is done with it, or was told that it is over */
-    bool offerless; /* their INVITE had no offer: their ACK has the answer */
-    bool cancelled;
+    bool answered;               /* a 200 came or went */
+    bool confirmed;              /* the owner was told of it */
+    bool offering;               /* our INVITE with an offer is under way */
+    bool asked;                  /* a request of theirs waits for sip_answer */
+    bool dead;                   /* the owner is done with it, or was told that it is over */
+    bool offerless;              /* their INVITE had no offer: their ACK has the answer */
     nua_saved_event_t update[1]; /* their UPDATE that waits for sip_answer; NULL inside: an INVITE */
     struct event ring;           /* nobody answers */
     char *sdp;                   /* our last description: what a refresh is answered with */
