@@ -63,9 +63,7 @@ struct question {
     struct question *next, **prev;
     auth_cb *cb;
     void *ctx;
-    enum stun_password_algorithm algorithm;
-    int64_t wall;
-    unsigned scope;
+    struct auth_request request; /* what it borrows is gone */
 };
 
 /* What a look-up asks, all at once. */
@@ -135,10 +133,9 @@ static void answer_question(struct lookup *l, const struct credential *c)
     l->questions = q->next;
     if (q->next)
         q->next->prev = &l->questions;
+    q->request.user = l->name;
     if (c)
-        answer.status = answer_of(
-            l->seat, c, &(struct auth_request){.user = l->name, .algorithm = q->algorithm, .wall = q->wall, .scope = q->scope},
-            &answer);
+        answer.status = answer_of(l->seat, c, &q->request, &answer);
     q->cb(q->ctx, &answer);
     explicit_bzero(&answer, sizeof(answer));
     free(q);
@@ -435,9 +432,7 @@ static enum auth_status check(void *self, const struct auth_request *request, st
     }
     q->cb = cb;
     q->ctx = ctx;
-    q->algorithm = request->algorithm;
-    q->wall = request->wall;
-    q->scope = request->scope;
+    q->request = *request;
     q->next = l->questions;
     q->prev = &l->questions;
     if (q->next)

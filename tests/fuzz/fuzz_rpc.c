@@ -88,10 +88,8 @@ static void check_all(void)
     uint64_t ended = 0;
 
     for (int i = 0; i < CLIENTS; i++) {
-        json_t *m;
-        size_t n;
-
-        json_array_foreach(fake[i].heard, n, m) check_heard(i, m);
+        for (size_t n = 0; n < json_array_size(fake[i].heard); n++)
+            check_heard(i, json_array_get(fake[i].heard, n));
         json_array_clear(fake[i].heard);
     }
     desk_read(fake_desk, &counts);
