@@ -170,6 +170,7 @@ static const struct call_ends REAL = {
     .sip_set_ctx = sip_set_ctx,
     .sip_ring = sip_ring,
     .sip_answer = sip_answer,
+    .sip_refuse = sip_refuse,
     .sip_reinvite = sip_reinvite,
     .sip_info_digit = sip_info_digit,
     .sip_hangup = sip_hangup,

@@ -402,8 +402,9 @@ void call_sip_reoffered(struct call *c, const char *sdp)
 
     if (!err)
         err = e->sip_answer(c->sip, answer);
-    if (err) {
-        call_end(c, "media_failed", text[0] ? text : err_str(err), "bridge");
+    if (err) { /* a fax, say: what was agreed on before holds */
+        LOG(LOG_INFO, "call_offer_refused", LOG_STR("call", c->id), LOG_STR("reason", text[0] ? text : err_str(err)));
+        e->sip_refuse(c->sip);
         return;
     }
     if (held != c->pbx_holds)

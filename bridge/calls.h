@@ -50,6 +50,7 @@ struct call_ends {
     void (*sip_set_ctx)(struct sip_call *call, void *call_ctx);
     int (*sip_ring)(struct sip_call *call);
     int (*sip_answer)(struct sip_call *call, const char *sdp);
+    int (*sip_refuse)(struct sip_call *call);
     int (*sip_reinvite)(struct sip_call *call, const char *sdp);
     int (*sip_info_digit)(struct sip_call *call, char digit);
     void (*sip_hangup)(struct sip_call *call, int status);

@@ -75,6 +75,8 @@ int sip_ring(struct sip_call *call);
  * (nothing waits for it), ERR_NOMEM. */
 int sip_answer(struct sip_call *call, const char *sdp);
 /* ERR_AGAIN: not answered yet, or an offer of either side is under way. ERR_NOMEM. */
+/* To `reoffered`, instead of an answer: what was agreed on before holds. ERR_INVAL: nothing is asked. */
+int sip_refuse(struct sip_call *call);
 int sip_reinvite(struct sip_call *call, const char *sdp);
 /* ERR_NOTCONN: not answered yet. */
 int sip_info_digit(struct sip_call *call, char digit);

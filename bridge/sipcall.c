@@ -179,6 +179,20 @@ int sip_answer(struct sip_call *call, const char *sdp)
     return 0;
 }
 
+int sip_refuse(struct sip_call *call)
+{
+    if (!call->asked || !call->confirmed)
+        return ERR_INVAL;
+    call->asked = false;
+    if (*call->update) {
+        nua_respond(call->nh, 488, siptext_phrase(488), NUTAG_WITH_SAVED(call->update), TAG_END());
+        nua_destroy_event(call->update);
+    } else {
+        nua_respond(call->nh, 488, siptext_phrase(488), TAG_END());
+    }
+    return 0;
+}
+
 int sip_reinvite(struct sip_call *call, const char *sdp)
 {
     if (!call->confirmed || call->offering || call->asked)
