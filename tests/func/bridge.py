@@ -1,0 +1,333 @@
+#!/usr/bin/env python3
+"""turnpike-bridge between a connect service and a PBX: what it is told, its lines, every way that a call goes and ends, metrics, the end.
+
+Browsers are sockets here that speak the connect protocol and have no media, so that no path is ever found: real media are tests/e2e's."""
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from lib import ctl, daemon, net, pbx, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
+
+BRIDGE = os.path.join(daemon.BUILDDIR, "turnpike-bridge")
+L = "127.0.0.1"
+LINES = ["30:auth30:pass30:alice", "31::pass31:bob"]
+OFFER = ("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8 0 126\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\n"
+         "a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=ice-options:trickle\r\na=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup:actpass\r\na=mid:0\r\na={direction}\r\n"
+         "a=rtcp-mux\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:126 telephone-event/8000\r\n")
+
+if not os.access(BRIDGE, os.X_OK):
+    tap.skip_all("turnpike-bridge is not built (--with-bridge)")
+net.need_namespaces()
+daemon.need_daemon()
+
+
+def offer(direction="sendrecv"):
+    return OFFER.replace("{direction}", direction)
+
+
+# ---- By itself. ----
+
+
+@tap.group
+def command_line():
+    with daemon.Directory() as d:
+        yield d
+
+
+def run(*args, env=None):
+    p = subprocess.run([BRIDGE, *args], capture_output=True, text=True, timeout=tap.PATIENCE_S, env=daemon.clean_environment(env), check=False, stdin=subprocess.DEVNULL)
+    daemon.check_log(p.stdout + p.stderr)
+    return p.returncode, p.stdout, p.stderr
+
+
+GOOD = "connect-url=wss://connect.example/connect\nsip-registrar=pbx.example\ntoken=t1:hush\nline=30::hush:alice\n"
+
+
+@command_line.case("--help names keys and variables, --version the version, whatever the file says")
+def _(d):
+    bad = d.file("bad.conf", "nonsense\n")
+    status, out, _ = run("--config", bad, "--help")
+    equal(status, 0, "the status")
+    check("--connect-url" in out and "TURNPIKE_BRIDGE_TOKEN" in out, out)
+    status, out, _ = run("--config", bad, "--version")
+    check(status == 0 and out.startswith("turnpike-bridge "), out)
+
+
+@command_line.case("--check-config: a good file is status 0, a bad one 2 with file and line, and no secret is told")
+def _(d):
+    status, out, err = run("--config", d.file("good.conf", GOOD), "--check-config")
+    equal((status, "fine" in out), (0, True), f"the word ({err})")
+    status, _, err = run("--config", d.file("bad.conf", GOOD + "sip-registar=x\n"), "--check-config")
+    equal(status, 2, "the status")
+    check("bad.conf:5" in err and "sip-registrar" in err, err)
+    status, _, err = run("--config", d.file("bad.conf", GOOD + "line=hush\n"), "--check-config")
+    check(status == 2 and "hush" not in err, err)
+    status, _, err = run("--config", d.file("good.conf", GOOD), "--token=a:b")
+    check(status == 2 and "a:b" not in err, err)
+
+
+@command_line.case("a PBX that nobody knows, and a port that is taken, are faults: status 1")
+def _(d):
+    status, _, err = run("--config", d.file("good.conf", GOOD.replace("pbx.example", "pbx.invalid")))
+    check(status == 1 and "pbx.invalid" in err, f"{status} {err}")
+
+
+# ---- With a service, a PBX and a phone. ----
+
+
+class World:
+    def __init__(self, ns, relay, board, bridge):
+        self.ns, self.relay, self.pbx, self.bridge = ns, relay, board, bridge
+        self.tokens = {owner: token(relay, "phone", owner) for owner in ("bob", "carol")}
+
+    def phone(self, owner="bob"):
+        """A phone of this user; the relay looks ten times a second for tokens that were made."""
+        return tap.wait_until(lambda: Phone.open(self, owner), "the token is known")
+
+
+def token(relay, scope, owner):
+    made = json.loads(ctl.ended(0, "--config", relay.config_path, "token", "issue", "--scope", scope, "--owner", owner, "-o", "json"))
+    return {"username": made["username"], "password": made["password"]}
+
+
+class Phone(websocket.WebSocket):
+    """A phone, after its hello."""
+
+    @staticmethod
+    def open(w, owner):
+        connect = w.relay.ready["connect"]
+        p = Phone(websocket.connect((connect["address"], connect["port"]), w.ns), host=f"{connect['address']}:{connect['port']}")
+        if "result" in p.answer(p.ask("hello", token=w.tokens[owner], role="phone", name="test")):
+            return p
+        p.sock.close()
+        return None
+
+    def __exit__(self, *a):
+        self.notify("bye")
+        super().__exit__(*a)
+
+    def dial(self, to, direction="sendrecv"):
+        """Starts a call, has its answer; returns its id."""
+        call = self.call("call.start", to=to, sdp=offer(direction))["call"]
+        answer = self.expect("call.answer")
+        equal(answer["call"], call, "the call that is answered")
+        check("a=setup:active" in answer["sdp"] and "PCMA" in answer["sdp"], answer["sdp"])
+        return call
+
+    def ended(self, call):
+        """How this call has ended: (reason, text, by)."""
+        m = self.expect("call.ended")
+        equal(m["call"], call, "the call that ended")
+        return m["reason"], m.get("text", ""), m["by"]
+
+
+def bridge_settings(relay, board, **more):
+    t, connect = token(relay, "bridge", "office"), relay.ready["connect"]
+    settings = {
+        "connect-url": f"ws://{connect['address']}:{connect['port']}/connect",
+        "token": f"{t['username']}:{t['password']}",
+        "sip-registrar": board.address,
+        "line": LINES,
+        "rtp-ports": "20000-20099",
+        "metrics-listen": f"{L}:0",
+        "log-level": "debug",
+    }
+    settings.update(more)
+    return settings
+
+
+@tap.group
+def bridged():
+    relay_settings = {"listening-ip": L, "listening-port": 0, "connect-listen": f"{L}:0"}
+    with net.Net("alone") as n, daemon.Daemon(n.alone, relay_settings) as relay, pbx.Pbx(n.alone) as board:
+        with daemon.Daemon(n.alone, bridge_settings(relay, board), plain=True, program=BRIDGE) as bridge:
+            yield World(n.alone, relay, board, bridge)
+
+
+def metrics(w):
+    with w.ns.inside(), urllib.request.urlopen(f"http://{L}:{w.bridge.ready['metrics']['port']}/metrics", timeout=tap.PATIENCE_S) as answer:
+        text = answer.read().decode()
+    return {k: float(v) for k, v in re.findall(r"^(turnpike_\S+) (\S+)$", text, re.M)}
+
+
+@bridged.case("the ready file has lines and addresses; each line is registered, and metrics say so")
+def _(w):
+    equal([(x["line"], x["registered"]) for x in w.bridge.ready["lines"]], [("30", True), ("31", True)], "the lines")
+    equal(sorted(w.pbx.contacts), ["30", "31"], "the registrations")
+    m = metrics(w)
+    equal(m['turnpike_bridge_registered{line="30"}'], 1, "the line's metric")
+    equal(m["turnpike_bridge_connected"], 1, "the service's metric")
+
+
+@bridged.case("a phone calls: INVITE with PCMA, ringing, answered, INFO digits, hung up by the PBX")
+def _(w):
+    with w.phone() as p:
+        call = p.dial("4711")
+        invite = w.pbx.next("INVITE")
+        equal((invite.user, re.search("sip:([^@]*)@", invite.get("From"))[1]), ("4711", "31"), "whom, and from which line")
+        check("m=audio 2" in invite.body and " 8" in invite.body and "SAVPF" not in invite.body, invite.body)
+        w.pbx.reply(invite, 180)
+        equal(p.expect("call.ringing")["call"], call, "the call that rings")
+        dialog = w.pbx.reply(invite, 200, pbx.sdp())
+        equal(p.expect("call.answered")["call"], call, "the call that is answered")
+        w.pbx.next("ACK")
+        dialog.request("INFO", "Signal=7\r\nDuration=160\r\n", "application/dtmf-relay")
+        equal(p.expect("call.dtmf")["digits"], "7", "the digit")
+        dialog.bye()
+        equal(p.ended(call)[::2], ("hangup", "bridge"), "how it ended")
+    w.bridge.wait_log(f"event=call_ended call={call} reason=hangup by=pbx")
+
+
+@bridged.case("hold: the phone's is a re-INVITE with sendonly, the PBX's is told to the phone; what can't be agreed on is refused, and the call goes on")
+def _(w):
+    with w.phone() as p:
+        call = p.dial("4711")
+        invite = w.pbx.next("INVITE")
+        dialog = w.pbx.reply(invite, 200, pbx.sdp())
+        p.expect("call.answered")
+        w.pbx.next("ACK")
+        p.notify("call.offer", call=call, sdp=offer("inactive"))
+        p.expect("call.answer")
+        again = w.pbx.next("INVITE")
+        check("a=sendonly" in again.body or "a=inactive" in again.body, again.body)
+        w.pbx.reply(again, 200, pbx.sdp(direction="recvonly"))
+        w.pbx.next("ACK")
+        dialog.request("INVITE", pbx.sdp(direction="sendonly"))
+        check(w.pbx.answer("INVITE", 200).body, "an answer without a description")
+        dialog.request("ACK", cseq=dialog.cseq)
+        equal(p.expect("call.hold")["on"], True, "the hold")
+        dialog.request("INVITE", pbx.sdp())
+        w.pbx.answer("INVITE", 200)
+        dialog.request("ACK", cseq=dialog.cseq)
+        equal(p.expect("call.hold")["on"], False, "the hold's end")
+        dialog.request("INVITE", pbx.sdp().replace("m=audio", "m=image"))
+        w.pbx.answer("INVITE", 488)  # a fax; the call goes on
+        dialog.request("ACK", cseq=dialog.cseq)
+        p.notify("call.hangup", call=call, reason="hangup")
+        w.pbx.next("BYE")
+
+
+@bridged.case("busy, declined, unknown number and errors of the PBX reach the phone with their reason")
+def _(w):
+    with w.phone() as p:
+        for status, reason in ((486, "busy"), (603, "declined"), (404, "unknown_number"), (480, "no_answer"), (503, "pbx_down"), (403, "pbx_error")):
+            call = p.dial("4711")
+            w.pbx.reply(w.pbx.next("INVITE"), status)
+            got = p.ended(call)
+            equal(got[::2], (reason, "bridge"), f"what {status} becomes ({got})")
+
+
+@bridged.case("the phone gives up: CANCEL; a user without a line is declined, with a text")
+def _(w):
+    with w.phone() as p:
+        call = p.dial("4711")
+        invite = w.pbx.next("INVITE")
+        w.pbx.reply(invite, 180)
+        p.expect("call.ringing")
+        p.notify("call.hangup", call=call, reason="cancelled")
+        cancel = w.pbx.next("CANCEL")
+        w.pbx.reply(cancel, 200)
+        w.pbx.reply(invite, 487)
+    with w.phone("carol") as p:
+        call = p.call("call.start", to="4711", sdp=offer())["call"]
+        reason, text, _ = p.ended(call)
+        check(reason == "declined" and "carol" in text, f"{reason} {text}")
+
+
+@bridged.case("the PBX calls: the phones of the line's user ring; declined is 603, busy 486")
+def _(w):
+    with w.phone() as p:
+        for reason, status in (("declined", 603), ("busy", 486)):
+            out = w.pbx.call("31")
+            m = p.expect("call.incoming")
+            equal((m["from"], m.get("name")), ("0301234", "Carol"), "who calls")
+            p.notify("call.ringing", call=m["call"])
+            out.next(180)
+            p.notify("call.hangup", call=m["call"], reason=reason)
+            out.next(status)
+
+
+@bridged.case("the PBX gives up: the phone hears cancelled; without a phone it hears 480")
+def _(w):
+    with w.phone() as p:
+        out = w.pbx.call("31")
+        call = p.expect("call.incoming")["call"]
+        p.notify("call.ringing", call=call)
+        out.next(180)
+        out.cancel()
+        equal(p.ended(call)[::2], ("cancelled", "bridge"), "how it ended")
+        out.next(487)
+    w.pbx.call("30").next(480)
+
+
+@bridged.case("no path: after 8 s both sides are told, the phone with the firewall's rule")
+def _(w):
+    with w.phone() as p:
+        out = w.pbx.call("31")
+        call = p.expect("call.incoming")["call"]
+        p.notify("call.accept", call=call, sdp=offer())
+        p.expect("call.answer")
+        reason, text, by = p.ended(call)
+        equal((reason, by), ("media_failed", "bridge"), text)
+        check("firewall rule 4" in text and "rule 5" in text, text)  # neither side gathers on loopback
+        out.next(480)
+
+
+@bridged.case("the bridge's last calls: SIGTERM ends them at both ends, with shutdown")
+def _(w):
+    with w.phone() as p:
+        call = p.dial("4711")
+        invite = w.pbx.next("INVITE")
+        w.pbx.reply(invite, 200, pbx.sdp())
+        p.expect("call.answered")
+        w.pbx.next("ACK")
+        w.bridge.stop()
+        equal(p.ended(call)[::2], ("shutdown", "bridge"), "how it ended")
+        w.pbx.next("BYE")
+
+
+# ---- What goes wrong around it. ----
+
+
+@tap.group
+def faults():
+    with net.Net("alone") as n, daemon.Daemon(n.alone, {"listening-ip": L, "listening-port": 0, "connect-listen": f"{L}:0"}) as relay:
+        yield World(n.alone, relay, None, None)
+
+
+@faults.case("a line that the PBX refuses: the reason in the ready file, pbx_down for its calls")
+def _(w):
+    with pbx.Pbx(w.ns, register=403) as board:
+        with daemon.Daemon(w.ns, bridge_settings(w.relay, board), plain=True, program=BRIDGE) as bridge:
+            line = bridge.ready["lines"][1]
+            check(not line["registered"] and "403" in line["reason"], str(line))
+            with w.phone() as p:
+                call = p.call("call.start", to="1", sdp=offer())["call"]
+                reason, text, _ = p.ended(call)
+                check(reason == "pbx_down" and "403" in text, f"{reason} {text}")
+
+
+@faults.case("a token without the scope is refused, and the log says so; no password is in it")
+def _(w):
+    with pbx.Pbx(w.ns) as board, daemon.Directory() as d:
+        t = token(w.relay, "phone", "office")
+        settings = bridge_settings(w.relay, board, token=f"{t['username']}:{t['password']}")
+        log = d.file("log", "")
+        with w.ns.popen([BRIDGE, "--config", d.file("bridge.conf", daemon.config_text(settings)), "--log-file", log], env=daemon.clean_environment()) as process:
+            try:
+                with open(log, encoding="utf-8") as f:
+                    said = tap.wait_until(lambda: f.seek(0) or re.search("event=not_connected .*", f.read()), "the log says so", process=process)
+                check("forbidden" in said[0] or "scope" in said[0], said[0])
+                with open(log, encoding="utf-8") as f:
+                    check(t["password"] not in f.read() and "pass31" not in f.read(), "S24: a password is in the log")
+            finally:
+                process.terminate()
+                process.wait()
+
+
+tap.main()
