@@ -7,10 +7,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
 
 import picture
 import tones
-from picture import PBX, PHONE, TRUNK
+from picture import OFFICE, PBX, PHONE, TRUNK
 
 from lib import daemon, tap
 
@@ -266,6 +268,46 @@ class Trunk:
         """The call went as it should, to its end."""
         tap.wait_until(lambda: self.program.process.poll() is not None, "the trunk's call is over")
         tap.equal(self.program.process.returncode, 0, f"sipp's status ({self.program.log()[-2000:]})")
+
+
+class Gap:
+    """How long no sound came to the office's phones: listens to the cable, and sees RTP that comes from the bridge's host."""
+
+    def __init__(self, ns, ports=(10000, 10098)):
+        self.ports = ports
+        with ns.inside():
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+            self.socket.bind(("eth0", 0x0800))
+        self.socket.settimeout(0.1)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._last, self._longest = time.monotonic(), 0.0
+
+    def _run(self):
+        while not self._over.is_set():
+            try:
+                packet = self.socket.recv(2000)
+            except TimeoutError:
+                continue
+            head = 4 * (packet[0] & 15)
+            if packet[9] == socket.IPPROTO_UDP and packet[12:16] == socket.inet_aton(OFFICE):
+                if self.ports[0] <= int.from_bytes(packet[head + 2 : head + 4], "big") <= self.ports[1]:
+                    now = time.monotonic()
+                    self._longest = max(self._longest, now - self._last)
+                    self._last = now
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+        self.socket.close()
+
+    def longest(self):
+        """Seconds, between two packets or since the last."""
+        return max(self._longest, time.monotonic() - self._last)
 
 
 def need_phones():
