@@ -18,13 +18,15 @@ company.need_company()
 RELAYED = (["relay"], ["relay"])
 SEEN = ["srflx", "prflx"]  # by the outer address of a firewall
 DIRECT = (["host", *SEEN], SEEN)
+EXPIRES_S = 15 * SLOW  # a token that is to end in a call
+RING_S = 10  # a call that nobody answers
 MOVES_S = 40 * SLOW  # until a call whose way was cut, or is back, has taken another
 
 
 @tap.group
 def calls():
     with contextlib.ExitStack() as stack:
-        yield company.Company(stack)
+        yield company.Company(stack, bridge={"ring-seconds": RING_S})
 
 
 def in_call(c):
@@ -45,6 +47,13 @@ def is_relayed(c):
     equal((last["local"], last["remote"]), ("relay", "relay"), "the pair in the bridge")
     c.net.nothing_else_passed()
     equal(c.net.host_firewall.counts()["else"], 0, "what came to other ports of the relay's host")
+
+
+def cut(ns, address):
+    """The host's connections to this address break."""
+    out = ns.run(["ss", "-K", "-H", "-t", "dst", address])
+    if address not in out:
+        raise tap.Skip("this kernel closes no connection of another's (ss -K)")
 
 
 @calls.case("the browser calls the phone: answered, relay to relay on both sides, tones both ways, nothing else passes", seconds=120)
@@ -136,6 +145,36 @@ def _(c):
     c.softphone.wait_ring()
     c.phone.hangup()
     c.softphone.wait_end("The caller has hung up.")
+
+
+@calls.case("nobody answers: both are told; who calls the browser meanwhile hears that it is busy", seconds=90)
+def _(c):
+    c.fresh()
+    with pbx.Phone(c.net.pbx, "201", answer="manual", sip=5062, control=4445, rtp=11000) as other:
+        c.softphone.dial(other.extension)
+        c.softphone.wait_state("Ringing")
+        c.phone.dial(LINE)
+        why = c.phone.wait("CALL_CLOSED")["param"]
+        check(why.startswith("486"), f"the second caller is told {why}")
+        c.softphone.wait_end("Nobody answers.", (RING_S + 10) * SLOW)
+        other.wait("CALL_CLOSED")
+
+
+@calls.case("the way to the service breaks on both sides: the sound goes on, the sessions come back, and hanging up is heard of", seconds=120)
+def _(c):
+    in_call(c)
+    c.net.of_rule(1).remove(1)
+    c.net.of_rule(3).remove(3)
+    for ns in (c.net.home, c.net.office):
+        cut(ns, CONNECT)
+    c.softphone.page.wait_text("#pill", "Reconnecting")
+    c.wait_tones()
+    c.net.restore()
+    c.softphone.ready(30 * SLOW)
+    tap.wait_until(lambda: c.bridge.events("connected")[-1]["resumed"] == "1", "the bridge has resumed its session", 30 * SLOW)
+    c.wait_tones()
+    c.phone.hangup()
+    c.softphone.wait_end("ended")
 
 
 # ---- a rule is missing ----
@@ -243,6 +282,16 @@ def _(c):
     c.phone.wait("CALL_ESTABLISHED")
     c.revoke(token)
     c.softphone.page.wait_text("#sign-in-problem", "revoked", 20 * SLOW)
+    c.phone.wait("CALL_CLOSED", seconds=20 * SLOW)
+
+
+@calls.case("the token expires in the call: it ends at both sides, and the page says why", seconds=120)
+def _(c):
+    c.fresh()
+    c.softphone.open(c.issue("phone", company.USER, "--expires", f"{EXPIRES_S}s"))
+    c.softphone.dial()
+    c.phone.wait("CALL_ESTABLISHED")
+    c.softphone.page.wait_text("#sign-in-problem", "expired", EXPIRES_S + 20 * SLOW)
     c.phone.wait("CALL_CLOSED", seconds=20 * SLOW)
 
 
