@@ -44,8 +44,10 @@ static int telephone(const char *address, struct addr *out)
     (void)addr_parse_ip(out, address);
     len = addr_to_sockaddr(out, &ss);
     if (bind(fd, (struct sockaddr *)&ss, len) || getsockname(fd, (struct sockaddr *)&ss, &len) ||
-        addr_from_sockaddr(out, (struct sockaddr *)&ss))
+        addr_from_sockaddr(out, (struct sockaddr *)&ss)) {
+        close(fd);
         return -1;
+    }
     return fd;
 }
 
