@@ -295,6 +295,18 @@ def _(c):
     c.phone.wait("CALL_CLOSED", seconds=20 * SLOW)
 
 
+@calls.case("turnpiked ends in the call: both sides are told; another one starts, both come back, and the next call works", seconds=180)
+def _(c):
+    in_call(c)
+    c.turnpiked.stop()
+    c.softphone.wait_trouble("shutdown", "service stops", seconds=20 * SLOW)
+    c.phone.wait("CALL_CLOSED", seconds=20 * SLOW)
+    c.serve()
+    c.softphone.ready(40 * SLOW)
+    in_call(c)
+    c.wait_tones()
+
+
 @calls.case("the PBX is down: the browser is told so", seconds=120)
 def _(c):
     c.fresh()

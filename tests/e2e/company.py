@@ -115,19 +115,25 @@ class Company:
     """All of it; the bridge is at its place at the service and at the PBX. `turnpiked` and `bridge` are settings beside the usual ones."""
 
     def __init__(self, stack, turnpiked=None, bridge=None):
-        self.directory = stack.enter_context(daemon.Directory())
+        self.stack, self.directory = stack, stack.enter_context(daemon.Directory())
         self.net = n = stack.enter_context(picture.Picture())
         self.cert, self.key, self.ca = picture.authority(self.directory)
         self.registrar = stack.enter_context(pbx.Kamailio(n.pbx))
         self.phone = stack.enter_context(pbx.Phone(n.pbx, PHONE))
-        self.turnpiked = stack.enter_context(daemon.Daemon(n.internet, {**self._turnpiked(), **(turnpiked or {})}))
+        self.settings = {**self._turnpiked(), **(turnpiked or {})}
+        self.serve()
         self.token = self.issue("phone", USER)
         self.bridge = stack.enter_context(daemon.Daemon(n.office, {**self._bridge(), **(bridge or {})}, plain=True, program=BRIDGE))
         wav = tones.write(self.directory.file("voice.wav"), VOICE_HZ)
         self.softphone = Softphone(stack.enter_context(n.page(self.cert, wav)))
 
+    def serve(self):
+        """turnpiked, on the store that the one before has left."""
+        self.turnpiked = self.stack.enter_context(daemon.Daemon(self.net.internet, self.settings))
+
     def _turnpiked(self):
         return {
+            "state-dir": self.directory.path,
             "listening-ip": RELAY,
             "listening-port": picture.TURN_PORT,
             "connect-listen": f"{CONNECT}:{picture.TLS_PORT}",
