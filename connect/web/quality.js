@@ -22,7 +22,7 @@ class Loss {
 let heard = new Loss(), sent = new Loss(), office = {};
 
 const percent = (part) => (part === null ? UNKNOWN : `${(100 * part).toFixed(1)} %`);
-const millis = (n) => (n === null || n === undefined ? UNKNOWN : `${n} ms`);
+const millis = (n) => (n === null || n === undefined ? UNKNOWN : `${Math.round(n)} ms`);
 
 function tile(id, text, bad) {
   setText($(id), text);
