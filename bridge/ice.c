@@ -90,6 +90,17 @@ static void on_packet(NiceAgent *agent, guint stream, guint component, guint len
     ice->events->packet(ice->ctx, (uint8_t *)buf, len);
 }
 
+/* What still comes while the agent closes. */
+static void on_late(NiceAgent *agent, guint stream, guint component, guint len, gchar *buf, gpointer ctx)
+{
+    (void)agent;
+    (void)stream;
+    (void)component;
+    (void)len;
+    (void)buf;
+    (void)ctx;
+}
+
 /* ---- begin ---- */
 static int add_ips(struct ice *ice)
 {
@@ -197,7 +208,8 @@ void ice_close(struct ice **slot)
         return;
     }
     g_signal_handlers_disconnect_by_data(ice->agent, ice);
-    nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, pump_context(ice->pump), NULL, NULL);
+    /* With nobody to take them, libnice leaves datagrams in their sockets, and the loop turns for as long as there are some. */
+    nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, pump_context(ice->pump), on_late, NULL);
     ice->next = ice->config.yard->closing;
     ice->config.yard->closing = ice;
     evtimer_assign(&ice->end, ice->config.base, on_end, ice);
