@@ -123,10 +123,9 @@ static void tell_end(const struct leg *l, enum desk_reason reason, const char *t
 /* `silent`: who has ended it himself; NULL: nobody. Frees the call. */
 static void end(struct call *c, enum desk_reason reason, const char *text, const char *by, const struct leg *silent)
 {
-    struct leg *l;
-
     log_end(c, reason, by);
-    while ((l = LIST_FIRST(&c->legs))) {
+    for (struct leg *l = LIST_FIRST(&c->legs), *next; l; l = next) {
+        next = LIST_NEXT(l, of_call);
         if (l != silent)
             tell_end(l, reason, text, by);
         remove_leg(l);
