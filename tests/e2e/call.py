@@ -84,14 +84,18 @@ def _(c):
 def _(c):
     in_call(c)
     p = c.softphone.page
+    c.phone.wait_new_second()
     p.click("#hold")
     c.softphone.wait_state("On hold")
     c.softphone.ears.wait_silence(20 * SLOW)
+    c.phone.wait_new_second()
     p.click("#hold")
     c.softphone.wait_state("In call")
     c.wait_tones()
+    c.phone.wait_new_second()
     c.phone.tell("hold")
     c.softphone.wait_state("The other side holds")
+    c.phone.wait_new_second()
     c.phone.tell("resume")
     c.softphone.wait_state("In call")
     c.wait_tones()

@@ -232,6 +232,10 @@ class Phone:
         """What it hears in its latest call; None: nothing yet."""
         return max(glob.glob(os.path.join(self.directory.path, "dump-*-dec.wav")), key=os.path.getmtime, default=None)
 
+    def wait_new_second(self):
+        """Before a hold or its end, which begin another recording: baresip names them by the second, and two of one second spoil each other."""
+        tap.wait_until(lambda: time.strftime("%Y-%m-%d-%H-%M-%S") not in (self.recording() or ""), "a second that has no recording")
+
     def hears(self, frequency, other=None):
         path = self.recording()
         return tones.heard(path, frequency, other) if path else None
