@@ -26,7 +26,7 @@ static void test_err_texts(void)
         for (unsigned other = 0; other < n; other++)
             CHECK(err_nth(other) != err && strcmp(err_str(err_nth(other)), err_str(err)) != 0);
     }
-    CHECK_INT(n, 26);
+    CHECK_INT(n, 27);
     CHECK_INT(err_nth(n + 1000), 1);
     for (int err = ERR_TRUNCATED; err >= ERR_CANCELLED; err--)
         CHECK(strcmp(err_str(err), "unknown error") != 0);

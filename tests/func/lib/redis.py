@@ -99,7 +99,8 @@ class Server:
             return False
 
     def asked(self, names, what):
-        """How often each of these commands is given while `what` runs; what nodes ask of each other is none."""
+        """How often each of these commands is given while `what` runs, but for what nodes ask by the clock: of each other, and the realm's options."""
+        by_the_clock = re.compile(rb'tp:node|turn/realm/[^"]*/(max-bps|user-quota|total-quota|allowed-peer-ip|denied-peer-ip)')
         found = dict.fromkeys(names, 0)
         with self.link() as monitor:
             monitor.call("MONITOR")
@@ -108,7 +109,7 @@ class Server:
             while b'"ECHO" "the end"' not in (line := monitor.file.readline()):
                 words = line.split(b'] ', 1)[1].split(b'" "') if b"] " in line else []
                 name = words[0].strip(b'"\r\n').lower().decode() if words else ""
-                if name in found and not words[1].startswith(b"tp:node"):
+                if name in found and not by_the_clock.match(words[1]):
                     found[name] += 1
         return found
 
