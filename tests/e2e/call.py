@@ -84,21 +84,23 @@ def _(c):
 def _(c):
     in_call(c)
     p = c.softphone.page
-    c.phone.wait_new_second()
-    p.click("#hold")
-    c.softphone.wait_state("On hold")
-    c.softphone.ears.wait_silence(20 * SLOW)
-    c.phone.wait_new_second()
-    p.click("#hold")
-    c.softphone.wait_state("In call")
-    c.wait_tones()
-    c.phone.wait_new_second()
-    c.phone.tell("hold")
-    c.softphone.wait_state("The other side holds")
-    c.phone.wait_new_second()
-    c.phone.tell("resume")
-    c.softphone.wait_state("In call")
-    c.wait_tones()
+    with pbx.Wire(c.net.pbx) as wire:
+
+        def both_hear():
+            wire.wait_hears(company.VOICE_HZ, pbx.HUM_HZ)
+            c.softphone.ears.wait_hears(pbx.HUM_HZ, company.VOICE_HZ, 3 * tap.PATIENCE_S)
+
+        p.click("#hold")
+        c.softphone.wait_state("On hold")
+        c.softphone.ears.wait_silence(20 * SLOW)
+        p.click("#hold")
+        c.softphone.wait_state("In call")
+        both_hear()
+        c.phone.tell("hold")
+        c.softphone.wait_state("The other side holds")
+        c.phone.tell("resume")
+        c.softphone.wait_state("In call")
+        both_hear()
 
 
 @calls.case("the browser hangs up, and the phone is told", seconds=60)

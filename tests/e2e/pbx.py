@@ -232,10 +232,6 @@ class Phone:
         """What it hears in its latest call; None: nothing yet."""
         return max(glob.glob(os.path.join(self.directory.path, "dump-*-dec.wav")), key=os.path.getmtime, default=None)
 
-    def wait_new_second(self):
-        """Before a hold or its end, which begin another recording: baresip names them by the second, and two of one second spoil each other."""
-        tap.wait_until(lambda: time.strftime("%Y-%m-%d-%H-%M-%S") not in (self.recording() or ""), "a second that has no recording")
-
     def hears(self, frequency, other=None):
         path = self.recording()
         return tones.heard(path, frequency, other) if path else None
@@ -248,6 +244,45 @@ class Phone:
         path = self.recording()
         rate, samples = tones.last(path) if path else (tones.RATE, [])
         return f"it hears {tones.loudest(samples, rate)}" if samples else "it hears nothing"
+
+
+class Wire:
+    """What goes to the phone by RTP (PCMA), as it is on the wire: baresip 1.0.0 writes nothing down any more when a hold was short."""
+
+    OUTGOING = 4  # linux/if_packet.h PACKET_OUTGOING
+
+    def __init__(self, ns, rtp=10000):
+        self.ports = range(rtp, rtp + 100, 2)
+        self.samples = []
+        self.sock = ns.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self.sock.setblocking(False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def _listen(self):
+        while True:
+            try:
+                packet, (_, _, kind, *_) = self.sock.recvfrom(2048)
+            except BlockingIOError:
+                return
+            udp = packet[4 * (packet[0] & 15) :]
+            if kind != self.OUTGOING and packet[9] == socket.IPPROTO_UDP and int.from_bytes(udp[2:4], "big") in self.ports and udp[9] & 127 == 8:
+                self.samples = (self.samples + list(tones.of_alaw(udp[20:])))[-tones.WINDOW :]
+
+    def wait_hears(self, frequency, other):
+        """From now on half a second of this tone, and not the other."""
+        self._listen()
+        self.samples = []
+
+        def heard():
+            self._listen()
+            return len(self.samples) == tones.WINDOW and tones.heard_in(tones.RATE, self.samples, frequency, other)
+
+        return tap.wait_until(heard, lambda: f"{frequency} Hz goes to the phone: {tones.loudest(self.samples, tones.RATE) if self.samples else 'nothing'} does", 3 * tap.PATIENCE_S)
 
 
 class Trunk:

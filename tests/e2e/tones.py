@@ -45,6 +45,17 @@ def read(path):
     return rate, samples[::channels]
 
 
+def of_alaw(payload):
+    """Samples of G.711's A-law."""
+    samples = array.array("h")
+    for byte in payload:
+        byte ^= 0x55
+        shift, value = (byte & 0x70) >> 4, (byte & 0x0F) << 4
+        value = value + 8 if shift == 0 else (value + 0x108) << (shift - 1)
+        samples.append(value if byte & 0x80 else -value)
+    return samples
+
+
 def level(samples, rate, frequency):
     """How loud a sine of this frequency is in them (Goertzel, a Hann window)."""
     n = len(samples)
@@ -78,7 +89,11 @@ def last(path, samples=WINDOW):
 
 def heard(path, frequency, other=None):
     """Is this tone what a file ends with, and not `other`? Its frequency and level; None: it is not."""
-    rate, samples = last(path)
+    return heard_in(*last(path), frequency, other)
+
+
+def heard_in(rate, samples, frequency, other=None):
+    """The same of samples: half a second, or none."""
     if not samples:
         return None
     found, loud = loudest(samples, rate)
