@@ -2,7 +2,7 @@
  * Purpose:  asks the scheduler to let a thread that has short work in at once, before others have used up their turn.
  * Owner:    the calling thread, which it is about.
  * Lifetime: from the call to the thread's end.
- * Callers:  the threads that move packets: relay/worker, bench/.
+ * Callers:  the threads that move packets: relay/worker.
  * RFC:      none.
  */
 #ifndef BASE_SLICE_H

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "base/slice.h"
 #include "bench/load.h"
 #include "stun/names.h"
 
@@ -360,7 +359,6 @@ int main(int argc, char **argv)
     char text[LOAD_TEXT_MAX];
     int status = read_options(&o, argc, argv);
 
-    slice_short(); /* it stands for other machines: packets must not wait here for what else runs; where that can't be, they do */
     if (!status && load_run(&o.load, &result, text)) {
         fprintf(stderr, "turnpike-bench: %s\n", text);
         status = STATUS_FAULT;
