@@ -23,7 +23,7 @@ generator.need()
 
 S = net.Standard
 MAX_LOSS = 0.01  # per cent
-SECONDS = 60 if SOAK else 5
+SECONDS = 60 if SOAK else 3
 SESSIONS = 1000 if SOAK else 20 if tap.SANITIZER else 200
 RATE = 50  # packets a second of a session
 SENT = 0.95 if SOAK else 0.5  # of the rate: a busy machine makes the generator skip, which is no fault of the server
@@ -109,7 +109,7 @@ for number in (1, 2):
     add_cases(one_generator(number))
 
 FLOOD_RATE = 50000 if SOAK else 2000
-FLOOD_SECONDS = 30 if SOAK else SECONDS
+FLOOD_SECONDS = 30 if SOAK else 5
 STRANGERS = "198.18.0.0/15"
 
 
