@@ -126,7 +126,7 @@ static void end(struct call *c, enum desk_reason reason, const char *text, const
     log_end(c, reason, by);
     for (struct leg *l = LIST_FIRST(&c->legs), *next; l; l = next) {
         next = LIST_NEXT(l, of_call);
-        if (l != silent)
+        if (!silent || l != silent)
             tell_end(l, reason, text, by);
         remove_leg(l);
     }
