@@ -157,6 +157,9 @@ def add_cases(g):
                 a.send_to(old, b"to the dead")
                 settle(a, around)
                 b.allocate()
+                while b.relayed[0] == old:  # by chance: a's channel would lead there rightly
+                    b.refresh(0)
+                    b.allocate()
                 b.permit(a.relayed[0][0])
                 a.send_channel(0x4000, b"to the dead")
                 settle(a, around)
