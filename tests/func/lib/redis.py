@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from . import daemon, tap
+from . import daemon, drive, tap
 
 DRIVE = os.path.join(daemon.BUILDDIR, "tests", "func", "redisdrive")
 
@@ -277,44 +277,14 @@ def tls_settings(directory, name, clients="no"):
             f"tls-ca-cert-file {directory.file('ca.pem')}", f"tls-auth-clients {clients}"]
 
 
-class Drive:
+class Drive(drive.Drive):
     """Our client in a process of its own. Every line that it writes is kept in `text`."""
 
     def __init__(self, ns):
-        self.process = ns.popen([DRIVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.lines = queue.Queue()
-        self.text = []
+        super().__init__(ns, DRIVE)
         self.health = []  # all that was reported
         self.answers = {}
         self.number = 0
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.text.append(line)
-            self.lines.put(line)
-        self.lines.put(None)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        try:
-            self.process.stdin.close()
-            status = self.process.wait(timeout=daemon.STOP_S + 5)
-        except (subprocess.TimeoutExpired, OSError):
-            status = "still running"
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.reader.join()
-        if kind is None:
-            tap.equal(status, 0, f"the driver's status ({''.join(self.text[-20:])})")
-
-    def order(self, **order):
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
 
     def _take(self, deadline, what):
         try:
