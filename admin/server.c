@@ -28,6 +28,7 @@ struct server {
     struct event ready, timer;
     bool is_unix;
     bool ends;
+    bool closed; /* a connection has, in this run of the daemon */
     int fd;                     /* libmicrohttpd gets copies: it closes what it was given when TLS is not to its liking */
     char *cert, *key;           /* in use; NULL: no TLS */
     char *next_cert, *next_key; /* to be used; NULL: as now */
@@ -98,7 +99,10 @@ static void on_connection(void *ctx, struct MHD_Connection *c, void **socket_con
         if (conn->next)
             conn->next->at = &conn->next;
         s->connections = conn;
-    } else if (conn) {
+        return;
+    }
+    s->closed = true;
+    if (conn) {
         *conn->at = conn->next;
         if (conn->next)
             conn->next->at = conn->at;
@@ -125,7 +129,10 @@ static void on_ready(evutil_socket_t fd, short what, void *ctx)
     struct server *s = ctx;
 
     (void)fd, (void)what;
+    s->closed = false;
     MHD_run(s->daemon);
+    if (s->closed) /* At its limit it takes the listening socket out of its epoll set, and puts it back at the beginning of a run only: */
+        MHD_run(s->daemon); /* after the end of the last connection there may be none. */
     schedule(s);
 }
 

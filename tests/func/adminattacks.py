@@ -4,6 +4,7 @@ audit log."""
 import contextlib
 import os
 import re
+import signal
 import socket
 import ssl
 import sys
@@ -169,10 +170,13 @@ def _(w):
         check(not more(12), "there is no limit in all")
         w.caller.get("/healthz", connection=kept)
         w.socket.get("/healthz")
-    finally:
+    finally:  # all go at once: there is room, and nothing else happens that would let the server look
+        w.daemon.kill(signal.SIGSTOP)
+        os.waitid(os.P_PID, w.daemon.pid, os.WSTOPPED)
         kept.close()
         for s in held:
             s.close()
+        w.daemon.kill(signal.SIGCONT)
 
     def back():
         try:
