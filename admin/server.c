@@ -28,7 +28,7 @@ struct server {
     struct event ready, timer;
     bool is_unix;
     bool ends;
-    bool closed; /* a connection has, in this run of the daemon */
+    bool closed;                /* a connection has, in this run of the daemon */
     int fd;                     /* libmicrohttpd gets copies: it closes what it was given when TLS is not to its liking */
     char *cert, *key;           /* in use; NULL: no TLS */
     char *next_cert, *next_key; /* to be used; NULL: as now */

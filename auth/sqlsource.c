@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,9 @@ struct sqlsource {
     struct event look;
     struct sqlsource_events events; /* all NULL: nobody follows */
     char why[SQL_WHY_MAX];          /* as was told last; "": all is well */
+    pthread_mutex_t lock;           /* of these: */
+    pthread_cond_t looked;
+    uint64_t begun, done; /* looks */
     char dir[];
 };
 
@@ -302,13 +306,35 @@ static void look_again(struct sqlsource *s, bool well)
     evtimer_add(&s->look, &in);
 }
 
+static void count_look(struct sqlsource *s, uint64_t *count)
+{
+    pthread_mutex_lock(&s->lock);
+    (*count)++;
+    pthread_cond_broadcast(&s->looked);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void prepare_lock(struct sqlsource *s)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->looked, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&s->lock, NULL);
+}
+
 static void on_look(evutil_socket_t fd, short what, void *ctx)
 {
     struct sqlsource *s = ctx;
     char why[SQL_WHY_MAX] = "";
-    int err = look(s, why);
+    int err;
 
     (void)fd, (void)what;
+    count_look(s, &s->begun);
+    err = look(s, why);
+    count_look(s, &s->done);
     tell_health(s, err ? why : "");
     if (!err)
         sweep(s, clock_now());
@@ -331,6 +357,20 @@ void sqlsource_stop(struct sqlsource *s)
         return;
     evtimer_del(&s->look);
     s->events = (struct sqlsource_events){0};
+}
+
+void sqlsource_catch_up(struct sqlsource *s)
+{
+    struct timespec until;
+    uint64_t next;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SQLSOURCE_CATCH_UP_S;
+    pthread_mutex_lock(&s->lock);
+    next = s->begun + 1; /* one that is under way may have been too early */
+    while (s->done < next && pthread_cond_timedwait(&s->looked, &s->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&s->lock);
 }
 
 const struct tokenstore_peers *sqlsource_peers(const struct sqlsource *s)
@@ -373,6 +413,8 @@ static void free_source(void *self)
 
     sql_close(&s->db);
     roster_free(&s->roster);
+    pthread_cond_destroy(&s->looked);
+    pthread_mutex_destroy(&s->lock);
     free(s->realm);
     free(s);
 }
@@ -388,6 +430,7 @@ int sqlsource_add(struct sqlsource **out, struct auth *a, const struct sqlsource
     if (!s)
         return ERR_NOMEM;
     memcpy(s->dir, config->dir, len);
+    prepare_lock(s);
     s->auth = a;
     s->realm = strdup(auth_realm(a));
     err = s->realm ? roster_new(&s->roster, s->realm, config->separator) : ERR_NOMEM;

@@ -13,7 +13,10 @@
 #include "auth/tokenstore.h"
 
 enum {
-    SQLSOURCE_LOOK_MS = 100,    /* between two looks at whether something has changed: a revocation ends calls within a second */
+    SQLSOURCE_LOOK_MS =
+        20, /* between two looks at whether something has changed, microseconds each: nobody waits for a new credential */
+    SQLSOURCE_CATCH_UP_S =
+        1, /* that the store's thread waits for a look: the control thread is late, and the next that ask wait as well */
     SQLSOURCE_RETRY_MS = 1000,  /* after one that has failed: everything may have to be read again */
     SQLSOURCE_SWEEP_MS = 60000, /* between two times that what has expired is deleted; what is left over follows a second later */
     SQLSOURCE_SWEEP_ON_MS = 1000,
@@ -41,6 +44,9 @@ struct sqlsource_events {
 int sqlsource_follow(struct sqlsource *s, struct event_base *base, const struct sqlsource_events *events);
 /* NULL-safe. */
 void sqlsource_stop(struct sqlsource *s);
+
+/* Any thread but that of the event base: what has been committed serves when this returns, or SQLSOURCE_CATCH_UP_S have passed. */
+void sqlsource_catch_up(struct sqlsource *s);
 
 /* The stored rules for peers, as they were read last; borrowed until they change. */
 const struct tokenstore_peers *sqlsource_peers(const struct sqlsource *s);

@@ -487,6 +487,7 @@ int credentials_store(struct credentials *cr, const struct config *c, const json
                                                                   .node = c->node_id,
                                                                   .separator = c->rest_api_separator,
                                                                   .auth = cr->auth,
+                                                                  .source = cr->embedded,
                                                                   .uris = texts,
                                                                   .nuris = json_array_size(uris)})
                     : ERR_NOMEM;

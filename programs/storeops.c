@@ -1,9 +1,11 @@
 #include "programs/storeops.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/redistokens.h"
+#include "auth/sqlsource.h"
 #include "auth/sqltokens.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -32,6 +34,8 @@ static storeops_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_DRAIN] = storefleet_drain,
     [ADMIN_DRAIN_END] = storefleet_end,
 };
+static const bool MAKES_CREDENTIALS[ADMIN_OPERATIONS_N] = {
+    [ADMIN_USER_PUT] = true, [ADMIN_TOKEN_ISSUE] = true, [ADMIN_ICE_SERVERS] = true, [ADMIN_TURN_REST] = true};
 
 /* ---- What goes wrong. ---- */
 
@@ -81,6 +85,15 @@ bool storeops_serves(enum admin_operation operation)
     return OPERATIONS[operation] != NULL;
 }
 
+/* What is told next serves: this node has it in memory. One with the same embedded store in another process has had the time to look. */
+static void settle(struct storeops *s)
+{
+    if (s->source)
+        sqlsource_catch_up(s->source);
+    else if (!s->nodes)
+        poll(NULL, 0, 2 * SQLSOURCE_LOOK_MS);
+}
+
 void storeops_run(struct storeops *s, const struct admin_request *r, struct admin_answer *a)
 {
     s->store.why[0] = '\0';
@@ -88,6 +101,8 @@ void storeops_run(struct storeops *s, const struct admin_request *r, struct admi
         OPERATIONS[r->operation](s, r, a);
     else
         admin_answer_problem(a, 503, "this is asked of a relay that runs: start turnpiked");
+    if (MAKES_CREDENTIALS[r->operation] && a->status < 400)
+        settle(s);
 }
 
 /* ---- Life. ---- */
@@ -118,6 +133,7 @@ int storeops_new(struct storeops **out, const struct storeops_config *config)
     s->node = strdup(config->node);
     s->separator = config->separator;
     s->auth = config->auth;
+    s->source = config->source;
     if (s->prefix && s->realm && s->node)
         err = add_uris(s, config);
     if (!err)

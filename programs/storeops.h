@@ -16,6 +16,7 @@
 #include "auth/redisurl.h"
 
 struct auth;
+struct sqlsource;
 struct storeops;
 
 struct storeops_config {
@@ -26,6 +27,7 @@ struct storeops_config {
     const char *node;                 /* this one's id in the fleet */
     char separator;                   /* rest-api-separator */
     struct auth *auth;                /* whose owners' allocations are counted, borrowed; NULL: no relay runs here */
+    struct sqlsource *source;         /* that serves from the embedded store, borrowed; NULL: none in this process */
     const char *const *uris; /* "stun:192.0.2.1:3478", "turn:192.0.2.1:3478?transport=udp": where clients reach this relay; none: */
     size_t nuris;            /* it does not run, or nobody knows */
 };

@@ -23,6 +23,7 @@ struct storeops {
     char *prefix, *realm, *node;
     char separator;
     struct auth *auth;
+    struct sqlsource *source;
     json_t *stun, *turn; /* URIs of this relay: arrays */
 };
 

@@ -267,6 +267,18 @@ def _(w):
     w.refused(name, password)
 
 
+@case("a token, a browser's credential and a user serve at once: the first Allocate behind the answer")
+def _(w):
+    for i in range(10):
+        token = w.ask("POST", "/tokens", {"owner": "acme", "ttl": 600}, 201)
+        ice = w.ask("POST", "/credentials/generate-ice-servers", {"ttl": 600}, 201)["iceServers"][1]
+        user = w.ask("PUT", f"/users/first{i}", {}, 201)
+        for name, password in ((token["username"], token["password"]), (ice["username"], ice["credential"]), (user["id"], user["password"])):
+            with w.a_client(name, password) as c:
+                equal(c.request(stun.ALLOCATE, UDP).cls, stun.SUCCESS, f"{name}, try {i}")
+                c.refresh(0)
+
+
 @case("a POST that is repeated with its Idempotency-Key makes one token; with another body it is refused")
 def _(w):
     body = {"owner": "twice", "ttl": 60}
