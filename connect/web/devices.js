@@ -50,12 +50,13 @@ function choices(select, devices, name, chosen) {
   select.value = known.some((d) => d.deviceId === chosen) ? chosen : "";
 }
 
-// Names are told only to a page that may use the microphone.
-async function list() {
-  const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
+function show(devices) {
   choices($("microphone"), devices.filter((d) => d.kind === "audioinput"), "microphone", prefs.get("microphone", ""));
   choices($("speaker"), devices.filter((d) => d.kind === "audiooutput"), "speaker", prefs.get("speaker", ""));
 }
+
+// Names are told only to a page that may use the microphone.
+const list = async () => show((await navigator.mediaDevices?.enumerateDevices?.()) ?? []);
 
 export function listenWith(audio) {
   if (SPEAKERS) audio.setSinkId(prefs.get("speaker", "")).catch(() => {}); // it is gone: the system's then
@@ -99,5 +100,6 @@ export function start(on) {
   });
   $("speaker").closest("label").hidden = !SPEAKERS;
   navigator.mediaDevices?.addEventListener("devicechange", list);
+  show([]); // the browser may take its time
   list();
 }

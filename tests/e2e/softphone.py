@@ -397,7 +397,7 @@ def _(w):
     s.expect("call.hangup")
 
 
-@softphone.case("softphone: a long press of 0 is a plus; the last digit is erased; the microphone is tried out")
+@softphone.case("softphone: a long press of 0 is a plus; the last digit is erased; the microphone is tried out, and the system's is offered at once")
 def _(w):
     p = w.page
     w.ready()
@@ -411,6 +411,10 @@ def _(w):
     p.wait("document.getElementById('level').value > 0", "the level moves")
     p.click("#test")
     equal(p.evaluate("document.getElementById('level').value"), 0, "the level afterwards")
+    slow = p.call("Page.addScriptToEvaluateOnNewDocument", source="if (navigator.mediaDevices) navigator.mediaDevices.enumerateDevices = () => new Promise(() => {})")
+    w.ready()
+    equal(p.evaluate("[document.getElementById('microphone').innerText, document.getElementById('speaker').innerText]"), ["The system's microphone", "The system's speaker"], "what can be chosen before the browser has told")
+    p.call("Page.removeScriptToEvaluateOnNewDocument", identifier=slow["identifier"])
 
 
 @softphone.case("softphone: on a wide and a narrow screen, by day and by night: enough contrast, nothing too wide", seconds=120)
