@@ -402,11 +402,13 @@ static void on_media(struct leg *from, json_t *params)
     pass(from, "call.media", params);
 }
 
+/* Those of a time in which the other side was away help nobody, and what is kept for it has a limit that they would use up. */
 static void on_stats(struct leg *from, json_t *params)
 {
     uint64_t now = from->call->desk->now.ms;
+    const struct leg *to = peer_of(from);
 
-    if (from->stats_ms && now < from->stats_ms + CALL_STATS_MS)
+    if ((from->stats_ms && now < from->stats_ms + CALL_STATS_MS) || !to || !to->session->seat)
         return;
     from->stats_ms = now;
     pass(from, "call.stats", params);

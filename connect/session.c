@@ -107,6 +107,8 @@ void session_attach(struct session *s, struct desk_seat *seat)
         desk_close(old, LINK_RESUMED, "another connection has resumed this session");
     s->seat = seat;
     seat->session = s;
+    if (s->role == DESK_BRIDGE)
+        rate_init(&seat->rate, SESSION_BRIDGE_PER_S, SESSION_BRIDGE_BURST, s->desk->now.ms);
     desk_count(s->desk, count_of(s), 1);
 }
 

@@ -17,6 +17,8 @@ enum {
         32, /* of one user at the same time: a page that is loaded again and again leaves each behind for half a minute */
     SESSION_PHONE_CALLS = 4,     /* at the same time, */
     SESSION_BRIDGE_CALLS = 1000, /* and of a bridge */
+    SESSION_BRIDGE_PER_S = 2000, /* messages of a bridge: the statistics of each call, once a second, and as many others; */
+    SESSION_BRIDGE_BURST = 6000, /* and how many of them at once */
 };
 
 struct session_config {

@@ -222,6 +222,7 @@ static void resumed(void)
     fake_after(10000);
     fake_say(OFFICE, "{'jsonrpc':'2.0','method':'call.answer','params':{'call':'%s','sdp':'v=0'}}", call);
     fake_say(OFFICE, "{'jsonrpc':'2.0','method':'call.ringing','params':{'call':'%s'}}", call);
+    fake_say(OFFICE, "{'jsonrpc':'2.0','method':'call.stats','params':{'call':'%s','lost':1}}", call);
     fake_after(19999);
     fake_open(BOB); /* the phone on another way */
     hello_resume(BOB, "alice", "phone", session, secret);
@@ -482,6 +483,21 @@ static void flood(void)
     CHECK_INT(fake[ALICE].code, LINK_POLICY);
 }
 
+static void busy_bridge(void)
+{
+    CHECK(fake_up());
+    CHECK(fake_hello(OFFICE, "office", "bridge"));
+    for (int i = 0; i < 6000; i++)
+        fake_say(OFFICE, "{'jsonrpc':'2.0','method':'whatever'}");
+    CHECK_INT(fake[OFFICE].code, 0);
+    fake_after(1000); /* the statistics of twice as many calls as it may have */
+    for (int i = 0; i < 2000; i++)
+        fake_say(OFFICE, "{'jsonrpc':'2.0','method':'whatever'}");
+    CHECK_INT(fake[OFFICE].code, 0);
+    fake_say(OFFICE, "{'jsonrpc':'2.0','method':'whatever'}");
+    CHECK_INT(fake[OFFICE].code, LINK_POLICY);
+}
+
 static void no_rpc(void)
 {
     static const struct {
@@ -516,7 +532,7 @@ static const struct tap_test TESTS[] = {
     {"an answer that takes its time comes once, or goes nowhere", later},
     {"hello comes first, within ten seconds, and once", first},
     {"each member of a hello that is missing or wrong is named", members},
-    {"a session that comes back within 30 s has its calls, and hears in order what it has missed", resumed},
+    {"a session that comes back within 30 s has its calls, and hears in order what it has missed, without statistics", resumed},
     {"S14 a session is gone on with by its secret, user, tenant and role, and within 30 s", not_resumed},
     {"what is kept for one that is away is bounded", held},
     {"sessions of one user are bounded, and one that is away makes room", many},
@@ -527,6 +543,7 @@ static const struct tap_test TESTS[] = {
     {"nobody calls, or ends a call, or learns of anybody across tenants", strangers},
     {"ICE servers are given again while they are young, and made anew for all who wait", servers},
     {"S20 more than 100 messages a second, burst 300, end the connection", flood},
+    {"S20 a bridge has 2000 messages a second, burst 6000: one a second for each of its calls, and more", busy_bridge},
     {"what is no JSON-RPC is answered, and ends the connection", no_rpc},
 };
 
