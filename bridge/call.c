@@ -310,6 +310,7 @@ static void on_candidate(struct call *c, const json_t *params)
 
     if (candidate)
         call_note_candidate(&c->theirs, candidate);
+    call_note_relays(c);
     c->calls->ends->media_candidate(c->media, candidate); /* one that can't be used is none */
 }
 

@@ -54,8 +54,9 @@ struct call {
     bool told_hold, reoffering; /* what our last offer to the PBX said, and whether it is unanswered */
     struct call_types ours, theirs;
 
-    uint64_t began_ms, signalled_ms, offered_ms, answered_ms; /* 0: not yet */
-    uint64_t due_ms, connect_due_ms, restart_due_ms;          /* 0: no limit */
+    uint64_t began_ms, signalled_ms, offered_ms, relays_ms,
+        answered_ms;                                 /* 0: not yet; `relays`: each side knows the other's relay candidate */
+    uint64_t due_ms, connect_due_ms, restart_due_ms; /* 0: no limit */
 };
 
 /* A line, and how its registration stands. */
@@ -113,6 +114,8 @@ void call_tell(struct call *c, const char *method, json_t *more);
 void call_tell_stats(struct call *c);
 /* The call's media, where there are none; ends the call and returns an error where there can't be. */
 int call_open_media(struct call *c);
+/* What is known of the candidates of both sides has grown. */
+void call_note_relays(struct call *c);
 /* Answers the phone's offer, the first or a later one; ends the call and returns an error where it can't be. */
 int call_answer_phone(struct call *c, const char *sdp);
 /* The media have a path for the first time, in a state that waits for it (call.c). */

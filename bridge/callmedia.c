@@ -33,6 +33,12 @@ static void note_offer(struct call *c, const char *text)
     call_note_candidates(&c->theirs, text);
 }
 
+void call_note_relays(struct call *c)
+{
+    if (!c->relays_ms && c->ours.relay && c->theirs.relay)
+        c->relays_ms = c->calls->ends->now().ms;
+}
+
 static int open_media(struct call *c)
 {
     const struct call_ends *e = c->calls->ends;
@@ -69,6 +75,7 @@ int call_answer_phone(struct call *c, const char *sdp)
     }
     note_offer(c, sdp);
     call_note_candidates(&c->ours, answer);
+    call_note_relays(c);
     call_tell(c, "call.answer", json_pack("{s:s}", "sdp", answer));
     return 0;
 }
@@ -100,6 +107,19 @@ static void tell_connected(struct call *c, const struct media_stats *stats)
     call_tell(c, "call.media",
               json_pack("{s:s,s:s,s:s,s:o}", "state", "connected", "local", stats->path.local, "remote", stats->path.remote,
                         "setup", setup));
+}
+
+static int64_t between(uint64_t from_ms, uint64_t to_ms)
+{
+    return to_ms ? (int64_t)(to_ms - from_ms) : -1;
+}
+
+/* Whoever is asked why a call took long to set up finds here which part of it did; what there was none of is -1. */
+static void log_setup(const struct call *c, const struct media_stats *stats)
+{
+    LOG(LOG_INFO, "call_setup", LOG_STR("call", c->id), LOG_INT("signalling_ms", between(c->began_ms, c->signalled_ms)),
+        LOG_INT("relays_ms", between(c->offered_ms, c->relays_ms)), LOG_INT("ice_ms", lround(stats->ice_s * MS_PER_S)),
+        LOG_INT("dtls_ms", lround(stats->dtls_s * MS_PER_S)), LOG_INT("audio_ms", lround(audio_s(c, stats) * MS_PER_S)));
 }
 
 static void on_connected(struct call *c)
@@ -178,6 +198,7 @@ static void on_candidate(void *ctx, const char *candidate)
         return;
     if (candidate)
         call_note_candidate(&c->ours, candidate);
+    call_note_relays(c);
     call_tell(c, "call.candidate", json_pack("{s:s?,s:s}", "candidate", candidate, "mid", c->mid));
 }
 
@@ -197,6 +218,7 @@ void call_tell_stats(struct call *c)
     if (!c->audible && audio_s(c, &stats) >= 0) {
         c->audible = true;
         call_count_setup(c->calls, CALLS_AUDIO, audio_s(c, &stats));
+        log_setup(c, &stats);
         if (c->joined && !c->restart_due_ms)
             tell_connected(c, &stats);
     }
