@@ -135,7 +135,9 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
     struct peer *p = ctx;
     (void)fd;
     (void)what;
-    if (!SSL_is_init_finished(p->ssl) && DTLSv1_handle_timeout(p->ssl) > 0)
+    if (SSL_is_init_finished(p->ssl))
+        event_del(p->timer); /* hundreds of calls need no timers for what is over */
+    else if (DTLSv1_handle_timeout(p->ssl) > 0)
         flush_dtls(p);
 }
 

@@ -2,7 +2,7 @@
  * Purpose:  a browser's end of a call, for tests: it offers, is the controlling ICE agent, waits in DTLS, and speaks SRTP.
  * Owner:    one thread.
  * Lifetime: peer_new to peer_free.
- * Callers:  tests/func/mediadrive.
+ * Callers:  tests/func/mediadrive, tests/bench/callers.
  * RFC:      8445, 5763, 5764, 3711, 4733.
  */
 #ifndef TESTS_FUNC_MEDIAPEER_H
