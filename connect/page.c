@@ -12,6 +12,8 @@ const struct page_file *page_find(const struct http_text *path)
 
     if (!name.len)
         name = (struct http_text){"index.html", strlen("index.html")};
+    else if (http_text_is(&name, "check"))
+        name = (struct http_text){"check.html", strlen("check.html")};
     for (const struct page_file *f = PAGE_FILES; f->name; f++)
         if (http_text_is(&name, f->name))
             return f;
@@ -67,11 +69,11 @@ void page_policy(char out[static PAGE_POLICY_MAX], const char *url)
 {
     const char *host = strstr(url, "://"), *path = host ? strchr(host + 3, '/') : NULL;
 
-    snprintf(
-        out, PAGE_POLICY_MAX,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' %.*s; img-src 'self' data:; media-src 'self' "
-        "blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        path ? (int)(path - url) : 0, url);
+    snprintf(out, PAGE_POLICY_MAX,
+             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' %.*s http%.*s; img-src 'self' data:; "
+             "media-src "
+             "'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             path ? (int)(path - url) : 0, url, path ? (int)(path - url - 2) : 0, url + 2);
 }
 
 static bool is_literal(const struct http_text *name)

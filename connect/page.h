@@ -26,7 +26,7 @@ struct page_file {
 /* By tools/embed: the list ends with a name of NULL. */
 extern const struct page_file PAGE_FILES[];
 
-/* "/": index.html; "/call.js". NULL: there is no such file. */
+/* "/": index.html; "/check": check.html; "/call.js". NULL: there is no such file. */
 const struct page_file *page_find(const struct http_text *path);
 /* Does the client have it already? RFC 9110 section 13.1.2. */
 bool page_is_known(const struct page_file *f, const struct http_text *if_none_match);
@@ -38,7 +38,8 @@ struct page_service {
 };
 /* "wss://connect.example/connect". */
 void page_url(char out[static PAGE_URL_MAX], const struct page_service *s, const struct http_text *host);
-/* Content-Security-Policy: nothing inline, nothing from elsewhere, in nobody's frame (S22); and the service at `url`. */
+/* Content-Security-Policy: nothing inline, nothing from elsewhere, in nobody's frame (S22); and the service at `url`, also by HTTP:
+ * /check asks whether anything else than a WebSocket passes. */
 void page_policy(char out[static PAGE_POLICY_MAX], const char *url);
 /* May a page of this origin use the service? One of the service's own: of the host as the browser calls it, on this port or the page's. Without TLS that
  * is on loopback, where any name could have been made to lead: there it must be an address or "localhost". */

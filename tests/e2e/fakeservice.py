@@ -85,7 +85,7 @@ class Service:
                 elif self.path == "/config.json":
                     self.reply("application/json", json.dumps({"connect": service.connect}).encode())
                 else:
-                    self.file(self.path.removeprefix("/") or "index.html")
+                    self.file({"/": "index.html", "/check": "check.html"}.get(self.path, self.path))
 
             def file(self, name):
                 path = os.path.join(WEB, os.path.basename(name))
@@ -93,7 +93,7 @@ class Service:
                     self.send_error(404)
                     return
                 with open(path, "rb") as f:
-                    self.reply(KINDS[os.path.splitext(name)[1]], f.read())
+                    self.reply(KINDS[os.path.splitext(path)[1]], f.read())
 
             def reply(self, kind, body):
                 self.send_response(200)
@@ -101,7 +101,7 @@ class Service:
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Cache-Control", "no-store")
                 self.send_header("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-                                 f"connect-src 'self' {service.connect.rsplit('/', 1)[0]}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+                                 f"connect-src 'self' {service.connect.rsplit('/', 1)[0]} {service.connect.rsplit('/', 1)[0].replace('ws', 'http', 1)}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
                 self.send_header("Permissions-Policy", service.policy)
                 self.end_headers()
                 self.wfile.write(body)

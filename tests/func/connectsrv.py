@@ -188,7 +188,7 @@ def _(w):
     with open(os.path.join(admin.SRCDIR, "connect/web/index.html"), "rb") as f:
         check(body == f.read(), "it is another page")
     policy = head.headers["content-security-policy"]
-    for part in ("default-src 'none'", "script-src 'self'", f"connect-src 'self' wss://{HOST}", "frame-ancestors 'none'"):
+    for part in ("default-src 'none'", "script-src 'self'", f"connect-src 'self' wss://{HOST} https://{HOST}", "frame-ancestors 'none'"):
         check(part in policy, f"{part} is not in {policy}")
     check("microphone=(self)" in head.headers["permissions-policy"], "the page may not use the microphone")
     equal((head.headers["content-type"], head.headers["x-content-type-options"]), ("text/html; charset=utf-8", "nosniff"), "its type")

@@ -52,7 +52,7 @@ static void test_url(void)
         CHECK_STR(url, "wss://b.example/connect");
     }
     page_policy(policy, url);
-    CHECK(strstr(policy, "connect-src 'self' wss://b.example;"));
+    CHECK(strstr(policy, "connect-src 'self' wss://b.example https://b.example;"));
 }
 
 static void test_own(void)

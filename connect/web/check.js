@@ -1,0 +1,154 @@
+// The page that checks a firewall: whom it asks, in which order, and how its findings read. What is checked is checks.js's.
+
+import * as checks from "./checks.js";
+import { $, announce, el, setText } from "./dom.js";
+
+// The rules that a place needs, in the order in which a call does.
+const RULES = {
+  2: { from: "browser", to: "app" },
+  3: { from: "browser", to: "connect" },
+  5: { from: "browser", to: "relay" },
+  1: { from: "office", to: "connect" },
+  4: { from: "office", to: "relay" },
+};
+const NAMES = { app: "web app", connect: "connect service", relay: "relay" };
+const PLACES = { browser: [2, 3, 5], office: [1, 4] };
+
+// What turnpike-probe says of the same codes, for who sits at a browser.
+const CURES = {
+  tcp_timeout: "A firewall drops it.",
+  tcp_rst: "A firewall refuses it, nothing listens there, or somebody else's certificate stands before it.",
+  ws_upgrade_stripped: "Allow WebSocket (the Upgrade header) in the proxy or firewall for this destination, and except it from inspection.",
+  token_refused: "Use a token with the scope phone that is still good.",
+  udp_timeout: "A firewall drops UDP.",
+  turn_401: "The relay does not know the credentials that the service hands out: see the relay's log.",
+  turn_486_quota: "Wait until old calls have ended, or raise the quota of this user.",
+  turn_refused: "See the relay's log.",
+  relay_pair_failed: "See that the token's own peers have the relay's address; else something on the way drops data, but no requests.",
+  loss_high: "Look for a line that is full, Wi-Fi that is weak, or a firewall's limit of packets.",
+};
+const ADDS_RULE = new Set(["tcp_timeout", "tcp_rst", "udp_timeout"]);
+const STATES = { PASS: "good", WARN: "warn", FAIL: "bad", SKIP: "unknown" };
+
+let connect = null, findings = [], place = "browser";
+
+// ---- where things are ----
+const where = { app: "", connect: "", relay: "udp/3478" };
+
+function know(servers) {
+  const url = (servers ?? []).flatMap((s) => s.urls).find((u) => u.startsWith("turn:") && !/transport=tcp/.test(u));
+  const [, host, port] = url?.match(/^turn:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/) ?? [];
+  if (host) where.relay = `${host} udp/${port ?? 3478}`;
+}
+
+function tcp(url) {
+  const { hostname, port, protocol } = new URL(url);
+  return `${hostname} tcp/${port || (/^(https|wss):$/.test(protocol) ? 443 : 80)}`;
+}
+
+function addition(rule) {
+  const { from, to } = RULES[rule], [host, protocol, port] = where[to].split(/[ /]/);
+  return `allow out ${protocol} ${from} -> ${host}:${port}`;
+}
+
+// ---- what is seen ----
+function pill(state, text) {
+  $("pill").dataset.state = state;
+  setText($("pill-text"), text);
+}
+
+function line(rule, { verdict, code, evidence }) {
+  const { from, to } = RULES[rule], adds = code && ADDS_RULE.has(code);
+  return el("li", { id: `rule-${rule}`, "data-verdict": verdict, "data-code": code || null },
+    el("p", {}, el("strong", { class: "verdict" }, verdict === "RUN" ? "…" : verdict), ` Rule ${rule}: ${from} to the ${NAMES[to]}, ${where[to]}`),
+    el("p", { class: "muted" }, code ? `${evidence} (${code})` : evidence),
+    code && CURES[code] ? el("p", {}, CURES[code]) : null,
+    adds ? el("p", {}, el("code", {}, addition(rule))) : null);
+}
+
+function show(rule, finding) {
+  const old = $(`rule-${rule}`), fresh = line(rule, finding);
+  if (old) old.replaceWith(fresh);
+  else $("rules").append(fresh);
+}
+
+function found(rule, finding) {
+  findings.push([rule, finding]);
+  show(rule, finding);
+}
+
+function conclude() {
+  const worst = ["FAIL", "WARN", "PASS"].find((v) => findings.some(([, f]) => f.verdict === v)) ?? "SKIP";
+  const failed = findings.filter(([, f]) => f.verdict === "FAIL").map(([rule]) => rule);
+  const words = { FAIL: `Rule ${failed.join(" and ")} ${failed.length > 1 ? "fail" : "fails"}`, WARN: "All rules pass, with a warning", PASS: "All rules pass", SKIP: "Nothing was checked" }[worst];
+  pill(STATES[worst], words);
+  setText($("findings-title"), words);
+  for (const id of ["again", "copy"]) $(id).disabled = false;
+  $("findings-title").focus();
+}
+
+// As turnpike-probe's table has it.
+function text() {
+  return findings.map(([rule, { verdict, code, evidence }]) => {
+    const { from, to } = RULES[rule];
+    return `${verdict}  ${rule}  ${from} -> ${to} ${where[to]}  ${code ? `${code}: ` : ""}${evidence}${code && ADDS_RULE.has(code) ? `  add: ${addition(rule)}` : ""}`;
+  }).join("\n") + "\n";
+}
+
+// ---- a run ----
+async function run(token) {
+  const rules = PLACES[place], [toConnect, toRelay] = rules.slice(-2);
+  findings = [];
+  $("rules").replaceChildren();
+  $("ask").hidden = true;
+  $("findings").hidden = false;
+  for (const id of ["again", "copy"]) $(id).disabled = true;
+  setText($("findings-title"), "Checking …");
+  pill("unknown", "Checking");
+  for (const rule of rules) show(rule, { verdict: "RUN", evidence: "" });
+  if (place === "browser") found(2, checks.page());
+  const { finding, hello, link } = await checks.service(connect, token);
+  know(hello?.ice?.iceServers);
+  found(toConnect, finding);
+  found(toRelay, hello ? await checks.relay(hello.ice?.iceServers ?? [], (evidence) => show(toRelay, { verdict: "RUN", evidence })) : checks.skip("without the connect service nobody tells where the relay is"));
+  link?.close();
+  conclude();
+}
+
+async function begin() {
+  $("ask-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const form = new FormData(event.target);
+    place = form.get("place");
+    run({ username: form.get("username").trim(), password: form.get("password").trim() });
+  });
+  $("again").addEventListener("click", () => {
+    $("findings").hidden = true;
+    $("ask").hidden = false;
+    pill("unknown", "Ready");
+    $("start").focus();
+  });
+  $("copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text());
+      announce("Copied.");
+    } catch {
+      announce("This browser does not let the page copy: mark the text instead.");
+    }
+  });
+  try {
+    connect = (await (await fetch("config.json", { cache: "no-store" })).json()).connect;
+  } catch {
+    pill("bad", "No connection");
+    $("ask-problem").hidden = false;
+    setText($("ask-problem"), "The page's own server does not tell where the service is. Load the page again.");
+    $("start").disabled = true;
+    return;
+  }
+  where.app = tcp(location.href);
+  where.connect = tcp(connect);
+  pill("unknown", "Ready");
+  $("username").focus();
+}
+
+begin();

@@ -1,0 +1,188 @@
+// What a browser can see of the firewall: the connections of a call, one after the other, and what became of each. Codes are turnpike-probe's.
+
+import { Link } from "./link.js";
+
+const REACH_MS = 6000; // for a page that is only asked for: as long as a WebSocket has
+const GATHER_MS = 12000; // a browser gives a silent relay up after 10 s
+const PAIR_MS = 10000;
+const PACKETS = 200, EVERY_MS = 20, BYTES = 172; // as a call sends: G.711 behind an RTP header
+const LATE_MS = 1000; // what is not there by then is lost
+const LOSS_MAX = 0.01; // from here on it can be heard
+
+const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const round = (ms) => `${Math.max(1, Math.round(ms))} ms`;
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
+
+const pass = (evidence) => ({ verdict: "PASS", evidence });
+const fail = (code, evidence) => ({ verdict: "FAIL", code, evidence });
+const warn = (code, evidence) => ({ verdict: "WARN", code, evidence });
+export const skip = (evidence) => ({ verdict: "SKIP", evidence });
+
+// ---- the page: it is here ----
+export function page() {
+  const [load] = performance.getEntriesByType("navigation");
+  return pass(`this page came in ${round(load?.responseEnd ?? performance.now())}`);
+}
+
+// ---- the connect service ----
+// Does anything answer HTTP there? "yes", "no" (and soon), "silent".
+async function answers(url) {
+  try {
+    await fetch(new URL("/", url.replace(/^ws/, "http")), { mode: "no-cors", cache: "no-store", credentials: "omit", signal: AbortSignal.timeout(REACH_MS) });
+    return "yes";
+  } catch (error) {
+    return error.name === "TimeoutError" ? "silent" : "no";
+  }
+}
+
+async function unreachable(url, why) {
+  const http = await answers(url);
+  if (http === "yes") return fail("ws_upgrade_stripped", "HTTPS is answered there, and the WebSocket is not");
+  if (http === "silent" || why === "silent") return fail("tcp_timeout", "no answer");
+  return fail("tcp_rst", "refused, or its certificate is none that this browser accepts: open the address in a tab to see");
+}
+
+function greet(url, token) {
+  const begun = performance.now();
+  return new Promise((resolve) => {
+    const link = new Link(url, token, {
+      up: (hello) => resolve({ link, hello, ms: performance.now() - begun }),
+      down: (why) => {
+        link.close();
+        resolve({ why });
+      },
+      refused: (error) => resolve({ why: "refused", error }),
+      message: () => {},
+    });
+    link.open();
+  });
+}
+
+// {finding, hello, link}: without `hello` nothing more can be checked.
+export async function service(url, token) {
+  const { link, hello, ms, why, error } = await greet(url, token);
+  if (hello) return { finding: pass(`WebSocket and hello in ${round(ms)}`), hello, link };
+  if (why === "refused") return { finding: fail("token_refused", error.message) };
+  if (why === "unavailable") return { finding: warn("", "the WebSocket passes; the service has no credentials for the relay now: see its log") };
+  return { finding: await unreachable(url, why) };
+}
+
+// ---- the relay ----
+const isTcp = (url) => /^turns:|transport=tcp/.test(url);
+
+// The servers with only those of their URLs, and none that have none left.
+function only(servers, fits) {
+  return servers.map((s) => ({ ...s, urls: [s.urls].flat().filter((u) => u.startsWith("turn") && fits(u)) })).filter((s) => s.urls.length);
+}
+
+// {address} of the first relayed candidate, or {code} of what came instead.
+async function gather(servers) {
+  const begun = performance.now(), c = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: "relay" });
+  let refused = null;
+  const found = new Promise((resolve) => {
+    c.onicecandidate = ({ candidate }) => candidate?.type === "relay" && resolve(candidate.address);
+    c.onicecandidateerror = (e) => e.errorCode < 700 && (refused = e);
+    c.onicegatheringstatechange = () => c.iceGatheringState === "complete" && resolve(null);
+  });
+  c.createDataChannel("check");
+  await c.setLocalDescription();
+  const address = await Promise.race([found, after(GATHER_MS)]);
+  c.close();
+  return { address, refused, ms: performance.now() - begun };
+}
+
+const CODES = { 401: "turn_401", 486: "turn_486_quota" };
+
+async function relayed(servers) {
+  const udp = only(servers, (u) => !isTcp(u)), tcp = only(servers, isTcp);
+  if (!udp.length) return { finding: skip("the service names no relay over UDP") };
+  const { address, refused, ms } = await gather(udp);
+  if (address) return { udp, text: `relayed address ${address} in ${round(ms)}` };
+  if (refused) return { finding: fail(CODES[refused.errorCode] ?? "turn_refused", `the relay answers ${refused.errorCode} ${refused.errorText}`) };
+  const other = tcp.length ? await gather(tcp) : {};
+  return { finding: fail("udp_timeout", `no answer in ${Math.round(ms / 1000)} s${other.address ? "; by TCP the relay answers: UDP is filtered" : ""}`) };
+}
+
+// ---- a pair of relayed addresses, and its quality ----
+// Two ends in this page, joined by nothing but the relay: their channels, or null.
+async function join(servers, ends) {
+  const [a, b] = ends, channel = a.createDataChannel("check", { ordered: false, maxRetransmits: 0 });
+  channel.binaryType = "arraybuffer";
+  let described;
+  const ready = new Promise((resolve) => (described = resolve));
+  const open = Promise.all([new Promise((resolve) => (channel.onopen = resolve)), new Promise((resolve) => (b.ondatachannel = (e) => resolve(e.channel)))]);
+  for (const [from, to] of [[a, b], [b, a]]) from.onicecandidate = ({ candidate }) => candidate && ready.then(() => to.addIceCandidate(candidate).catch(() => {}));
+  await a.setLocalDescription();
+  await b.setRemoteDescription(a.localDescription);
+  await b.setLocalDescription();
+  await a.setRemoteDescription(b.localDescription);
+  described();
+  const got = await Promise.race([open, after(PAIR_MS)]);
+  return got ? [channel, got[1]] : null;
+}
+
+// One direction, at its receiver: RFC 3550 section 6.4.1 for the jitter.
+class Way {
+  count = 0;
+  reordered = 0;
+  jitter = 0;
+  #highest = -1;
+  #transit = null;
+
+  take(number, sent) {
+    const transit = performance.now() - sent;
+    if (this.#transit !== null) this.jitter += (Math.abs(transit - this.#transit) - this.jitter) / 16;
+    this.#transit = transit;
+    this.count++;
+    if (number < this.#highest) this.reordered++;
+    else this.#highest = number;
+  }
+}
+
+const packet = (number, begun, sent) => new Float64Array(new ArrayBuffer(BYTES - (BYTES % 8))).map((_, i) => [number, begun, sent][i] ?? 0);
+
+async function measure(here, there) {
+  const up = new Way(), down = new Way(), rtts = [];
+  there.binaryType = "arraybuffer";
+  there.onmessage = ({ data }) => {
+    const [number, begun, sent] = new Float64Array(data);
+    up.take(number, sent);
+    there.send(packet(number, begun, performance.now()));
+  };
+  here.onmessage = ({ data }) => {
+    const [number, begun, sent] = new Float64Array(data);
+    down.take(number, sent);
+    rtts.push(performance.now() - begun);
+  };
+  const begun = performance.now();
+  for (let number = 0; number < PACKETS; number++) {
+    const now = performance.now();
+    here.send(packet(number, now, now));
+    await after(Math.max(0, begun + (number + 1) * EVERY_MS - performance.now()));
+  }
+  for (let waited = 0; waited < LATE_MS && down.count < PACKETS; waited += EVERY_MS) await after(EVERY_MS);
+  rtts.sort((x, y) => x - y);
+  return { rtt: rtts[rtts.length >> 1], jitter: Math.max(up.jitter, down.jitter), reordered: up.reordered + down.reordered,
+    lossUp: 1 - up.count / PACKETS, lossDown: up.count ? 1 - down.count / up.count : 1 };
+}
+
+async function quality(servers) {
+  const ends = [0, 1].map(() => new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: "relay" }));
+  try {
+    const channels = await join(servers, ends);
+    return channels && await measure(...channels);
+  } finally {
+    for (const end of ends) end.close();
+  }
+}
+
+// told(text): what goes on now.
+export async function relay(servers, told) {
+  const { finding, udp, text } = await relayed(servers);
+  if (finding) return finding;
+  told(`${text}; relay to relay …`);
+  const q = await quality(udp);
+  if (!q) return fail("relay_pair_failed", `${text}; two relayed addresses did not reach each other in ${PAIR_MS / 1000} s`);
+  const figures = `${text}; relay to relay: ${round(q.rtt)} there and back, jitter ${round(q.jitter)}, lost ${percent(q.lossUp)} and ${percent(q.lossDown)}, reordered ${q.reordered}`;
+  return Math.max(q.lossUp, q.lossDown) > LOSS_MAX ? fail("loss_high", figures) : pass(figures);
+}

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""The page that checks a firewall, in Chromium: what it says of each rule, when all is well and when one thing is in the way."""
+import contextlib
+import os
+import re
+
+import browser
+import phone
+from phone import SERVER
+
+from lib import admin, daemon, net, tap
+from lib.tap import check, equal
+
+net.need_namespaces()
+daemon.need_daemon()
+browser.need_chromium()
+
+LOST_EVERY = 20  # packets, of which one is dropped
+DEAD = 4443  # a port on which nothing listens; browsers refuse some others by themselves
+VOICE_MIN = 200  # bytes of a datagram: those that are measured have more, what SCTP says of itself less
+
+
+@tap.group
+def checks():
+    with phone.phone() as w:
+        yield w
+
+
+def ask(w, place="browser", token=None):
+    """The page's findings: {rule: (verdict, code, text)}."""
+    p, token = w.page, token or w.service.token
+    p.open("about:blank#away")
+    p.open(w.service.url + "check")
+    p.wait_text("#pill", "Ready")
+    p.click(f"[name=place][value={place}]")
+    p.fill("#username", token["username"])
+    p.fill("[name=password]", token["password"])
+    p.click("#start")
+    p.wait("!document.getElementById('again').disabled", "the check comes to an end", seconds=4 * tap.PATIENCE_S)
+    found = p.evaluate("[...document.querySelectorAll('#rules li')].map((li) => [li.id, li.dataset.verdict, li.dataset.code ?? '', li.innerText])")
+    return {int(i.removeprefix("rule-")): (verdict, code, text) for i, verdict, code, text in found}
+
+
+def verdicts(findings):
+    return {rule: (verdict, code) for rule, (verdict, code, _) in findings.items()}
+
+
+@contextlib.contextmanager
+def rule(w, text):
+    """A rule of nft in the way of what reaches the relay's host."""
+    w.net.srv.run(["nft", "-f", "-"], f"table ip way {{\n chain c {{\n  type filter hook input priority 0;\n  {text}\n }}\n}}\n")
+    try:
+        yield
+    finally:
+        w.net.srv.run(["nft", "delete", "table", "ip", "way"])
+
+
+@checks.case("check: all is well: rules 2, 3 and 5 at home and 1 and 4 in the office pass, with figures of relay to relay", seconds=120)
+def _(w):
+    found = ask(w)
+    equal(verdicts(found), {2: ("PASS", ""), 3: ("PASS", ""), 5: ("PASS", "")}, "what is found")
+    check(re.search(r"relayed address 198\.51\.100\.1 .* relay to relay: \d+ ms there and back, jitter \d+ ms, lost 0\.0 % and 0\.0 %, reordered 0", found[5][2]), found[5][2])
+    check(f"{SERVER} udp/{w.daemon.port()}" in found[5][2], found[5][2])
+    w.page.wait_text("#pill", "All rules pass")
+    equal(verdicts(ask(w, "office")), {1: ("PASS", ""), 4: ("PASS", "")}, "what is found in the office")
+
+
+@checks.case("check: rule 5: UDP is dropped: udp_timeout, that TCP passes, and the line to add; the relay's 401; no relay over UDP", seconds=120)
+def _(w):
+    port = w.daemon.port()
+    w.service.ice["iceServers"] = [{**w.turn[0], "urls": [*w.turn[0]["urls"], f"turn:{SERVER}:{w.daemon.port('tcp')}?transport=tcp"]}]
+    with rule(w, f"udp dport {port} drop"):
+        found = ask(w)
+    equal(verdicts(found), {2: ("PASS", ""), 3: ("PASS", ""), 5: ("FAIL", "udp_timeout")}, "what is found")
+    for part in ("by TCP the relay answers: UDP is filtered", f"allow out udp browser -> {SERVER}:{port}"):
+        check(part in found[5][2], f"{part!r} is not in {found[5][2]!r}")
+    w.page.wait_text("#pill", "Rule 5 fails")
+    w.service.fresh()
+    w.service.ice["iceServers"] = [{**w.turn[0], "credential": "wrong"}]
+    equal(verdicts(ask(w))[5], ("FAIL", "turn_401"), "with a wrong password")
+    w.service.ice["iceServers"] = []
+    equal(verdicts(ask(w))[5], ("SKIP", ""), "without a relay")
+    w.service.fresh()
+
+
+@checks.case("check: the pair: relay_pair_failed when only requests pass, loss_high when packets are dropped", seconds=120)
+def _(w):
+    with rule(w, f"udp dport {w.daemon.port()} udp length > {VOICE_MIN} numgen inc mod {LOST_EVERY} == 0 drop"):
+        found = ask(w)
+    equal(verdicts(found)[5], ("FAIL", "loss_high"), "what is found when packets are lost")
+    lost = [float(x) for x in re.search(r"lost ([\d.]+) % and ([\d.]+) %", found[5][2]).groups()]
+    check(8 <= sum(lost) <= 12, f"lost there and back: {lost} %, not 10 % together")
+    with rule(w, f"udp dport {w.daemon.port()} @th,64,16 {{ 0x0016, 0x4000-0x4fff }} drop"):  # Send indications and ChannelData
+        equal(verdicts(ask(w))[5], ("FAIL", "relay_pair_failed"), "what is found when data does not pass")
+
+
+@checks.case("check: rule 3, or 1: a WebSocket that is refused where HTTPS is answered, silence, a port that refuses, a token that is none", seconds=120)
+def _(w):
+    s = w.service
+    s.rude = True
+    found = ask(w)
+    equal(verdicts(found), {2: ("PASS", ""), 3: ("FAIL", "ws_upgrade_stripped"), 5: ("SKIP", "")}, "what is found")
+    s.fresh()
+    s.deaf = True
+    equal(verdicts(ask(w))[3], ("FAIL", "ws_upgrade_stripped"), "of a WebSocket that gets no answer")
+    s.fresh()
+    usual = s.connect
+    try:
+        s.connect = f"ws://{SERVER}:{DEAD}/connect"
+        found = ask(w, "office")
+        equal(verdicts(found), {1: ("FAIL", "tcp_rst"), 4: ("SKIP", "")}, "of a port that refuses")
+        check(f"allow out tcp office -> {SERVER}:{DEAD}" in found[1][2], found[1][2])
+        with rule(w, f"tcp dport {DEAD} drop"):
+            equal(verdicts(ask(w))[3], ("FAIL", "tcp_timeout"), "of a port that is silent")
+    finally:
+        s.connect = usual
+    equal(verdicts(ask(w, token={"username": "tphone", "password": "wrong"}))[3], ("FAIL", "token_refused"), "of a wrong password")
+
+
+@checks.case("check: the codes are turnpike-probe's; what is found can be copied as text, and asked again", seconds=120)
+def _(w):
+    def source(name):
+        with open(os.path.join(admin.SRCDIR, name), encoding="utf-8") as f:
+            return f.read()
+
+    known = set(re.findall(r'\[CODE_\w+\] = \{"(\w+)"', source("probe/codes.c")))
+    ours = set(re.findall(r'(?:fail|warn)\("(\w+)"', source("connect/web/checks.js"))) | set(re.findall(r'\d: "(turn_\w+)"', source("connect/web/checks.js")))
+    check(len(ours) > 7 and ours <= known, f"codes that the probe does not have: {ours - known}")
+    cures = set(re.findall(r"^  (\w+): \"", source("connect/web/check.js").split("const CURES")[1].split("};")[0], re.M))
+    equal(cures, ours | {"turn_refused"}, "codes with a cure")
+    ask(w, "office", {"username": "tphone", "password": "wrong"})
+    w.page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }; null")
+    w.page.click("#copy")
+    text = w.page.evaluate("window.copied")
+    check(re.fullmatch(r"FAIL  1  office -> connect localhost tcp/\d+  token_refused: .*\nSKIP  4  office -> relay .*\n", text), text)
+    w.page.click("#again")
+    w.page.wait("document.activeElement.id === 'start'", "it can be asked again")
+    w.page.open(w.service.url)
+    w.page.wait("document.activeElement.id === 'username'", "the softphone asks who it is")
+    w.page.click("#sign-in a")
+    w.page.wait_text("h1", "Does the firewall let a call through?")
+
+
+tap.main()
