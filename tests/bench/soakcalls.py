@@ -177,36 +177,50 @@ class Watch:
         return found
 
 
+def measure(o, stack):
+    """Calls, counts, and what came of it; all that was started ends with the stack."""
+    w = World(stack, o.calls)
+    began = time.monotonic()
+    callers, telephones = w.load(stack, o.rate)
+    setup_s = time.monotonic() - began
+    note(f"{o.calls} calls are up after {setup_s:.0f} s; now {o.seconds} s")
+    ends = (callers, telephones)
+    watch = Watch(bridge=w.bridge.pid, turnpiked=w.relay.pid, callers=callers.process.pid, telephones=telephones.process.pid)
+    for g in ends:
+        g.order("go")
+    over, told = time.monotonic() + o.seconds, time.monotonic()
+    while time.monotonic() < over:
+        time.sleep(min(SAMPLE_S, max(over - time.monotonic(), 0)))
+        watch.look()
+        tap.check(callers.state["ended"] == 0, f"a call has ended: {callers.state['why']}")
+        if time.monotonic() - told >= 10:
+            told = time.monotonic()
+            note(f"{over - told:.0f} s to go; bridge {watch.memory['bridge'][-1] / 1e6:.1f} MB, turnpiked {watch.memory['turnpiked'][-1] / 1e6:.1f} MB")
+    for g in ends:
+        g.order("stop")
+    plan = o.calls * PACKETS_S * (time.monotonic() - watch.began)  # on a busy machine longer than was asked for
+    usage = watch.result()
+    time.sleep(SETTLE_S)
+    up, down = callers.report(), telephones.report()
+    for g in ends:
+        g.end()
+    pairs = re.findall(r"event=call_media .*local=(\w*) remote=(\w*)", w.bridge.log())
+    tap.check(set(pairs) == {("relay", "relay")}, f"pairs of the bridge: {set(pairs)}")
+    return {"calls": o.calls, "seconds": o.seconds, "setup_seconds": setup_s, "to_pbx": way(plan, up, down), "to_browser": way(plan, down, up), "processes": usage}
+
+
 def run(o):
-    with contextlib.ExitStack() as stack:
-        w = World(stack, o.calls)
-        began = time.monotonic()
-        callers, telephones = w.load(stack, o.rate)
-        setup_s = time.monotonic() - began
-        note(f"{o.calls} calls are up after {setup_s:.0f} s; now {o.seconds} s")
-        ends = (callers, telephones)
-        watch = Watch(bridge=w.bridge.pid, turnpiked=w.relay.pid, callers=callers.process.pid, telephones=telephones.process.pid)
-        for g in ends:
-            g.order("go")
-        over, told = time.monotonic() + o.seconds, time.monotonic()
-        while time.monotonic() < over:
-            time.sleep(min(SAMPLE_S, max(over - time.monotonic(), 0)))
-            watch.look()
-            tap.check(callers.state["ended"] == 0, f"a call has ended: {callers.state['why']}")
-            if time.monotonic() - told >= 10:
-                told = time.monotonic()
-                note(f"{over - told:.0f} s to go; bridge {watch.memory['bridge'][-1] / 1e6:.1f} MB, turnpiked {watch.memory['turnpiked'][-1] / 1e6:.1f} MB")
-        for g in ends:
-            g.order("stop")
-        plan = o.calls * PACKETS_S * (time.monotonic() - watch.began)  # on a busy machine longer than was asked for
-        usage = watch.result()
-        time.sleep(SETTLE_S)
-        up, down = callers.report(), telephones.report()
-        for g in ends:
-            g.end()
-        pairs = re.findall(r"event=call_media .*local=(\w*) remote=(\w*)", w.bridge.log())
-        tap.check(set(pairs) == {("relay", "relay")}, f"pairs of the bridge: {set(pairs)}")
-        return {"calls": o.calls, "seconds": o.seconds, "setup_seconds": setup_s, "to_pbx": way(plan, up, down), "to_browser": way(plan, down, up), "processes": usage}
+    """The result, and in it whatever did not end as it should: that takes nothing away from the figures."""
+    r = {}
+    try:
+        with contextlib.ExitStack() as stack:
+            r = measure(o, stack)
+            r["faults"] = faults(r, o.growth)
+    except tap.Failure as e:
+        if not r:
+            raise
+        r["faults"].append(str(e).splitlines()[0])
+    return r
 
 
 def way(plan, sender, hearer):
@@ -270,7 +284,6 @@ def main():
     except tap.Failure as e:
         print(f"soak-calls: {e}", file=sys.stderr)
         sys.exit(1)
-    r["faults"] = faults(r, o.growth)
     if o.output == "json":
         print(json.dumps(r, indent=1))
     else:
