@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/err.h"
 
 enum {
     PASSES_MAX = 16, /* dispatches in a row: then the loop's other events have their turn */
     POLLS_MIN = 8,   /* descriptors that a new pump has room for */
+    YOUNG_MS = 5000, /* in which sockets come and go: each pass looks whether a number still means the same one. Later, when */
+    CHECK_MS = 100,  /* packets flow, it is looked so often: a look for each packet would cost more than the rest of the pass */
 };
 
 /* A descriptor that the loop watches for the context. */
@@ -32,9 +35,11 @@ struct pump {
     GPollFD *polls;
     int npolls, room;
     struct watch *watches;
-    struct event timer; /* the next pass: when a source's time has come, or at once when a descriptor is ready */
-    bool busy;          /* a source runs: freeing waits until it has returned */
-    bool doomed;        /* freed while busy */
+    struct event timer;            /* the next pass: when a source's time has come, or at once when a descriptor is ready */
+    uint64_t began_ms, checked_ms; /* the last look at what the numbers mean */
+    bool checks;                   /* this pass looks */
+    bool busy;                     /* a source runs: freeing waits until it has returned */
+    bool doomed;                   /* freed while busy */
 };
 
 /* ---- What the loop watches. ---- */
@@ -70,7 +75,7 @@ static int watch(struct pump *p, int fd, short what)
 
     for (w = p->watches; w && w->fd != fd; w = w->next)
         ;
-    if (w && w->what == what && same(w)) {
+    if (w && w->what == what && (!p->checks || same(w))) {
         w->used = true;
         return 0;
     }
@@ -182,6 +187,32 @@ static void release(struct pump *p)
     free(p);
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Watches what the last query has named. The next pass comes in `timeout` ms, or sooner where this one has not looked at what the numbers mean. */
+static int follow(struct pump *p, int *timeout)
+{
+    uint64_t now = now_ms(), since = now - p->checked_ms;
+    int left, err;
+
+    p->checks = since >= CHECK_MS || now - p->began_ms < YOUNG_MS;
+    err = watch_all(p);
+    if (p->checks) {
+        p->checked_ms = now;
+        return err;
+    }
+    left = CHECK_MS - (int)since;
+    if (*timeout < 0 || *timeout > left)
+        *timeout = left;
+    return err;
+}
+
 static void run(evutil_socket_t fd, short what, void *ctx)
 {
     enum { RETRY_MS = 100 }; /* without memory for what to watch, the context is looked at by time */
@@ -206,7 +237,7 @@ static void run(evutil_socket_t fd, short what, void *ctx)
     if (more)
         timeout = 0;
     else if (!err)
-        err = watch_all(p);
+        err = follow(p, &timeout);
     if (err && (timeout < 0 || timeout > RETRY_MS))
         timeout = RETRY_MS;
     if (timeout < 0)
@@ -223,6 +254,7 @@ int pump_new(struct pump **out, struct event_base *base)
     if (!p)
         return ERR_NOMEM;
     p->base = base;
+    p->began_ms = now_ms();
     p->polls = calloc(POLLS_MIN, sizeof(*p->polls));
     p->room = POLLS_MIN;
     /* Ownerless: between two passes nobody has the context, and what is attached to it then must still wake us by its descriptor. */

@@ -134,6 +134,7 @@ class World:
             "connect-ca": self.ca,
             "token": ":".join(self._token("bridge", "office")),
             "force-relay": "yes",
+            "ice-ip": OFFICE,
             "sip-registrar": self.board.address,
             "line": [f"{100 + i}:::{user}" for i, user in enumerate(self.users)],
             "rtp-ports": "20000-20999",
