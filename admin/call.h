@@ -39,6 +39,7 @@
     X(ADMIN_QUOTA_GET, "getQuota")                                                                                                 \
     X(ADMIN_QUOTA_PUT, "putQuota")                                                                                                 \
     X(ADMIN_NODES, "listNodes")                                                                                                    \
+    X(ADMIN_BRIDGES, "listBridges")                                                                                                \
     X(ADMIN_DRAIN, "drain")                                                                                                        \
     X(ADMIN_DRAIN_END, "endDrain")                                                                                                 \
     X(ADMIN_CONFIG_GET, "getConfig")                                                                                               \

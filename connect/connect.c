@@ -451,3 +451,8 @@ void connect_read(const struct connect *c, struct connect_counts *out)
         out->refused[i] = atomic_load_explicit(&c->service.refused[i], memory_order_relaxed);
     desk_read(c->service.desk, &out->desk);
 }
+
+json_t *connect_bridges(const struct connect *c, const char *tenant)
+{
+    return c ? desk_bridges(c->service.desk, tenant) : json_array();
+}

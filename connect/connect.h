@@ -78,4 +78,7 @@ struct connect_counts {
 /* Any thread. NULL-safe: zeros. */
 void connect_read(const struct connect *c, struct connect_counts *out);
 
+/* As desk_bridges. Any thread. NULL-safe: an empty list. */
+json_t *connect_bridges(const struct connect *c, const char *tenant);
+
 #endif

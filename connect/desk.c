@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "connect/board.h"
+#include "connect/bridgestatus.h"
 #include "connect/call.h"
 #include "connect/handout.h"
 #include "connect/hello.h"
@@ -85,6 +87,11 @@ void desk_read(const struct desk *d, struct desk_counts *out)
                                 .answered = counted(d, COUNT_ANSWERED)};
     for (int i = 0; i < DESK_REASONS; i++)
         out->ended[i] = counted(d, (enum desk_count)(COUNT_ENDED + i));
+}
+
+json_t *desk_bridges(const struct desk *d, const char *tenant)
+{
+    return board_list(d->board, tenant);
 }
 
 bool desk_may_log(struct desk *d)
@@ -214,6 +221,23 @@ static enum rpc_error on_call_start(struct desk_seat *seat, const struct rpc_mes
     return m->id ? call_start(seat->session, m->params, result, detail) : RPC_REQUEST;
 }
 
+/* The newest one stands for those before. */
+static enum rpc_error on_bridge_status(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
+{
+    const struct session *s = seat->session;
+    enum rpc_error error;
+    char *text;
+
+    if (s->role != DESK_BRIDGE)
+        return RPC_METHOD;
+    error = bridgestatus_read(&text, m->params, detail);
+    if (error)
+        return error;
+    board_status(s->entry, &text, seat->desk->now.wall);
+    *result = json_object();
+    return RPC_OK;
+}
+
 /* A notification by its nature; who wants to know gets an empty object, or the reason why not. */
 static enum rpc_error on_call(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
 {
@@ -233,6 +257,7 @@ static const struct method {
     {"ice.servers", false, on_ice_servers},
     {"bye", false, on_bye},
     {"call.start", false, on_call_start},
+    {"bridge.status", false, on_bridge_status},
 };
 
 static enum rpc_error run(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
@@ -409,6 +434,8 @@ int desk_new(struct desk **out, const struct desk_config *config, const struct n
         err = map_init(&d->calls, SLOTS);
     if (!err)
         err = map_init(&d->tenants, SLOTS);
+    if (!err)
+        err = board_new(&d->board);
     if (err)
         desk_free(&d);
     *out = d;
@@ -428,6 +455,7 @@ void desk_free(struct desk **dp)
     map_deinit(&d->sessions);
     map_deinit(&d->calls);
     map_deinit(&d->tenants);
+    board_free(&d->board);
     throttle_free(&d->throttle);
     stun_mac_free(&d->mac);
     free(d);

@@ -86,5 +86,7 @@ struct desk_counts {
     uint64_t ended[DESK_REASONS];
 };
 void desk_read(const struct desk *d, struct desk_counts *out);
+/* The bridges that have said hello, of this tenant (NULL: of all), as connect/board has them; the caller's, NULL: no memory. Any thread. */
+json_t *desk_bridges(const struct desk *d, const char *tenant);
 
 #endif

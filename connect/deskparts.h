@@ -43,6 +43,8 @@ enum desk_count {
     COUNTS = COUNT_ENDED + DESK_REASONS
 };
 
+struct board;
+struct board_entry;
 struct call;
 struct handout;
 struct hello;
@@ -73,6 +75,7 @@ struct desk {
     size_t nseats;
     struct map sessions, calls;  /* by id */
     struct map tenants;          /* by name */
+    struct board *board;         /* the bridges, for other threads */
     LIST_HEAD(, tenant) changed; /* whose members are to be told */
     LIST_HEAD(, handout) handouts;
     struct rate log_rate;
@@ -92,9 +95,10 @@ struct session {
     char id[DESK_ID_MAX], secret[DESK_SECRET_MAX];
     char name[DESK_NAME_MAX + 1];
     char user[STUN_USERNAME_MAX + 1], credential[STUN_USERNAME_MAX + 1];
-    int64_t expires_at;     /* of its credential, wall clock; 0: never */
-    struct desk_seat *seat; /* NULL: away */
-    uint64_t away_ms;       /* since when */
+    int64_t expires_at;        /* of its credential, wall clock; 0: never */
+    struct desk_seat *seat;    /* NULL: away */
+    uint64_t away_ms;          /* since when */
+    struct board_entry *entry; /* a bridge's; NULL: a phone's */
     STAILQ_HEAD(, held) held;
     size_t held_bytes;
     bool lost;             /* a message could not be kept: it must not come back */

@@ -50,8 +50,13 @@ static bool fits(const json_t *value, const struct params_member *m)
         return json_is_boolean(value);
     case PARAMS_NUMBER:
         return json_is_number(value) && json_number_value(value) >= 0;
+    case PARAMS_WHOLE:
+        return json_is_integer(value) && json_integer_value(value) >= (json_int_t)m->least &&
+               json_integer_value(value) <= (json_int_t)m->most;
     case PARAMS_OBJECT:
         return json_is_object(value);
+    case PARAMS_ARRAY:
+        return json_is_array(value) && json_array_size(value) >= m->least && json_array_size(value) <= m->most;
     }
     return false;
 }

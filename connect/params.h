@@ -20,7 +20,9 @@ enum params_kind {
     PARAMS_WORD,    /* one of the words of `of`, which have blanks between */
     PARAMS_FLAG,
     PARAMS_NUMBER, /* not negative */
+    PARAMS_WHOLE,  /* an integer, `least` to `most` */
     PARAMS_OBJECT,
+    PARAMS_ARRAY, /* of `least` to `most` entries */
 };
 
 /* The last one of a table has no name. */

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "connect/board.h"
 #include "connect/call.h"
 #include "connect/tenant.h"
 
@@ -94,6 +95,8 @@ void session_detach(struct session *s)
     s->seat->session = NULL;
     s->seat = NULL;
     s->away_ms = s->desk->now.ms;
+    if (s->entry)
+        board_gone(s->entry);
     desk_count(s->desk, count_of(s), -1);
     tenant_changed(s->tenant);
 }
@@ -109,6 +112,8 @@ void session_attach(struct session *s, struct desk_seat *seat)
     seat->session = s;
     if (s->role == DESK_BRIDGE)
         rate_init(&seat->rate, SESSION_BRIDGE_PER_S, SESSION_BRIDGE_BURST, s->desk->now.ms);
+    if (s->entry)
+        board_connected(s->entry, &seat->source, s->desk->now.wall);
     desk_count(s->desk, count_of(s), 1);
 }
 
@@ -160,6 +165,7 @@ static bool make_room(struct tenant *t, const struct session_config *config)
 static void free_session(struct session *s)
 {
     drop_held(s);
+    board_remove(&s->entry);
     json_decref(s->ice);
     json_decref(s->ice_before);
     explicit_bzero(s, sizeof(*s));
@@ -194,6 +200,10 @@ enum rpc_error session_new(struct session **out, struct desk *d, const struct se
     s->away_ms = d->now.ms;
     STAILQ_INIT(&s->held);
     LIST_INIT(&s->legs);
+    if (s->role == DESK_BRIDGE && board_add(&s->entry, d->board, &(struct board_config){s->id, config->tenant, s->user, s->name})) {
+        free_session(s);
+        goto out;
+    }
     map_insert(&d->sessions, &s->by_id, map_hash(&d->sessions, s->id, strlen(s->id)));
     LIST_INSERT_HEAD(&t->sessions, s, of_tenant);
     *out = s;

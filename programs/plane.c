@@ -39,6 +39,7 @@ static admin_operation_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_QUOTA_GET] = ask_store,
     [ADMIN_QUOTA_PUT] = ask_store,
     [ADMIN_NODES] = planestatus_nodes,
+    [ADMIN_BRIDGES] = planebridges_list,
     [ADMIN_DRAIN] = planestatus_drain,
     [ADMIN_DRAIN_END] = planestatus_end_drain,
     [ADMIN_CONFIG_GET] = planeconfig_get,

@@ -154,6 +154,9 @@ static void rendezvous(struct metric_writer *w, const struct rendezvous *r)
     metric_count(w, METRIC_LABELS({"role", "bridge"}), n.desk.bridges);
     metric_family(w, "connect_calls", METRIC_GAUGE, "Calls between phones and bridges, ringing or answered.");
     metric_count(w, NULL, n.desk.calls);
+    metric_family(w, "connect_calls_ended", METRIC_COUNTER, "Calls between phones and bridges that have ended, by reason.");
+    for (int i = 0; i < DESK_REASONS; i++)
+        metric_count(w, METRIC_LABELS({"reason", desk_reason_name((enum desk_reason)i)}), n.desk.ended[i]);
     metric_family(w, "connect_refusals", METRIC_COUNTER,
                   "Connections, requests and hellos that the connect service has refused, by reason.");
     for (int i = 0; i < CONNECT_REFUSALS; i++)

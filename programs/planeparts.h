@@ -44,6 +44,7 @@ admin_operation_fn planestatus_ready, planestatus_get, planestatus_nodes, planes
 admin_operation_fn planemetrics_get;
 admin_operation_fn planeconfig_get, planeconfig_check, planeconfig_reload, planeconfig_log_level;
 admin_operation_fn planeallocations_list, planeallocations_get, planeallocations_delete;
+admin_operation_fn planebridges_list;
 admin_operation_fn planepeers_ask, planepeers_test;
 
 /* Why it is not ready to serve: an array of sentences, empty when it is; the caller's. */

@@ -138,3 +138,8 @@ void rendezvous_read(const struct rendezvous *r, struct connect_counts *out)
 {
     connect_read(r ? r->connect : NULL, out);
 }
+
+json_t *rendezvous_bridges(const struct rendezvous *r, const char *tenant)
+{
+    return connect_bridges(r ? r->connect : NULL, tenant);
+}

@@ -28,5 +28,7 @@ int rendezvous_reload(struct rendezvous *r, const struct config *c, char text[st
 struct addr rendezvous_address(const struct rendezvous *r, bool app);
 /* Numbers for metrics and status. NULL-safe: zeros. */
 void rendezvous_read(const struct rendezvous *r, struct connect_counts *out);
+/* As connect_bridges. NULL-safe: an empty list. */
+json_t *rendezvous_bridges(const struct rendezvous *r, const char *tenant);
 
 #endif

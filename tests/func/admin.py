@@ -126,6 +126,7 @@ SUCCEEDS = {
     "getQuota": lambda w: (f"{V}/quotas/acme",),
     "putQuota": lambda w: (f"{V}/quotas/acme", {"max_allocations": 500, "max_bps": 100000000}),
     "listNodes": lambda w: (f"{V}/nodes",),
+    "listBridges": lambda w: (f"{V}/bridges?tenant=acme&limit=2",),
     "drain": lambda w: (f"{V}/drain", {"deadline_s": 3600}),
     "endDrain": lambda w: (f"{V}/drain",),
     "getConfig": lambda w: (f"{V}/config",),

@@ -109,7 +109,7 @@ def _(w):
     promtool("check", "metrics", text=text)
     promised = """build_info allocations_active allocate_results_total requests_total relay_bytes_total relay_packets_total drops_total
         auth_failures_total auth_seconds session_seconds redis_up worker_busy_ratio certificate_expiry_seconds connect_connections
-        connect_clients connect_calls connect_refusals_total""".split()
+        connect_clients connect_calls connect_calls_ended_total connect_refusals_total""".split()
     missing = {f"turnpike_{p}" for p in promised} - set(families(text))
     check(not missing, f"{missing} are not there")
     check(all(name.startswith("turnpike_") for name in families(text)), f"names are {sorted(families(text))}")
