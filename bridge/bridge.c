@@ -99,6 +99,7 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
     b->connected = true;
     if (!resumed)
         calls_lost(b->calls, "the session was not resumed");
+    calls_forget_status(b->calls);
     evtimer_del(&b->asks);
     take_servers(b, json_object_get(hello, "ice"));
     event_active(&b->wakes, EV_TIMEOUT, 0);
@@ -130,6 +131,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd, (void)what;
     calls_tick(b->calls);
+    if (b->connected && !b->stopped)
+        calls_tell_status(b->calls);
 }
 
 static void wake(void *ctx)
@@ -186,9 +189,11 @@ static int open_calls(struct bridge *b)
         event_assign(&b->wakes, b->config.base, -1, 0, on_wake, b) || event_assign(&b->asks, b->config.base, -1, 0, on_ask, b) ||
         evtimer_add(&b->ticks, &(struct timeval){.tv_sec = TICK_S}))
         return ERR_NOMEM;
-    return calls_new(
-        &b->calls,
-        &(struct calls_config){.lines = b->config.lines, .nlines = b->config.nlines, .ring_s = b->config.ring_s, .ends = &b->ends});
+    return calls_new(&b->calls, &(struct calls_config){.lines = b->config.lines,
+                                                       .nlines = b->config.nlines,
+                                                       .version = b->config.version,
+                                                       .ring_s = b->config.ring_s,
+                                                       .ends = &b->ends});
 }
 
 static int open_media(struct bridge *b, const struct addr *local, char text[static BRIDGE_TEXT_MAX])

@@ -36,6 +36,7 @@ struct bridge_config {
     const struct sip_line *lines;
     unsigned nlines;
     unsigned ring_s;
+    const char *version; /* of the program, as it is told; borrowed */
     /* Once: connected, and each line's registration was answered, well or not. */
     void (*ready)(void *ctx);
     void *ctx;

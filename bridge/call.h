@@ -54,6 +54,7 @@ struct call {
     bool told_hold, reoffering; /* what our last offer to the PBX said, and whether it is unanswered */
     struct call_types ours, theirs;
 
+    int64_t began_at; /* wall clock */
     uint64_t began_ms, signalled_ms, offered_ms, relays_ms,
         answered_ms;                                 /* 0: not yet; `relays`: each side knows the other's relay candidate */
     uint64_t due_ms, connect_due_ms, restart_due_ms; /* 0: no limit */
@@ -65,11 +66,22 @@ struct call_line {
     char why[SIP_TEXT_MAX];
 };
 
+/* How the lines stand together. */
+enum call_pbx {
+    CALL_PBX_TRYING, /* not all are answered, and none has failed */
+    CALL_PBX_REGISTERED,
+    CALL_PBX_FAILING, /* one at least is not registered */
+};
+
 struct calls {
     struct calls_config config;
     const struct call_ends *ends;
     struct call *first;
     struct call_line *lines;
+    enum call_pbx pbx;
+    int64_t since, pbx_since; /* wall clock: of the calls, and of the lines' state */
+    json_t *told;             /* the status as it was told last, without figures; NULL: not yet, to whoever listens now */
+    uint64_t told_ms;
     char relay[CALLS_RELAY_MAX];
     struct calls_counts counts;
     uint64_t ended[CALL_REASONS];
@@ -80,6 +92,7 @@ struct calls {
 /* A call in this state, at the head of the list; NULL: no memory. */
 struct call *call_add(struct calls *calls, enum call_state state, bool from_pbx);
 void call_count_setup(struct calls *calls, enum calls_part part, double seconds);
+enum calls_state calls_state_of(const struct call *c);
 /* With what its media have seen. */
 void call_count_end(const struct call *c, const char *reason);
 

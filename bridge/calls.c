@@ -21,6 +21,24 @@ static const char *const REASONS[CALL_REASONS] = {
     "pbx_error", "media_failed", "media_lost", "phone_lost", "bridge_lost",    "token_ended", "limit",     "shutdown",
 };
 
+/* Does it stand otherwise than before? Then it is so since now. */
+static void note_pbx(struct calls *calls)
+{
+    enum call_pbx pbx = CALL_PBX_REGISTERED;
+
+    for (unsigned i = 0; i < calls->config.nlines; i++) {
+        const struct call_line *line = &calls->lines[i];
+
+        if (line->answered && !line->registered)
+            pbx = CALL_PBX_FAILING;
+        else if (!line->answered && pbx == CALL_PBX_REGISTERED)
+            pbx = CALL_PBX_TRYING;
+    }
+    if (pbx != calls->pbx)
+        calls->pbx_since = calls->ends->now().wall;
+    calls->pbx = pbx;
+}
+
 int calls_new(struct calls **out, const struct calls_config *config)
 {
     struct calls *calls = calloc(1, sizeof(*calls));
@@ -36,6 +54,8 @@ int calls_new(struct calls **out, const struct calls_config *config)
     }
     for (unsigned i = 0; i < config->nlines; i++) /* a trunk does not register */
         calls->lines[i].registered = calls->lines[i].answered = !config->lines[i].password;
+    calls->since = calls->pbx_since = calls->ends->now().wall;
+    note_pbx(calls);
     *out = calls;
     return 0;
 }
@@ -50,6 +70,7 @@ struct call *call_add(struct calls *calls, enum call_state state, bool from_pbx)
     c->state = state;
     c->from_pbx = from_pbx;
     c->began_ms = calls->ends->now().ms;
+    c->began_at = calls->ends->now().wall;
     c->next = calls->first;
     c->prev = &calls->first;
     if (c->next)
@@ -80,6 +101,7 @@ void calls_free(struct calls **calls)
         next = c->next;
         call_free(c);
     }
+    calls_forget_status(*calls);
     free((*calls)->lines);
     free(*calls);
     *calls = NULL;
@@ -159,6 +181,7 @@ static void on_registered(void *ctx, unsigned line, bool ok, const char *why)
     calls->lines[line].registered = ok;
     calls->lines[line].answered = true;
     snprintf(calls->lines[line].why, sizeof(calls->lines[line].why), "%s", ok || !why ? "" : why);
+    note_pbx(calls);
     LOG(ok ? LOG_INFO : LOG_WARNING, ok ? "line_registered" : "line_not_registered",
         LOG_STR("line", calls->config.lines[line].user), LOG_STR("reason", calls->lines[line].why));
     calls->ends->wake(calls->ends->ctx);
@@ -300,7 +323,7 @@ const char *calls_ended(const struct calls *calls, unsigned n, uint64_t *count)
     return REASONS[n];
 }
 
-static enum calls_state state_of(const struct call *c)
+enum calls_state calls_state_of(const struct call *c)
 {
     if (c->state & (CALL_JOINING | CALL_CONFIRMING) || (c->state == CALL_TALKING && !c->joined))
         return CALLS_CONNECTING;
@@ -313,7 +336,7 @@ void calls_read(const struct calls *calls, struct calls_counts *out)
     for (const struct call *c = calls->first; c; c = c->next) {
         if (c->state == CALL_OVER)
             continue;
-        out->now[state_of(c)]++;
+        out->now[calls_state_of(c)]++;
         add_media(c, out);
     }
 }

@@ -64,6 +64,7 @@ struct call_ends {
 struct calls_config {
     const struct sip_line *lines; /* borrowed */
     unsigned nlines;
+    const char *version;          /* of the program, to be told; borrowed */
     unsigned ring_s;              /* a call of the PBX's that no phone accepts */
     const struct call_ends *ends; /* borrowed; the handles may be filled in later, before the first event */
 };
@@ -83,6 +84,10 @@ void calls_end(struct calls *calls, const char *reason);
 /* Once a second: limits, statistics. */
 void calls_tick(struct calls *calls);
 void calls_reap(struct calls *calls);
+/* As often, while connected: tells how the bridge is (bridge.status), if that has changed or figures are due. */
+void calls_tell_status(struct calls *calls);
+/* Whoever listens from now on has not heard of it. */
+void calls_forget_status(struct calls *calls);
 
 /* "relay.example:3478", for messages about the firewall. */
 void calls_set_relay(struct calls *calls, const char *relay);

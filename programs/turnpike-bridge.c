@@ -172,6 +172,7 @@ static struct bridge_config bridge_config_of(struct program *p)
                                   .lines = c->lines,
                                   .nlines = c->nlines,
                                   .ring_s = (unsigned)c->ring_seconds,
+                                  .version = PACKAGE_VERSION,
                                   .ready = on_ready,
                                   .ctx = p};
 }

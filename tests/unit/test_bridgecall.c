@@ -42,6 +42,8 @@ static const char *took(void)
     return text;
 }
 
+static json_t *told; /* the bridge's status, as it was told last */
+
 static const char *member(const json_t *o, const char *key)
 {
     const char *text = json_string_value(json_object_get(o, key));
@@ -64,6 +66,12 @@ static int fake_notify(struct connect_client *c, const char *method, json_t *par
     static const char *const shown[] = {"reason", "text", "sdp", "state", "local", "remote", "digits", "candidate", "mid"};
     char line[1024] = "";
     (void)c;
+    if (strcmp(method, "bridge.status") == 0) {
+        did("status");
+        json_decref(told);
+        told = params;
+        return 0;
+    }
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
         if (json_object_get(params, shown[i]))
             snprintf(line + strlen(line), sizeof(line) - strlen(line), " %s", member(params, shown[i]));
@@ -214,7 +222,7 @@ static void fake_sip_hangup(struct sip_call *call, int status)
 
 static struct now fake_now(void)
 {
-    return (struct now){.ms = w.now_ms, .wall = 1800000000};
+    return (struct now){.ms = w.now_ms, .wall = 1800000000 + (int64_t)w.now_ms / 1000};
 }
 
 static void fake_wake(void *ctx)
@@ -261,7 +269,7 @@ static void begin(void)
     memset(&w, 0, sizeof(w));
     w.now_ms = 1000000;
     w.stats = (struct media_stats){.ice_s = -1, .dtls_s = -1, .audio_s = -1, .browser = {.rtt_s = -1}};
-    if (calls_new(&calls, &(struct calls_config){.lines = LINES, .nlines = 3, .ring_s = 60, .ends = &ENDS}))
+    if (calls_new(&calls, &(struct calls_config){.lines = LINES, .nlines = 3, .version = "0.1.0", .ring_s = 60, .ends = &ENDS}))
         abort();
     calls_set_relay(calls, "relay.example:3478");
 }
@@ -864,6 +872,91 @@ static void registrations(void)
     finish();
 }
 
+/* Time goes on; was the status told? */
+static bool tells(unsigned ms)
+{
+    w.now_ms += ms;
+    calls_tell_status(calls);
+    return strstr(took(), "status;") != NULL;
+}
+
+static json_int_t number(const char *object, const char *key)
+{
+    json_t *o = strcmp(object, "call") == 0 ? json_array_get(json_object_get(told, "calls"), 0)
+                : object[0]                 ? json_object_get(told, object)
+                                            : told;
+    return json_is_integer(json_object_get(o, key)) ? json_integer_value(json_object_get(o, key)) : -1;
+}
+
+static const char *word(const char *object, const char *key)
+{
+    json_t *calls_told = json_object_get(told, "calls");
+    return member(strcmp(object, "call") == 0 ? json_array_get(calls_told, 0) : json_object_get(told, object), key);
+}
+
+static void status(void)
+{
+    begin();
+    CHECK(tells(0)); /* at once */
+    CHECK_STR(word("pbx", "state"), "trying");
+    CHECK_INT(number("pbx", "lines"), 3);
+    CHECK_INT(number("pbx", "registered"), 2); /* the trunks */
+    CHECK_INT(number("", "calls_now"), 0);
+    CHECK(!tells(100000)); /* nothing has changed */
+    calls_sip_events()->registered(calls, 0, false, "403 \x1b[2J\xff");
+    CHECK(tells(2000));
+    CHECK_STR(word("pbx", "state"), "failing");
+    CHECK_STR(word("pbx", "reason"), "line 30: 403 ?[2J?");
+    CHECK_INT(number("pbx", "since"), 1800001100); /* since when it fails */
+    calls_sip_events()->registered(calls, 0, true, NULL);
+    CHECK(!tells(1999)); /* not twice within two seconds */
+    CHECK(tells(1));
+    CHECK_STR(word("pbx", "state"), "registered");
+    CHECK_STR(word("pbx", "reason"), "-");
+    calls_forget_status(calls);
+    CHECK(tells(0)); /* another session has not heard of it */
+    finish();
+}
+
+static void status_of_calls(void)
+{
+    begin();
+    CHECK(tells(0));
+    incoming();
+    CHECK(tells(2000));
+    CHECK_INT(number("", "calls_now"), 1);
+    CHECK_STR(word("call", "call"), "c1");
+    CHECK_STR(word("call", "from"), "phone");
+    CHECK_STR(word("call", "state"), "ringing");
+    CHECK_STR(word("call", "path"), "-");
+    CHECK_INT(number("call", "rtt_ms"), -1);
+    w.stats.browser = (struct media_leg_stats){.packets_in = 100, .lost = 2, .jitter_s = 0.0034, .rtt_s = 0.0416};
+    connected();
+    calls_sip_events()->answered(calls, w.sip_ctx, "PBXANSWER");
+    CHECK(tells(2000));
+    CHECK_STR(word("call", "state"), "talking");
+    CHECK_STR(word("call", "path"), "relayed");
+    CHECK_STR(word("call", "local"), "relay");
+    CHECK_INT(number("call", "since"), 1800001000);
+    CHECK_INT(number("call", "received"), 100);
+    CHECK_INT(number("call", "lost"), 2);
+    CHECK_INT(number("call", "rtt_ms"), 42);
+    CHECK_INT(number("call", "jitter_ms"), 3);
+    w.stats.browser.packets_in = 200;
+    CHECK(!tells(9999)); /* figures alone are no change */
+    CHECK(tells(1));
+    CHECK_INT(number("call", "received"), 200);
+    w.stats.path = (struct media_path){"host", "srflx"};
+    CHECK(tells(2000));
+    CHECK_STR(word("call", "path"), "direct");
+    sip_ended("hangup", "");
+    CHECK(tells(2000));
+    CHECK_INT(number("", "calls_now"), 0);
+    CHECK_INT(number("ended", "hangup"), 1);
+    CHECK(!tells(100000)); /* and no figures without a call */
+    finish();
+}
+
 int main(void)
 {
     static const struct tap_test tests[] = {
@@ -891,6 +984,10 @@ int main(void)
         {"a session that is lost ends the calls towards the PBX", session_lost},
         {"shutdown ends the calls at both ends", shut_down},
         {"registrations are kept by line, and a trunk needs none", registrations},
+        {"the status is told at once, when it changes, and to another session; what the PBX wrote is cleaned", status},
+        {"the status has the calls: changes within 2 s, figures every 10", status_of_calls},
     };
-    return tap_main(tests, sizeof(tests) / sizeof(tests[0]));
+    int rc = tap_main(tests, sizeof(tests) / sizeof(tests[0]));
+    json_decref(told);
+    return rc;
 }
