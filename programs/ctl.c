@@ -55,6 +55,7 @@ static const struct {
     [ADMIN_QUOTA_GET] = {"GET", "/api/v1/quotas/*"},
     [ADMIN_QUOTA_PUT] = {"PUT", "/api/v1/quotas/*"},
     [ADMIN_NODES] = {"GET", "/api/v1/nodes"},
+    [ADMIN_BRIDGES] = {"GET", "/api/v1/bridges"},
     [ADMIN_DRAIN] = {"POST", "/api/v1/drain"},
     [ADMIN_DRAIN_END] = {"DELETE", "/api/v1/drain"},
     [ADMIN_CONFIG_GET] = {"GET", "/api/v1/config"},

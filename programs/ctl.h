@@ -121,6 +121,8 @@ int ctlserver_log_level(struct ctl *c);
 int ctlserver_check(struct ctl *c);
 int ctlserver_config(struct ctl *c);
 
+int ctlbridge_status(struct ctl *c);
+
 int ctlevents_follow(struct ctl *c);
 
 int ctladmin_issue(struct ctl *c);

@@ -8,7 +8,7 @@
 
 #define EVERYWHERE UINT64_MAX
 #define MADE       (BIT(TOKEN_ISSUE) | BIT(USER_ADD) | BIT(USER_SET)) /* what makes a credential */
-#define WATCHED    (BIT(STATUS) | BIT(ALLOCATIONS) | BIT(USAGE_SHOW) | BIT(NODES))
+#define WATCHED    (BIT(STATUS) | BIT(ALLOCATIONS) | BIT(USAGE_SHOW) | BIT(NODES) | BIT(BRIDGE_STATUS))
 #define HANDED_OUT (BIT(CREDENTIALS) | BIT(ICE_SERVERS))
 #define NEVER_TOLD (BIT(IMPORT_COTURN) | BIT(ADMIN_TOKEN_ISSUE) | BIT(ADMIN_TOKEN_LIST) | BIT(ADMIN_TOKEN_REVOKE))
 #define ASKED      (EVERYWHERE & ~NEVER_TOLD) /* of a relay */
@@ -37,7 +37,7 @@ static const struct {
     {"offline", ASKED, FLAG(offline)},
     {"owner", MADE | BIT(TOKEN_LIST) | BIT(USAGE_SHOW) | BIT(ICE_SERVERS), TEXT(owner)},
     {"label", MADE | BIT(TOKEN_LIST) | BIT(USAGE_SHOW) | BIT(ICE_SERVERS), TEXT(label)},
-    {"tenant", MADE, TEXT(tenant)},
+    {"tenant", MADE | BIT(BRIDGE_STATUS), TEXT(tenant)},
     {"scope", MADE, TEXT(scope)},
     {"realm", MADE, TEXT(realm)},
     {"expires", MADE | BIT(ADMIN_TOKEN_ISSUE), TEXT(expires)},

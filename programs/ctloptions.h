@@ -40,6 +40,7 @@ enum ctl_verb {
     CTL_QUOTA_SHOW,
     CTL_QUOTA_SET,
     CTL_NODES,
+    CTL_BRIDGE_STATUS,
     CTL_DRAIN,
     CTL_RELOAD,
     CTL_LOG_LEVEL,

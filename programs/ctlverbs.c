@@ -23,6 +23,7 @@ const struct ctlverb CTLVERBS[CTL_VERBS] = {
     [CTL_QUOTA_SHOW] = {"quota", "show", false, "OWNER", "an owner's limits, and what it holds"},
     [CTL_QUOTA_SET] = {"quota", "set", false, "OWNER", "change a limit; none takes it away"},
     [CTL_NODES] = {"nodes", NULL, false, NULL, "of the fleet: state, load, addresses"},
+    [CTL_BRIDGE_STATUS] = {"bridge", "status", false, NULL, "the media bridges that are connected, and their calls"},
     [CTL_DRAIN] = {"drain", NULL, false, NULL, "take no new allocations, or --off: take them again"},
     [CTL_RELOAD] = {"reload", NULL, false, NULL, "read the configuration again"},
     [CTL_LOG_LEVEL] = {"log-level", NULL, false, "[LEVEL]", "error, warning, info or debug; alone: what it is"},
@@ -38,7 +39,7 @@ const struct ctlverb CTLVERBS[CTL_VERBS] = {
 static const char OPTIONS[] =
     "\n"
     "  -o json, --json          for programs (-o table: for people)\n"
-    "  --watch                  status, allocations, usage, nodes: again every two seconds\n"
+    "  --watch                  status, allocations, usage, nodes, bridge status: again every two seconds\n"
     "\n"
     "Whom is asked: the relay on this host, and where none runs its store.\n"
     "  --config FILE            turnpiked's configuration: it names the socket, the store and the realm\n"
@@ -63,6 +64,7 @@ static const char OPTIONS[] =
     "Others:\n"
     "  --user NAME, --client IP, --peer IP, --transport udp|tcp   allocations: those alone; --user: kick all of them\n"
     "  --owner NAME, --label TEXT                                 token list, usage: those alone; ice-servers: whose\n"
+    "  --tenant TEXT                                              bridge status: those alone\n"
     "  --by hour|day, --since TIME, --until TIME                  usage: each hour or day, and how far back\n"
     "  --before TIME                                              user revoke: names that expire before (24h)\n"
     "  --ttl TIME                                                 credentials, ice-servers: how long they are good for (24h)\n"

@@ -10,7 +10,7 @@ import sys
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import ctl, daemon, net, pbx, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import admin, ctl, daemon, net, pbx, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 
 BRIDGE = os.path.join(daemon.BUILDDIR, "turnpike-bridge")
@@ -24,6 +24,7 @@ if not os.access(BRIDGE, os.X_OK):
     tap.skip_all("turnpike-bridge is not built (--with-bridge)")
 net.need_namespaces()
 daemon.need_daemon()
+admin.need_jsonschema()
 
 
 def offer(direction="sendrecv"):
@@ -90,8 +91,8 @@ class World:
         return tap.wait_until(lambda: Phone.open(self, owner), "the token is known")
 
 
-def token(relay, scope, owner):
-    made = json.loads(ctl.ended(0, "--config", relay.config_path, "token", "issue", "--scope", scope, "--owner", owner, "-o", "json"))
+def token(relay, scope, owner, *more):
+    made = json.loads(ctl.ended(0, "--config", relay.config_path, "token", "issue", "--scope", scope, "--owner", owner, *more, "-o", "json"))
     return {"username": made["username"], "password": made["password"]}
 
 
@@ -99,10 +100,10 @@ class Phone(websocket.WebSocket):
     """A phone, after its hello."""
 
     @staticmethod
-    def open(w, owner):
+    def open(w, owner, role="phone"):
         connect = w.relay.ready["connect"]
         p = Phone(websocket.connect((connect["address"], connect["port"]), w.ns), host=f"{connect['address']}:{connect['port']}")
-        if "result" in p.answer(p.ask("hello", token=w.tokens[owner], role="phone", name="test")):
+        if "result" in p.answer(p.ask("hello", token=w.tokens[owner], role=role, name="test")):
             return p
         p.sock.close()
         return None
@@ -162,6 +163,30 @@ def _(w):
     m = metrics(w)
     equal(m['turnpike_bridge_registered{line="30"}'], 1, "the line's metric")
     equal(m["turnpike_bridge_connected"], 1, "the service's metric")
+
+
+@bridged.case("turnpikectl bridge status: the lines at the PBX, and a call while it is there; the ids of the calls are those of the logs")
+def _(w):
+    def told():
+        (one,) = json.loads(ctl.ended(0, "--config", w.relay.config_path, "bridge", "status", "-o", "json"))
+        return one["status"]
+
+    def until(what, wanted):
+        return tap.wait_until(lambda: (s := told()) and wanted(s) and s, lambda: f"{what}: {told()}")
+
+    pbx_state = until("the lines are registered", lambda s: s["pbx"]["state"] == "registered")["pbx"]
+    equal((pbx_state["lines"], pbx_state["registered"]), (2, 2), "the lines")
+    with w.phone() as p:
+        call = p.dial("4711")
+        w.pbx.reply(w.pbx.next("INVITE"), 180)
+        (c,) = until("the call is there", lambda s: s["calls"])["calls"]
+        equal((c["call"], c["from"], c["state"]), (call, "phone", "ringing"), "the call")
+        p.notify("call.hangup", call=call, reason="cancelled")
+        w.pbx.next("CANCEL")
+    status = until("it has ended", lambda s: not s["calls"])
+    equal((status["calls_now"], status["ended"]), (0, {"cancelled": 1}), "what has ended")
+    for log in (w.bridge, w.relay):
+        log.wait_log(f"event=call_ended call={call} reason=cancelled")
 
 
 @bridged.case("a phone calls: INVITE with PCMA, ringing, answered, INFO digits, hung up by the PBX")
@@ -298,6 +323,44 @@ def _(w):
 def faults():
     with net.Net("alone") as n, daemon.Daemon(n.alone, {"listening-ip": L, "listening-port": 0, "connect-listen": f"{L}:0"}) as relay:
         yield World(n.alone, relay, None, None)
+
+
+CALL = {"call": "c0123456789abcdef", "since": 1800000000, "from": "phone", "state": "talking", "path": "relayed", "local": "relay", "remote": "srflx", "received": 5, "lost": 1, "rtt_ms": 42, "jitter_ms": 3}
+STATUS = {
+    "version": "0.1.0",
+    "since": 1800000000,
+    "pbx": {"state": "failing", "since": 1800000000, "reason": "line 30: 403 Forbidden", "lines": 2, "registered": 1},
+    "calls_now": 1,
+    "calls_max": 256,
+    "ended": {"hangup": 7},
+    "calls": [CALL],
+}
+
+
+@faults.case("bridges: what one tells is in GET /bridges by tenant, as the document says, and in turnpikectl's tables; what is refused changes nothing; a bye ends it")
+def _(w):
+    client, operation = admin.Client(path=w.relay.settings["admin-socket"]), admin.Document.of_tree().by_name["listBridges"]
+    command = ["--config", w.relay.config_path, "bridge", "status", "--tenant", "west"]
+
+    def bridges(query="?tenant=west"):
+        return operation.judge(client.get("/api/v1/bridges" + query)).json["items"]
+
+    check("start turnpike-bridge" in ctl.ended(0, *command[:-2]), "what is said where nobody is")
+    check("No bridge of the tenant west is connected" in ctl.ended(0, *command), "and of a tenant")
+    w.tokens["west"] = token(w.relay, "bridge", "alice", "--tenant", "west")
+    with tap.wait_until(lambda: Phone.open(w, "west", "bridge"), "the token is known") as bridge:
+        (one,) = bridges()
+        equal((one["tenant"], one["user"], one["connected"], one["status"], one["status_at"]), ("west", "alice", True, None, None), "a bridge that has told nothing")
+        check("never" in ctl.ended(0, *command), "its table")
+        bridge.call("bridge.status", **STATUS, beyond=[1])
+        equal(bridge.error("bridge.status", **{**STATUS, "calls": [{**CALL, "remote": "\x1b[2J"}]}), "params", "S20: the reason of what is no text")
+        equal(bridges()[0]["status"], STATUS, "the status")
+        check(bridges()[0] in bridges("?limit=1000") and not bridges("?tenant=wes"), "the tenants")
+        table = ctl.ended(0, *command)
+        check(re.search(r"^BRIDGE .*\ntest +west +s\w+ .* failing 1/2: line 30: 403 Forbidden$", table, re.M), table)
+        check(re.search(r"^c0123456789abcdef +test +phone .* talking +relayed \(relay, srflx\) +5 +1 +42 +3$", table, re.M), table)
+        equal(json.loads(ctl.ended(0, *command, "-o", "json")), bridges(), "the JSON")
+    tap.wait_until(lambda: not bridges(), "it is gone after its bye")
 
 
 @faults.case("a line that the PBX refuses: the reason in the ready file, pbx_down for its calls")

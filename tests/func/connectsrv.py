@@ -458,7 +458,7 @@ def _(w):
         equal((status["listen"], status["app_listen"], status["phones"], status["calls"]), (HOST, HOST, 0, 0), "the status")
         check(status["connections"] >= 1 and status["certificate"]["expires_at"] > time.time(), f"the status is {status}")
     text = client.get("/metrics").body.decode()
-    for name in ("turnpike_connect_connections ", 'turnpike_connect_clients{role="phone"} ', "turnpike_connect_calls ", 'certificate_expiry_seconds{certificate="connect"}'):
+    for name in ("turnpike_connect_connections ", 'turnpike_connect_clients{role="phone"} ', "turnpike_connect_calls ", 'turnpike_connect_calls_ended_total{reason="media_failed"} 0', 'certificate_expiry_seconds{certificate="connect"}'):
         check(name in text, f"{name} is not in the metrics")
     equal((w.daemon.ready["connect"], w.daemon.ready["app"]), ({"address": S.SERVER, "port": 443},) * 2, "the ready file")
 
