@@ -152,8 +152,7 @@ static int read_source(struct line *l, struct rule *r)
     return 0;
 }
 
-/* A name by its letters, or an IP. */
-static bool is_host(const char *word)
+bool rules_is_host(const char *word)
 {
     static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
     struct addr a;
@@ -170,10 +169,10 @@ static int read_destination(struct line *l, struct rule *r)
     next_word(l, word);
     which = one_of(word, TARGETS, RULES_HOST);
     r->target = which < 0 ? RULES_HOST : (enum rules_target)which;
-    if (which < 0 && !is_host(word))
+    if (which < 0 && !rules_is_host(word))
         return fail(l, "the destination is 'connect', 'app', 'relay', a name or an IP address, not '%.60s'", word);
     if (which < 0)
-        memcpy(r->host, word, strlen(word) + 1); /* is_host has measured it */
+        memcpy(r->host, word, strlen(word) + 1); /* rules_is_host has measured it */
     return 0;
 }
 

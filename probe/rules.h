@@ -8,6 +8,7 @@
 #ifndef PROBE_RULES_H
 #define PROBE_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,6 +54,8 @@ int rules_read(struct rules *out, const char *path, char error[static RULES_ERRO
 /* The same from memory; `name` stands for the file in errors. `text` need not end in NUL. */
 int rules_parse(struct rules *out, const char *name, const char *text, size_t len, char error[static RULES_ERROR_MAX]);
 
+/* Is it an IP, or letters, digits, dots and hyphens as a name has them? Such a text means nothing else anywhere. */
+bool rules_is_host(const char *word);
 /* "server", "browser": as in a file. */
 const char *rules_source_name(enum rules_source source);
 /* "office", "browser": where that is, as people say it in a table. */
