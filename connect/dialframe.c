@@ -51,13 +51,14 @@ static void on_message(wslay_event_context_ptr ws, const struct wslay_event_on_m
 {
     struct dialframe *f = ctx;
 
-    (void)ws;
     if (wslay_is_ctrl_frame(arg->opcode))
         return; /* wslay has answered a ping or a close by itself */
-    if (arg->opcode != WSLAY_TEXT_FRAME)
-        f->binary = true;
-    else
+    if (arg->opcode == WSLAY_TEXT_FRAME) {
         f->events.text(f->ctx, (const char *)arg->msg, arg->msg_length);
+    } else {
+        f->binary = true;
+        wslay_event_shutdown_read(ws); /* what came together with it is not heard either */
+    }
 }
 
 int dialframe_new(struct dialframe **out, struct evbuffer *in, struct evbuffer *to, const struct dialframe_events *events,
