@@ -108,8 +108,8 @@ static void upgrade(struct peer *p, const char *head)
     else
         snprintf(reply, sizeof(reply),
                  "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: %s\r\n"
-                 "Sec-WebSocket-Protocol: turnpike.connect.v1\r\n\r\n",
-                 accept);
+                 "Sec-WebSocket-Protocol: %s\r\n\r\n",
+                 accept, service.subprotocol ? service.subprotocol : "turnpike.connect.v1");
     bufferevent_write(p->bev, reply, strlen(reply));
     if (wslay_event_context_server_init(&p->ws, &CALLBACKS, p))
         abort();
@@ -161,6 +161,15 @@ static void on_bytes(struct bufferevent *bev, void *ctx)
     }
 }
 
+static void let_go(struct peer *p)
+{
+    if (p->ws)
+        wslay_event_context_free(p->ws);
+    if (p->bev)
+        bufferevent_free(p->bev);
+    memset(p, 0, sizeof(*p));
+}
+
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int len, void *ctx)
 {
     (void)l;
@@ -168,7 +177,7 @@ static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct socka
     (void)len;
     (void)ctx;
     peer = &peers[npeers++ % PEERS_MAX];
-    memset(peer, 0, sizeof(*peer));
+    let_go(peer); /* the oldest, if there were more than PEERS_MAX */
     open_bev(peer, fd, service.tls && !service.proxy);
 }
 
@@ -226,12 +235,8 @@ void service_deafen(void)
 void service_close(void)
 {
     service_deafen();
-    for (unsigned i = 0; i < PEERS_MAX; i++) {
-        if (peers[i].ws)
-            wslay_event_context_free(peers[i].ws);
-        if (peers[i].bev)
-            bufferevent_free(peers[i].bev);
-    }
+    for (unsigned i = 0; i < PEERS_MAX; i++)
+        let_go(&peers[i]);
 }
 
 bool service_certificate(const char *name, const char *file)

@@ -23,10 +23,11 @@ struct service {
     int proxy_status;
     int status; /* instead of the upgrade; 0: upgrade */
     bool bad_accept;
-    bool garbage;        /* answers with no HTTP at all */
-    const char *hello;   /* the answer's members behind the id */
-    const char *resumed; /* the same to a hello with `resume`; NULL: as hello */
-    bool answers;        /* other requests are answered */
+    const char *subprotocol; /* instead of ours; NULL: ours */
+    bool garbage;            /* answers with no HTTP at all */
+    const char *hello;       /* the answer's members behind the id */
+    const char *resumed;     /* the same to a hello with `resume`; NULL: as hello */
+    bool answers;            /* other requests are answered */
     /* What has come. */
     unsigned port, hellos, nheard;
     char heard[SERVICE_NOTES_MAX][SERVICE_NOTE_MAX]; /* what clients have sent, but their hello */

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "connect/client.h"
 #include "tests/unit/service.h"
 
-enum { PATIENCE_S = 20, NOTE_MAX = 512 };
+enum { PATIENCE_S = 20, NOTE_MAX = 512, DOWNS_MAX = 32 };
 
 static struct event_base *base;
 static char ca_file[] = "/tmp/test_connectclient.XXXXXX";
@@ -21,6 +22,38 @@ static unsigned ups, downs, resumes, losses, messages, answers, voids;
 static char why[CONNECT_CLIENT_TEXT_MAX], message[NOTE_MAX];
 
 #define SESSION "\"result\":{\"session\":\"s1\",\"secret\":\"x1\",\"tenant\":\"t\",\"user\":\"u\",\"resume_s\":%d,\"calls\":[]}"
+
+/* ---- Time (--wrap in Makefile.am). ---- */
+
+static unsigned hurry = 1; /* how much faster timers run than they are asked to */
+static uint64_t timer_ms;  /* what the last one was asked for */
+static uint64_t ahead_ms;  /* of the clock */
+static uint64_t pauses[DOWNS_MAX];
+
+int __real_event_add(struct event *ev, const struct timeval *tv);
+int __wrap_event_add(struct event *ev, const struct timeval *tv);
+struct now __real_clock_now(void);
+struct now __wrap_clock_now(void);
+
+int __wrap_event_add(struct event *ev, const struct timeval *tv)
+{
+    uint64_t us;
+
+    if (!tv || tv->tv_sec >= PATIENCE_S)
+        return __real_event_add(ev, tv);
+    us = (uint64_t)tv->tv_sec * 1000000 + (uint64_t)tv->tv_usec;
+    timer_ms = us / 1000;
+    us /= hurry;
+    return __real_event_add(ev, &(struct timeval){.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)});
+}
+
+struct now __wrap_clock_now(void)
+{
+    struct now now = __real_clock_now();
+
+    now.ms += ahead_ms;
+    return now;
+}
 
 /* ---- The client. ---- */
 
@@ -35,6 +68,8 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
 static void on_down(void *ctx, const char *text, bool lost)
 {
     (void)ctx;
+    if (downs < DOWNS_MAX)
+        pauses[downs] = timer_ms; /* the next try was the last thing to be armed */
     downs++;
     losses += lost;
     snprintf(why, sizeof(why), "%s", text);
@@ -79,6 +114,8 @@ static bool setup(int resume_s)
 {
     ups = downs = resumes = losses = messages = answers = voids = 0;
     *why = *message = '\0';
+    hurry = 1;
+    ahead_ms = 0;
     base = event_base_new();
     if (!base || !service_listen(base, 0))
         return false;
@@ -149,11 +186,14 @@ static void says_hello(void)
 
 static void resumes_a_session(void)
 {
+    int armed;
+
     CHECK(setup(30));
     CHECK(start_plain());
     CHECK(until(&ups, 1));
     CHECK_INT(connect_client_request(client, "call.start", json_object(), on_answer, NULL), 0);
     CHECK(until(&service.nheard, 1));
+    armed = event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED);
     service_cut(0);
     CHECK(until(&downs, 1));
     CHECK_INT(voids, 1); /* what was asked hears that nobody will answer */
@@ -167,6 +207,35 @@ static void resumes_a_session(void)
     CHECK(until(&service.nheard, 3));
     CHECK(strstr(service.heard[1], "\"c1\""));
     CHECK(strstr(service.heard[2], "\"c2\""));
+    CHECK_INT(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), armed); /* nothing that ends the session later */
+    teardown();
+}
+
+/* Between half of it and all of it each. */
+static void backs_off(void)
+{
+    static const uint64_t LONGEST[] = {500, 1000, 2000, 4000, 8000, 10000, 10000};
+    enum { TRIES = sizeof(LONGEST) / sizeof(LONGEST[0]) };
+
+    CHECK(setup(30));
+    hurry = 50;
+    service.status = 503;
+    CHECK(start_plain());
+    for (unsigned i = 0; i < TRIES; i++) {
+        CHECK(until(&downs, i + 1));
+        CHECK(pauses[i] >= LONGEST[i] / 2 && pauses[i] <= LONGEST[i]);
+    }
+    CHECK(pauses[TRIES - 2] != LONGEST[TRIES - 1] || pauses[TRIES - 1] != LONGEST[TRIES - 1]); /* not the same for everybody */
+    service.status = 0;
+    CHECK(until(&ups, 1));
+    service_cut(0); /* it was not there for long enough */
+    CHECK(until(&downs, TRIES + 1));
+    CHECK(pauses[TRIES] >= 5000);
+    CHECK(until(&ups, 2));
+    ahead_ms = 5000;
+    service_cut(0);
+    CHECK(until(&downs, TRIES + 2));
+    CHECK(pauses[TRIES + 1] <= 500);
     teardown();
 }
 
@@ -200,6 +269,19 @@ static void session_unknown(void)
     CHECK_INT(resumes, 0);
     CHECK(!strstr(service.last_hello, "resume"));
     CHECK_INT(service.nheard, 0); /* of the old session */
+    service.resumed =
+        "\"result\":{\"session\":\"s2\",\"secret\":\"x2\",\"resume_s\":30,\"calls\":[]}"; /* another one, without a word */
+    service_cut(0);
+    CHECK(until(&downs, 3));
+    CHECK_INT(connect_client_notify(client, "call.hangup", json_object()), 0);
+    CHECK(until(&ups, 3));
+    CHECK_INT(resumes, 0);
+    service_cut(0);
+    CHECK(until(&ups, 4));
+    CHECK_INT(resumes, 1); /* and what was for the one before is not said in it */
+    CHECK_INT(connect_client_request(client, "call.start", json_object(), NULL, NULL), 0);
+    CHECK(until(&service.nheard, 1));
+    CHECK(strstr(service.heard[0], "call.start"));
     teardown();
 }
 
@@ -242,29 +324,38 @@ static void token_ends(void)
     CHECK(until(&downs, 1));
     CHECK_INT(losses, 1);
     CHECK(strstr(why, "token"));
+    CHECK(pauses[0] >= 5000); /* it won't be valid again in a moment */
     teardown();
 }
 
 static void not_a_service(void)
 {
     CHECK(setup(30));
+    hurry = 10;
     service.status = 404;
     CHECK(start_plain());
     CHECK(until(&downs, 1));
     CHECK(strstr(why, "answers 404 instead of a WebSocket"));
+    service.status = 302;
+    CHECK(until(&downs, 2)); /* it has tried again, at the same place */
+    CHECK(strstr(why, "answers 302 instead of a WebSocket"));
     service.status = 0;
     service.bad_accept = true;
-    CHECK(until(&downs, 2)); /* it has tried again */
+    CHECK(until(&downs, 3));
     CHECK(strstr(why, "not one to our request"));
+    service.bad_accept = false;
+    service.subprotocol = "turnpike.connect.v2";
+    CHECK(until(&downs, 4));
+    CHECK(strstr(why, "our version of the connect protocol"));
     connect_client_free(&client);
     service.garbage = true;
     CHECK(start_plain());
-    CHECK(until(&downs, 3));
+    CHECK(until(&downs, 5));
     CHECK(strstr(why, "no HTTP"));
     connect_client_free(&client);
     service_deafen();
     CHECK(start_plain());
-    CHECK(until(&downs, 4));
+    CHECK(until(&downs, 6));
     CHECK(strstr(why, "can't be reached"));
     CHECK_INT(service.hellos, 0);
     teardown();
@@ -382,7 +473,7 @@ static void over_proxy(void)
     snprintf(url, sizeof(url), "wss://connect.example/connect"); /* which the proxy alone resolves */
     CHECK_INT(start(url, proxy, text), 0);
     CHECK(until(&downs, 1));
-    CHECK(strstr(why, "407"));
+    CHECK(strstr(why, "wants a login (407)"));
     service.proxy_status = 200;
     CHECK(until(&ups, 1));
     CHECK_STR(service.connect_head, "CONNECT connect.example:443 HTTP/1.1\r\nHost: connect.example:443\r\n\r\n");
@@ -397,6 +488,7 @@ static void over_proxy(void)
 static const struct tap_test tests[] = {
     {"hello, a request, a notification", says_hello},
     {"a lost connection is resumed, and what was said meanwhile follows in order", resumes_a_session},
+    {"the pauses between two tries grow, up to a limit, and begin anew after a good connection", backs_off},
     {"what waits for the connection is bounded", waits_bounded},
     {"a session that the service has forgotten is lost, and a new one begins", session_unknown},
     {"a session that can't be resumed in time is lost", session_expires},
