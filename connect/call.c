@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "connect/params.h"
+#include "connect/relayed.h"
 #include "connect/session.h"
 #include "connect/tenant.h"
 
@@ -25,6 +26,7 @@ struct leg {
     struct call *call;
     struct session *session;
     uint64_t stats_ms; /* when its last call.stats went on; 0: never */
+    unsigned nrelayed; /* relayed addresses that it has named */
 };
 
 struct call {
@@ -99,6 +101,36 @@ static void pass(const struct leg *from, const char *method, json_t *params)
 
     if (to)
         session_notify(to->session, method, json_incref(params));
+}
+
+/* ---- Where it relays: the lines of the relay's log that are about this call. ---- */
+
+static void on_relayed(void *ctx, const struct addr *relayed)
+{
+    struct leg *l = ctx;
+    const struct session *s = l->session;
+    const struct desk_host *host = &s->desk->config.host;
+
+    if (l->nrelayed == LEG_RELAYED_MAX)
+        return;
+    l->nrelayed++;
+    if (desk_may_log(s->desk))
+        LOG(LOG_INFO, "call_relayed", LOG_STR("call", l->call->id), LOG_STR("of", desk_role_name(s->role)),
+            LOG_ADDR("relayed", relayed));
+    if (host->relayed && s->ice_before)
+        host->relayed(host->host, l->call->id, relayed, s->ice_before);
+    if (host->relayed && s->ice)
+        host->relayed(host->host, l->call->id, relayed, s->ice);
+}
+
+/* In a candidate, or in a description. */
+static void note_relayed(struct leg *l, const json_t *params)
+{
+    struct addr relayed;
+
+    if (relayed_read(&relayed, params_text(params, "candidate")))
+        on_relayed(l, &relayed);
+    relayed_each(params_text(params, "sdp"), on_relayed, l);
 }
 
 /* ---- The end. ---- */
@@ -253,6 +285,7 @@ static enum rpc_error start_out(struct session *s, const json_t *params, struct 
         return RPC_UNAVAILABLE;
     }
     begun(c, s->user);
+    note_relayed(c->phone, params);
     session_notify(bridge, "call.incoming",
                    json_pack("{s:s,s:s,s:s,s:s,s:s}", "call", c->id, "from", s->user, "name", s->name, "to",
                              params_text(params, "to"), "sdp", params_text(params, "sdp")));
@@ -477,6 +510,7 @@ enum rpc_error call_message(struct session *s, const char *method, json_t *param
     *detail = params_check(params, rule->params);
     if (*detail)
         return RPC_PARAMS;
+    note_relayed(from, params);
     if (rule->heard)
         rule->heard(from, params);
     else

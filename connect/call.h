@@ -12,6 +12,7 @@
 
 enum {
     CALL_UNANSWERED_S = 300, /* that a call may ring: longer than RFC 3261's timer C, with which a PBX gives up before */
+    LEG_RELAYED_MAX = 16,    /* relayed addresses of one leg that are told of: two or three, and again after each ICE restart */
     CALL_STATS_MS = 1000,    /* between two call.stats of one leg that are passed on */
 };
 

@@ -29,6 +29,8 @@ struct desk_host {
     int (*ice)(void *host, const struct desk_ice *request, desk_ice_cb *cb, void *ctx);
     /* Whoever was given these (borrowed) has been revoked: they are to end, too. NULL: they are left to their time. */
     void (*retract)(void *host, const json_t *ice);
+    /* A side of this call relays at this address, as it says itself; `ice`: what it was given last (borrowed; NULL: nothing). NULL: nobody wants to know. */
+    void (*relayed)(void *host, const char *call, const struct addr *relayed, const json_t *ice);
     void *host;
 };
 struct desk_config {

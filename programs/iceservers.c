@@ -116,8 +116,7 @@ int iceservers_ice(void *host, const struct desk_ice *request, desk_ice_cb *cb, 
     return 0;
 }
 
-/* The one server that has a user name. */
-static const char *name_of(const json_t *ice)
+const char *iceservers_name(const json_t *ice)
 {
     const json_t *list = json_object_get(ice, "iceServers");
     const char *name = NULL;
@@ -129,7 +128,7 @@ static const char *name_of(const json_t *ice)
 
 void iceservers_retract(void *host, const json_t *ice)
 {
-    const char *name = name_of(ice);
+    const char *name = iceservers_name(ice);
     struct question *q = name ? new_question(host, ADMIN_TOKEN_REVOKE, NULL) : NULL;
 
     if (q)

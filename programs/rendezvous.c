@@ -9,6 +9,7 @@
 
 struct rendezvous {
     struct credentials *credentials;
+    struct relay *relay;
     struct iceservers *iceservers;
     struct connect *connect;
 };
@@ -31,12 +32,40 @@ static struct connect_config connect_config_of(const struct config *c)
 
 static int attach(void *host, struct event_base *base)
 {
-    return iceservers_attach(host, base);
+    const struct rendezvous *r = host;
+
+    return iceservers_attach(r->iceservers, base);
 }
 
 static void detach(void *host)
 {
-    iceservers_detach(host);
+    const struct rendezvous *r = host;
+
+    iceservers_detach(r->iceservers);
+}
+
+static int ice(void *host, const struct desk_ice *request, desk_ice_cb *cb, void *ctx)
+{
+    const struct rendezvous *r = host;
+
+    return iceservers_ice(r->iceservers, request, cb, ctx);
+}
+
+static void retract(void *host, const json_t *servers)
+{
+    const struct rendezvous *r = host;
+
+    iceservers_retract(r->iceservers, servers);
+}
+
+/* The relay's log is to name the call, if that relays here. It is for people alone: with no memory the line is missing. */
+static void relayed(void *host, const char *call, const struct addr *address, const json_t *servers)
+{
+    const struct rendezvous *r = host;
+    const char *name = iceservers_name(servers);
+
+    if (name)
+        relay_name_call(r->relay, address, name, call);
 }
 
 static int revoke(void *ctx, const struct auth_revocation *revocation)
@@ -64,7 +93,7 @@ static int start(struct rendezvous *r, struct connect_config *cc, const struct c
         return err;
     cc->auth = credentials_auth(r->credentials);
     cc->asker = CREDENTIALS_ASKERS_MAX - 1; /* behind the workers */
-    cc->host = (struct desk_host){iceservers_ice, iceservers_retract, r->iceservers};
+    cc->host = (struct desk_host){.ice = ice, .retract = retract, .relayed = relayed, .host = r};
     cc->attach = attach;
     cc->detach = detach;
     err = connect_new(&r->connect, cc, text);
@@ -75,8 +104,8 @@ static int start(struct rendezvous *r, struct connect_config *cc, const struct c
 
 /* ---- Life. ---- */
 
-int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, const json_t *uris,
-                   char text[static RELAY_TEXT_MAX])
+int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, struct relay *relay,
+                   const json_t *uris, char text[static RELAY_TEXT_MAX])
 {
     struct connect_config cc = connect_config_of(c);
     struct rendezvous *r;
@@ -89,7 +118,7 @@ int rendezvous_new(struct rendezvous **out, const struct config *c, struct crede
     r = calloc(1, sizeof(*r));
     text[0] = '\0';
     if (r)
-        r->credentials = credentials;
+        *r = (struct rendezvous){.credentials = credentials, .relay = relay};
     err = r ? start(r, &cc, c, uris, text) : ERR_NOMEM;
     if (err) {
         if (!text[0])

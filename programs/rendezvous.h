@@ -11,13 +11,14 @@
 #include "connect/connect.h"
 #include "programs/config.h"
 #include "programs/credentials.h"
+#include "relay/relay.h"
 
 struct rendezvous;
 
-/* NULL in `*out` and 0: the configuration wants neither service nor page. Errors as connect_new, with a text. `credentials` is borrowed. `uris`: where
+/* NULL in `*out` and 0: the configuration wants neither service nor page. Errors as connect_new, with a text. `credentials` and `relay` are borrowed. `uris`: where
  * clients reach this relay, an array of texts, borrowed for the call. From then on what is revoked ends there, too. */
-int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, const json_t *uris,
-                   char text[static RELAY_TEXT_MAX]);
+int rendezvous_new(struct rendezvous **out, const struct config *c, struct credentials *credentials, struct relay *relay,
+                   const json_t *uris, char text[static RELAY_TEXT_MAX]);
 /* NULL-safe; nulls the pointer. */
 void rendezvous_free(struct rendezvous **r);
 /* Would rendezvous_reload take it? NULL-safe. */

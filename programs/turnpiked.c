@@ -371,7 +371,7 @@ static json_t *uris(void *ctx)
 static int start_rendezvous(struct server *s, char text[static RELAY_TEXT_MAX])
 {
     json_t *where = uris(s);
-    int err = rendezvous_new(&s->rendezvous, s->config, s->credentials, where, text);
+    int err = rendezvous_new(&s->rendezvous, s->config, s->credentials, s->relay, where, text);
 
     json_decref(where);
     return err;

@@ -12,7 +12,8 @@
 #include "relay/user.h"
 
 enum {
-    ALLOC_INLINE = 2, /* permissions and channels inside the object: a call has one peer, seldom two */
+    ALLOC_CALL_MAX = 24, /* bytes of a call's id, with the NUL */
+    ALLOC_INLINE = 2,    /* permissions and channels inside the object: a call has one peer, seldom two */
 };
 
 struct permission {
@@ -74,6 +75,7 @@ struct alloc {
     struct channel *channels;
     struct permission permissions_inline[ALLOC_INLINE];
     struct channel channels_inline[ALLOC_INLINE];
+    char call[ALLOC_CALL_MAX]; /* what it is for, as the connect service has heard, for the log; "": nobody has said */
 };
 
 /* Takes a packet out of the allocation's and its owner's buckets, at the bandwidth in force (a reload may change it). False: counted, and

@@ -488,6 +488,29 @@ int relay_revoke(struct relay *r, const struct auth_revocation *revocation)
     return post_all(r, &(struct letter){.kind = LETTER_REVOCATION, .revocation = *revocation});
 }
 
+int relay_name_call(struct relay *r, const struct addr *relayed, const char *user, const char *call)
+{
+    bool advertised;
+    int found = ports_find(r->ports, relayed, &advertised), owner;
+    struct letter *l;
+
+    if (found < 0)
+        return ERR_NOENT;
+    owner = ports_owner(r->ports, ports_address(r->ports, (unsigned)found)->space, relayed->port);
+    if (owner < 0)
+        return ERR_NOENT;
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return ERR_NOMEM;
+    l->kind = LETTER_CALL;
+    l->space = ports_address(r->ports, (unsigned)found)->space;
+    l->port = relayed->port;
+    snprintf(l->user, sizeof(l->user), "%s", user);
+    snprintf(l->call, sizeof(l->call), "%s", call);
+    worker_post(&r->workers[owner], l);
+    return 0;
+}
+
 int relay_recheck(struct relay *r)
 {
     return post_all(r, &(struct letter){.kind = LETTER_RECHECK});

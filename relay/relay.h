@@ -65,6 +65,9 @@ int relay_reload(struct relay *r, const struct relay_config *config, char text[s
 /* Ends every allocation of what has been revoked (unless that has only changed), on all workers, within a pass of their loops. After auth/ refuses it: what is made later
  * is not found. ERR_NOMEM: nothing has been ended, ask again. */
 int relay_revoke(struct relay *r, const struct auth_revocation *revocation);
+/* From now on the log's lines about the allocation at this relayed address (local or advertised) name the call, if the address is ours and the allocation that user's. Any
+ * thread. ERR_NOENT: it is not ours; ERR_NOMEM. */
+int relay_name_call(struct relay *r, const struct addr *relayed, const char *user, const char *call);
 
 /* Revocations may have been missed: every worker asks about those who live on it. ERR_NOMEM: nobody does, ask again. */
 int relay_recheck(struct relay *r);

@@ -88,6 +88,22 @@ static void end_revoked(void *ctx, const struct auth_revocation *revocation)
         turn_revoke(&w->shard, revocation);
 }
 
+/* What an allocation is for is in the log from now on, and in the line of its end. */
+static void name_call(struct worker *w, const struct letter *l)
+{
+    struct alloc *a = alloc_by_port(&w->shard, l->space, l->port);
+
+    if (!a || strcmp(a->user->name, l->user) != 0 || strcmp(a->call, l->call) == 0)
+        return;
+    memcpy(a->call, l->call, sizeof(a->call));
+    worker_time(w);
+    if (rate_take(&w->log_allocations, 1, w->shard.now.ms))
+        LOG(LOG_INFO, "allocation_call", LOG_STR("call", a->call), LOG_STR("user", a->user->name),
+            LOG_ADDR("client", &a->path.client), LOG_INT("port", l->port), LOG_INT("worker", w->index));
+    else
+        w->log_suppressed++;
+}
+
 static void read_letters(struct worker *w)
 {
     struct letter *l = take_letters(w), *next;
@@ -119,6 +135,9 @@ static void read_letters(struct worker *w)
         case LETTER_END:
             w->ending = l->reason;
             w->end_at = 0;
+            break;
+        case LETTER_CALL:
+            name_call(w, l);
             break;
         }
         free_letter(l);
@@ -251,7 +270,7 @@ static void log_allocation(const struct worker *w, const struct relay_event_info
             LOG_ADDR("relayed6", &v6), LOG_INT("worker", w->index));
     else
         LOG(LOG_INFO, "allocation_deleted", LOG_STR("user", a->user->name), LOG_ADDR("client", &a->path.client),
-            LOG_STR("reason", e->detail), LOG_ADDR("relayed", &v4), LOG_ADDR("relayed6", &v6),
+            LOG_STR("reason", e->detail), LOG_STR("call", a->call), LOG_ADDR("relayed", &v4), LOG_ADDR("relayed6", &v6),
             LOG_INT("seconds", (s->now.ms - a->created_ms) / 1000), LOG_INT("packets_up", a->packets_up),
             LOG_INT("bytes_up", a->bytes_up), LOG_INT("packets_down", a->packets_down), LOG_INT("bytes_down", a->bytes_down),
             LOG_INT("worker", w->index));

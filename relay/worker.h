@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/ring.h"
+#include "relay/alloc.h"
 #include "relay/feeder.h"
 #include "relay/query.h"
 #include "relay/shard.h"
@@ -33,16 +34,19 @@ struct udp;
 struct streams;
 
 /* What is posted to a worker: a mail of another worker; from the control thread new settings, a revocation, the word that some may have been missed,
- * a question, or the end of all allocations. */
+ * a question, or the end of all allocations; from the connect thread what an allocation is for. */
 struct letter {
     struct letter *next;
-    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_QUERY, LETTER_END } kind;
+    enum { LETTER_MAIL, LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_QUERY, LETTER_END, LETTER_CALL } kind;
     struct mail mail;
     struct relay_settings settings;
     struct policy *policy;
     struct auth_revocation revocation;
     struct query *query;
     const char *reason; /* of LETTER_END; static */
+    unsigned space;     /* of LETTER_CALL, as the following: where it relays, whose it must be */
+    uint16_t port;
+    char user[STUN_USERNAME_MAX + 1], call[ALLOC_CALL_MAX];
 };
 
 struct worker {

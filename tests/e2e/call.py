@@ -8,7 +8,7 @@ import sys
 import company
 import pbx
 from company import LINE, MESSAGE_S, PHONE, SLOW
-from picture import CONNECT, OFFICE_PUBLIC, RELAY
+from picture import CONNECT, HOME_PUBLIC, OFFICE_PUBLIC, RELAY
 
 from lib import daemon, tap
 from lib.tap import check, equal
@@ -65,6 +65,14 @@ def _(c):
     for f, number in ((c.net.office_firewall, 4), (c.net.home_firewall, 5)):
         counts = f.counts()
         check(min(counts[f"rule{number}"], counts[f"rule{number}back"]) > 50, f"the counters of rule {number}: {counts}")
+    call = c.bridge.events("call_media")[-1]["call"]
+
+    def named():
+        """Whose allocations the relay's log says to be this call's."""
+        return {e["client"].split(":")[0] for e in c.turnpiked.events("allocation_call") if e["call"] == call}
+
+    tap.wait_until(lambda: named() == {OFFICE_PUBLIC, HOME_PUBLIC}, lambda: f"the relay's log names {call} for both sides: {named()}")
+    c.turnpiked.wait_log(f"event=call_answered call={call} ")
 
 
 @calls.case("digits go both ways during the call", seconds=60)

@@ -163,6 +163,30 @@ def _(w):
         c.allocate()
 
 
+@embedded.case("one call's id is in the lines of the service and of the relay, and of nobody else's allocation")
+def _(w):
+    def candidate(address):
+        return "candidate:1 1 udp 1 {} {} typ relay raddr 0.0.0.0 rport 0".format(*address.rsplit(":", 1))
+
+    def relayed(c):
+        return next(e["relayed"] for e in w.daemon.events("allocation_created") if e["client"] == f"{c.address[0]}:{c.address[1]}")
+
+    with contextlib.ExitStack() as stack:
+        _, p, b = w.pair(stack, "logs")
+        phone, bridge = stack.enter_context(w.served(p.welcome["ice"])), stack.enter_context(w.served(b.welcome["ice"], i=1))
+        call = w.call(p, b)
+        p.notify("call.candidate", call=call, candidate=candidate(relayed(bridge)))  # of whom it is not
+        p.notify("call.candidate", call=call, candidate=candidate(relayed(phone)))
+        w.daemon.wait_log(f"event=call_relayed call={call} of=phone relayed={relayed(phone)}")
+        w.daemon.wait_log(f"event=allocation_call call={call} user={phone.user} ")
+        for c in (phone, bridge):
+            c.refresh(0)
+        w.daemon.wait_log(f"event=allocation_deleted user={phone.user} .* call={call} ")
+        w.daemon.wait_log(f'event=allocation_deleted user={bridge.user} .* call="" ')
+        p.notify("call.hangup", call=call, reason="hangup")
+        equal(b.expect("call.ended")["call"], call, "the call that ends")
+
+
 @both("a token that is revoked during a call ends it on both sides within moments, and the TURN credential that it was given")
 def _(w):
     with contextlib.ExitStack() as stack:

@@ -16,7 +16,8 @@ struct auth *fake_auth;
 struct now fake_now;
 int64_t fake_expires_at;
 enum auth_status fake_auth_is;
-unsigned fake_cancelled, fake_forgotten, fake_ice_wanted, fake_ice_retracted;
+unsigned fake_cancelled, fake_forgotten, fake_ice_wanted, fake_ice_retracted, fake_nrelayed;
+char fake_relayed[ADDR_TEXT_MAX], fake_relayed_call[64];
 bool fake_ice_refuses, fake_ice_waits;
 
 static json_t *last;
@@ -142,6 +143,14 @@ static void retract(void *host, const json_t *ice)
 {
     (void)host, (void)ice;
     fake_ice_retracted++;
+}
+
+static void relayed(void *host, const char *call, const struct addr *address, const json_t *ice)
+{
+    (void)host, (void)ice;
+    snprintf(fake_relayed_call, sizeof(fake_relayed_call), "%s", call);
+    addr_text(address, fake_relayed);
+    fake_nrelayed++;
 }
 
 void fake_ice_comes(bool good)
@@ -312,9 +321,11 @@ bool fake_up(void)
     fake_now = (struct now){.ms = 1000000, .wall = FAKE_WALL};
     fake_expires_at = 0;
     fake_auth_is = AUTH_OK;
-    fake_cancelled = fake_forgotten = fake_ice_wanted = fake_ice_retracted = nissued = 0;
+    fake_cancelled = fake_forgotten = fake_ice_wanted = fake_ice_retracted = fake_nrelayed = nissued = 0;
     fake_ice_refuses = fake_ice_waits = false;
     return auth_new(&fake_auth, &(struct auth_config){.realm = "realm"}) == 0 && auth_add_source(fake_auth, &source) == 0 &&
-           desk_new(&fake_desk, &(struct desk_config){.auth = fake_auth, .worker = WORKER, .host = {ice, retract, NULL}},
+           desk_new(&fake_desk,
+                    &(struct desk_config){
+                        .auth = fake_auth, .worker = WORKER, .host = {.ice = ice, .retract = retract, .relayed = relayed}},
                     &fake_now) == 0;
 }

@@ -40,6 +40,9 @@ extern unsigned fake_ice_wanted, fake_ice_retracted;
 extern bool fake_ice_refuses,
     fake_ice_waits; /* it has no room; it waits for fake_ice_comes, and does not come at the next fake_pass */
 void fake_ice_comes(bool good);
+/* Where a side of a call relays, of which call, as the host was told last; and how often. */
+extern char fake_relayed[ADDR_TEXT_MAX], fake_relayed_call[64];
+extern unsigned fake_nrelayed;
 
 bool fake_up(void);
 void fake_down(void);
