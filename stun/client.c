@@ -122,6 +122,8 @@ int turn_request(const struct turn_client *c, uint8_t *buf, size_t cap, enum stu
     put_params(&o, method, params);
     if (c->challenged && method != STUN_BINDING)
         put_credentials(&o, c);
+    if (c->flags & TURN_CLIENT_FINGERPRINT)
+        stun_put_fingerprint(&o);
     return stun_end(&o);
 }
 

@@ -2,7 +2,7 @@
  * Purpose:  the client's side of STUN and TURN: retransmission, requests that are signed, answers that are checked. No I/O.
  * Owner:    one thread each; time is an argument.
  * Lifetime: plain values; a turn_client borrows user, password and MAC, and turn_client_deinit wipes its key.
- * Callers:  bench/, tests, later probe/ and bridge/.
+ * Callers:  bench/, probe/, tests.
  * RFC:      8489 sections 6.2.1 (retransmission), 9.2.3, 9.2.5 (credentials); 8656 sections 7 to 12.
  */
 #ifndef STUN_CLIENT_H
@@ -35,8 +35,9 @@ enum stun_txn_step stun_txn_step(struct stun_txn *t, uint64_t now_ms);
 bool stun_txn_matches(const struct stun_txn *t, const struct stun_msg *m);
 
 enum turn_client_flags {
-    TURN_CLIENT_PLAIN_MD5 = 1, /* a client of RFC 5389: PASSWORD-ALGORITHMS mean nothing to it */
-    TURN_CLIENT_USERHASH = 2,  /* USERHASH in place of USERNAME where the server's nonce allows it */
+    TURN_CLIENT_PLAIN_MD5 = 1,   /* a client of RFC 5389: PASSWORD-ALGORITHMS mean nothing to it */
+    TURN_CLIENT_USERHASH = 2,    /* USERHASH in place of USERNAME where the server's nonce allows it */
+    TURN_CLIENT_FINGERPRINT = 4, /* requests carry FINGERPRINT, and so do the answers then: what is changed on the way is seen */
 };
 
 /* A user towards one server, over one 5-tuple. */
