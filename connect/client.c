@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/random.h"
 #include "connect/dial.h"
+#include "connect/dialhead.h"
 
 enum {
     REQUESTS_MAX = 1000,
@@ -28,7 +29,6 @@ enum {
     SECRET_MAX = 128,    /* bytes of a session's id and secret, and their NUL */
 };
 
-static const char SUBPROTOCOL[] = "turnpike.connect.v1";
 
 struct request {
     TAILQ_ENTRY(request) link;
@@ -439,7 +439,7 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx)
                                  .tls = c->tls,
                                  .url = &c->url,
                                  .proxy = c->proxied ? &c->proxy : NULL,
-                                 .subprotocol = SUBPROTOCOL,
+                                 .subprotocol = DIALHEAD_PROTOCOL,
                                  .attempt = c->attempt++};
 
     (void)fd;

@@ -2,7 +2,7 @@
  * Purpose:  one WebSocket that we open: name, proxy, TLS, handshake, whole text messages, signs of life.
  * Owner:    the thread of its event base; the process ignores SIGPIPE.
  * Lifetime: dial_new to dial_free; what `config` points to is borrowed for as long.
- * Callers:  connect/client.
+ * Callers:  connect/client; probe/ has its authorities from here.
  * RFC:      6455, 9110 section 9.3.6 (CONNECT), 6125 (the server's name).
  */
 #ifndef CONNECT_DIAL_H

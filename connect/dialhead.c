@@ -71,8 +71,7 @@ int dialhead_status(const char *head, size_t len)
     return (head[9] - '0') * 100 + (head[10] - '0') * 10 + (head[11] - '0');
 }
 
-/* The value of a field that stands there once; NULL else. */
-static const char *field(const char *head, size_t len, const char *name, size_t *n)
+const char *dialhead_field(const char *head, size_t len, const char *name, size_t *n)
 {
     size_t namelen = strlen(name);
     const char *p = head, *end = head + len, *found = NULL;
@@ -96,7 +95,7 @@ static const char *field(const char *head, size_t len, const char *name, size_t 
 static bool has(const char *head, size_t len, const char *name, const char *value, bool any_case)
 {
     size_t n = 0;
-    const char *p = field(head, len, name, &n);
+    const char *p = dialhead_field(head, len, name, &n);
 
     return p && n == strlen(value) && (any_case ? strncasecmp(p, value, n) : strncmp(p, value, n)) == 0;
 }

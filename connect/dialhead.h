@@ -2,7 +2,7 @@
  * Purpose:  what a client writes before a WebSocket is open, and the head of the answer to it.
  * Owner:    any thread; no state.
  * Lifetime: none.
- * Callers:  connect/dial.
+ * Callers:  connect/dial, probe/line.
  * RFC:      9110 section 9.3.6 (CONNECT), 9112 (HTTP/1.1), 6455 section 4.1 (opening handshake).
  */
 #ifndef CONNECT_DIALHEAD_H
@@ -20,6 +20,8 @@ enum {
     DIAL_REQUEST_MAX = 2048 /* bytes of what we write, and its NUL: host and path twice, and fixed text */
 };
 
+#define DIALHEAD_PROTOCOL "turnpike.connect.v1" /* the subprotocol: docs/connect-protocol.md */
+
 /* A fresh Sec-WebSocket-Key. */
 void dialhead_key(char out[static DIAL_KEY_MAX]);
 /* What the server makes of it. ERR_CRYPTO. */
@@ -32,6 +34,8 @@ size_t dialhead_upgrade(char out[static DIAL_REQUEST_MAX], const struct dialurl 
 int dialhead_len(const char *text, size_t len);
 /* The status of a whole head; ERR_MALFORMED if it is no HTTP/1. */
 int dialhead_status(const char *head, size_t len);
+/* The value of a field that stands there once, without blanks around it, and its length; NULL else. Borrows `head`. */
+const char *dialhead_field(const char *head, size_t len, const char *name, size_t *n);
 /* Whether a head with status 101 opens our WebSocket. NULL, or what is wrong. */
 const char *dialhead_wrong(const char *head, size_t len, const char *accept, const char *subprotocol);
 

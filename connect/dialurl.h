@@ -2,7 +2,7 @@
  * Purpose:  the addresses that a client of the connect service is given: of the service, and of a proxy.
  * Owner:    any thread; no state.
  * Lifetime: a plain value.
- * Callers:  connect/client, connect/dial.
+ * Callers:  connect/client, connect/dial, probe/.
  * RFC:      3986, 6455 section 3 (ws and wss).
  */
 #ifndef CONNECT_DIALURL_H
