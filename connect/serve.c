@@ -157,7 +157,7 @@ static bool origin_ok(const struct conn *c, const struct http_head *h)
 /* The head is taken out of the buffer before: what follows are frames. */
 static void to_websocket(struct conn *c, struct http_head *h)
 {
-    char accept[HTTP_ACCEPT_LEN + 1];
+    char accept[HTTP_ACCEPT_LEN + 1], now[DATE_MAX];
     int err = http_may_upgrade(h);
 
     if (err) {
@@ -172,11 +172,12 @@ static void to_websocket(struct conn *c, struct http_head *h)
     evbuffer_drain(bufferevent_get_input(c->bev), h->len);
     if (err || evbuffer_add_printf(bufferevent_get_output(c->bev),
                                    "HTTP/1.1 101 Switching Protocols\r\n"
+                                   "Date: %s\r\n"
                                    "Upgrade: websocket\r\n"
                                    "Connection: Upgrade\r\n"
                                    "Sec-WebSocket-Accept: %s\r\n"
                                    "Sec-WebSocket-Protocol: " HTTP_PROTOCOL "\r\n\r\n",
-                                   accept) < 0)
+                                   date(c->service->now.wall, now), accept) < 0)
         conn_cut(c);
     else
         ws_start(c);
