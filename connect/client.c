@@ -29,7 +29,6 @@ enum {
     SECRET_MAX = 128,    /* bytes of a session's id and secret, and their NUL */
 };
 
-
 struct request {
     TAILQ_ENTRY(request) link;
     json_int_t id;

@@ -49,5 +49,7 @@ const char *report_rule_line(const struct report_line *l, char out[static REPORT
 {
     char ip[ADDR_TEXT_MAX];
 
-    return report_allow(l->rule, l->address.family ? addr_ip_text(&l->address, ip) : l->host, l->port, out);
+    if (!l->address.family)
+        return report_allow(l->rule, l->host, l->port, out);
+    return report_allow(l->rule, addr_ip_text(&l->address, ip), l->address.port, out);
 }

@@ -127,7 +127,7 @@ static void bounds(void)
     text[n - 2] = '"';
     text[n - 1] = '\0';
     CHECK_INT(parse(text), 0);
-    n = (size_t)snprintf(text, sizeof(text), "1 out server %0254d udp/1 stun", 0);
+    (void)snprintf(text, sizeof(text), "1 out server %0254d udp/1 stun", 0);
     CHECK_INT(parse(text), ERR_CONFIG);
 }
 
@@ -154,7 +154,7 @@ static void lines(void)
 
     *l = (struct report_line){.rule = &rules_five()->item[3], .host = "turn.example.org", .port = 3479, .verdict = REPORT_PASS};
     CHECK_STR(report_rule_line(l, add), "allow out udp office -> turn.example.org:3479");
-    CHECK_INT(addr_parse_ip(&l->address, "2001:db8::1"), 0);
+    CHECK_INT(addr_parse(&l->address, "[2001:db8::1]:3479"), 0);
     CHECK_STR(report_rule_line(l, add), "allow out udp office -> [2001:db8::1]:3479");
     CHECK_INT(report_worst(&report), REPORT_PASS);
     l[1].verdict = REPORT_WARN;

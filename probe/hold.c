@@ -1,0 +1,113 @@
+/* The fourth step of a WebSocket: signed in at the connect service, and held while nothing but signs of life passes. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "connect/client.h"
+#include "probe/trial.h"
+
+enum {
+    IDLE_S = 65,      /* longer than the minute after which many a proxy or firewall cuts */
+    HELLO_MS = 15000, /* of the client: 10 s to open, and some for the answer */
+};
+
+struct hold {
+    struct trial *trial;
+    struct connect_client *client;
+    bool up;
+};
+
+static void on_up(void *ctx, const json_t *hello, bool resumed)
+{
+    struct hold *h = ctx;
+    struct trial *t = h->trial;
+    unsigned asked = t->probe->config->idle_s;
+
+    (void)hello;
+    (void)resumed;
+    h->up = true;
+    t->line->measures.idle_s = asked ? asked : IDLE_S;
+    if (!t->probe->config->quick || asked)
+        trial_wait(t, t->line->measures.idle_s * 1000);
+    else
+        trial_wait(t, t->line->measures.idle_s = 0);
+}
+
+static void on_down(void *ctx, const char *why, bool lost)
+{
+    struct hold *h = ctx;
+
+    (void)lost;
+    if (h->up)
+        trial_fail(h->trial, CODE_WS_IDLE_KILLED, "the WebSocket was cut within %u s of nothing but signs of life: %s",
+                   h->trial->line->measures.idle_s, why);
+    else
+        trial_fail(h->trial, CODE_TOKEN_REFUSED, "%s", why);
+}
+
+static void on_message(void *ctx, const char *method, const json_t *params)
+{
+    (void)ctx;
+    (void)method;
+    (void)params;
+}
+
+static void begin(struct trial *t)
+{
+    static const struct connect_client_events EVENTS = {on_up, on_down, on_message};
+    const struct probe_config *c = t->probe->config;
+    struct dialurl url = {.tls = true, .port = t->line->port};
+    char authority[DIAL_AUTHORITY_MAX], text[DIAL_AUTHORITY_MAX + 32], why[CONNECT_CLIENT_TEXT_MAX];
+    struct connect_client_config config = {.base = t->probe->base,
+                                           .url = text,
+                                           .ca_file = c->ca_file,
+                                           .proxy = c->proxy,
+                                           .role = "phone",
+                                           .name = "turnpike-probe",
+                                           .username = c->token_user,
+                                           .password = c->token_password};
+    struct hold *h;
+
+    if (!c->token_user) {
+        if (!c->quick)
+            trial_note(t, "idle time not tried without a token");
+        trial_pass(t);
+        return;
+    }
+    snprintf(url.host, sizeof(url.host), "%s", t->line->host);
+    snprintf(text, sizeof(text), "wss://%s/connect", dialurl_authority(&url, true, authority));
+    t->state = h = calloc(1, sizeof(*h));
+    if (!h) {
+        trial_broken(t, ERR_NOMEM);
+        return;
+    }
+    h->trial = t;
+    if (connect_client_new(&h->client, &config, &EVENTS, h, why))
+        trial_fail(t, CODE_INTERNAL, "the connect service's client can't start: %s", why);
+    else
+        trial_wait(t, HELLO_MS);
+}
+
+static void late(struct trial *t)
+{
+    struct hold *h = t->state;
+
+    if (!h->up) {
+        trial_fail(t, CODE_TOKEN_REFUSED, "the connect service has not answered our hello");
+        return;
+    }
+    if (t->line->measures.idle_s)
+        trial_note(t, "idle %u s survived", t->line->measures.idle_s);
+    trial_pass(t);
+}
+
+static void end(struct trial *t)
+{
+    struct hold *h = t->state;
+
+    if (h)
+        connect_client_free(&h->client);
+    free(h);
+}
+
+const struct step HOLD_STEP = {REPORT_AUTH, RULES_WEBSOCKET, begin, late, end};

@@ -1,0 +1,308 @@
+#include "probe/pair.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/wire.h"
+#include "probe/trial.h"
+
+enum {
+    MAGIC = 0x54505230,      /* of a payload */
+    HELLO_MS = 100,          /* between two first packets */
+    HELLOS = 20,             /* before the way between them counts as shut */
+    CLOCK_LOOK_MS = 200,     /* between two looks whether a service has told the time */
+    EXPIRY_MIN = 1000000000, /* a smaller number in a name is no time: an extension, say */
+};
+
+uint64_t pair_now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* ---- Payloads. ---- */
+
+void pair_head(uint8_t out[static PAIR_HEAD], enum pair_kind kind, unsigned from, uint32_t sequence)
+{
+    struct wire_out w = wire_into(out, PAIR_HEAD);
+
+    wire_put_u32(&w, MAGIC);
+    wire_put_u16(&w, (uint16_t)kind);
+    wire_put_u16(&w, (uint16_t)from);
+    wire_put_u32(&w, sequence);
+    wire_put_u64(&w, pair_now_us());
+}
+
+bool pair_send(struct pair *p, unsigned from, enum pair_kind kind, uint32_t sequence, size_t len)
+{
+    uint8_t buf[END_ROOM + END_PAYLOAD_MAX] = {0};
+
+    pair_head(buf + END_ROOM, kind, from, sequence);
+    return end_send(p->end[from], buf + END_ROOM, len);
+}
+
+static void on_data(void *ctx, struct end *e, const uint8_t *data, size_t len)
+{
+    struct pair *p = ctx;
+    struct wire w = wire_over(data, len);
+    uint32_t magic = wire_u32(&w);
+    struct pair_packet packet = {.kind = (enum pair_kind)wire_u16(&w), .from = wire_u16(&w)};
+    unsigned by = e == p->end[1];
+
+    packet.sequence = wire_u32(&w);
+    packet.sent_us = wire_u64(&w);
+    packet.len = len;
+    if (!w.err && magic == MAGIC && packet.from == !by && p->heard_packet && !p->trial->settled)
+        p->heard_packet(p->trial, by, &packet);
+}
+
+static void on_done(void *ctx, struct end *e, const struct end_result *r)
+{
+    struct pair *p = ctx;
+
+    if (!p->trial->settled)
+        p->done(p->trial, e == p->end[1], r);
+}
+
+void pair_free(struct pair **p)
+{
+    struct pair *pair = *p;
+
+    *p = NULL;
+    if (!pair)
+        return;
+    end_free(&pair->end[0]);
+    end_free(&pair->end[1]);
+    free(pair);
+}
+
+/* ---- What a relay refuses. ---- */
+
+/* When a time-limited name ends: "EXPIRY:user", "user:EXPIRY" or "EXPIRY"; 0: it is none. */
+static int64_t expiry_of(const char *user)
+{
+    const char *last = strrchr(user, ':'), *part = user;
+    char *end;
+    long long n;
+
+    for (int i = 0; i < 2 && part; i++) {
+        n = strspn(part, "0123456789") ? strtoll(part, &end, 10) : 0;
+        if (n >= EXPIRY_MIN && (*end == '\0' || (*end == ':' && i == 0)))
+            return n;
+        part = last ? last + 1 : NULL;
+    }
+    return 0;
+}
+
+/* May one of the rules that go by TCP still tell what time it is at the service? */
+static bool clock_may_come(const struct probe *p)
+{
+    for (size_t i = 0; i < p->report->n; i++) {
+        const struct trial *t = &p->trials[i];
+
+        if (t->line->rule->protocol == RULES_TCP && t->line->verdict != REPORT_SKIP && !t->finished)
+            return !p->clock_known;
+    }
+    return false;
+}
+
+/* The credentials are refused. A name that is good until a time is good or not by whose clock? */
+static void refused_credentials(struct trial *t)
+{
+    const struct probe *p = t->probe;
+    int64_t expiry = expiry_of(p->config->user), now = clock_now().wall;
+
+    if (!expiry)
+        trial_fail(t, CODE_TURN_401, "401: the relay does not know this name with this password");
+    else if (expiry <= now)
+        trial_fail(t, CODE_TURN_401, "401: the name was good until %lld s ago", (long long)(now - expiry));
+    else if (clock_may_come(p))
+        trial_wait(t, CLOCK_LOOK_MS);
+    else if (p->clock_known && expiry <= now + p->clock_ahead_s)
+        trial_fail(t, CODE_TURN_CLOCK_SKEW,
+                   "401: the name is good for %lld s by this host's clock, but the service's is %lld s ahead",
+                   (long long)(expiry - now), (long long)p->clock_ahead_s);
+    else
+        trial_fail(t, CODE_TURN_401, "401: the relay does not know this time-limited name with this password");
+}
+
+static void refused(struct trial *t, const struct end_result *r)
+{
+    static const struct {
+        int error;
+        enum code code;
+        const char *text;
+    } REASONS[] = {
+        {STUN_E_FORBIDDEN, CODE_TURN_403_PEER_DENIED, "its peer rules deny its own relayed address"},
+        {STUN_E_ALLOCATION_QUOTA, CODE_TURN_486_QUOTA, "the user has all his allocations; the probe needs two"},
+        {STUN_E_TRY_ALTERNATE, CODE_TURN_REFUSED, "it sends us to another relay"},
+        {STUN_E_INSUFFICIENT_CAPACITY, CODE_TURN_REFUSED, "it is full, or has no relayed address of this family"},
+    };
+
+    if (r->answer.code == STUN_E_UNAUTHENTICATED || r->answer.code == STUN_E_WRONG_CREDENTIALS) {
+        refused_credentials(t);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(REASONS) / sizeof(REASONS[0]); i++) {
+        if (REASONS[i].error == r->answer.code) {
+            trial_fail(t, REASONS[i].code, "the relay answers %d: %s", r->answer.code, REASONS[i].text);
+            return;
+        }
+    }
+    trial_fail(t, CODE_TURN_REFUSED, "the relay answers %d %s", r->answer.code, stun_reason(r->answer.code));
+}
+
+/* True: it was answered as it should be. */
+static bool went_well(struct trial *t, const struct end_result *r)
+{
+    switch (r->how) {
+    case END_ANSWERED:
+        return true;
+    case END_REFUSED:
+        refused(t, r);
+        break;
+    case END_SILENT:
+        trial_fail(t, CODE_UDP_TIMEOUT, "the relay answers Binding, but not this: %u requests in %u s", r->sends,
+                   (unsigned)(r->took_ms / 1000));
+        break;
+    case END_ALTERED:
+        trial_fail(t, CODE_STUN_ALTERED, "%s", r->why);
+        break;
+    case END_FAULT:
+        trial_fail(t, r->code, "%s", r->why);
+        break;
+    }
+    return false;
+}
+
+/* ---- The first end: may we relay? ---- */
+
+static void allocate(struct trial *t, unsigned which)
+{
+    static const struct end_events EVENTS = {on_done, on_data};
+    const struct probe_config *c = t->probe->config;
+    const struct end_config config = {.base = t->probe->base,
+                                      .server = &t->line->address,
+                                      .mac = t->probe->mac,
+                                      .user = c->user,
+                                      .password = c->password,
+                                      .rto_ms = trial_ms(t, STUN_RTO_MS, PAIR_QUICK_RTO_MS)};
+    struct pair *p = t->pair;
+    int err = end_open(&p->end[which], &config, &EVENTS, p);
+
+    if (err)
+        trial_broken(t, err);
+    else
+        end_request(p->end[which], STUN_ALLOCATE, &p->params[which]);
+}
+
+static bool take_relayed(struct trial *t, unsigned which, const struct end_result *r)
+{
+    struct addr *relayed = &t->pair->relayed[which];
+
+    if (!went_well(t, r))
+        return false;
+    *relayed = r->answer.relayed[r->answer.relayed[0].family ? 0 : 1];
+    return true;
+}
+
+static void on_first(struct trial *t, unsigned which, const struct end_result *r)
+{
+    if (!take_relayed(t, which, r))
+        return;
+    t->line->measures.relayed = t->pair->relayed[which];
+    trial_pass(t);
+}
+
+static void begin_allocate(struct trial *t)
+{
+    t->pair = calloc(1, sizeof(*t->pair));
+    if (!t->pair) {
+        trial_broken(t, ERR_NOMEM);
+        return;
+    }
+    t->pair->trial = t;
+    t->pair->done = on_first;
+    allocate(t, 0);
+}
+
+const struct step ALLOCATE_STEP = {REPORT_AUTH, RULES_TURN, begin_allocate, refused_credentials, NULL};
+
+/* ---- The second end, and their channels to each other. ---- */
+
+static void on_bound(struct trial *t, unsigned which, const struct end_result *r)
+{
+    (void)which;
+    if (went_well(t, r) && --t->pair->pending == 0)
+        trial_pass(t);
+}
+
+static void on_second(struct trial *t, unsigned which, const struct end_result *r)
+{
+    struct pair *p = t->pair;
+
+    if (!take_relayed(t, which, r))
+        return;
+    p->done = on_bound;
+    p->pending = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        p->params[i] = (struct turn_params){.peers = &p->relayed[!i], .npeers = 1, .channel = END_CHANNEL};
+        end_request(p->end[i], STUN_CHANNEL_BIND, &p->params[i]);
+    }
+}
+
+static void begin_bind(struct trial *t)
+{
+    t->pair->done = on_second;
+    allocate(t, 1);
+}
+
+const struct step BIND_STEP = {REPORT_RELAY, RULES_TURN, begin_bind, NULL, NULL};
+
+/* ---- The first packets between them. ---- */
+
+static void on_hello(struct trial *t, unsigned by, const struct pair_packet *packet)
+{
+    struct pair *p = t->pair;
+    char text[ADDR_TEXT_MAX];
+
+    (void)packet;
+    p->heard[by] = true;
+    if (!p->heard[0] || !p->heard[1])
+        return;
+    trial_note(t, "relayed by %s", addr_ip_text(&p->relayed[0], text));
+    trial_pass(t);
+}
+
+/* Neither, or one of them, in vain. */
+static void say_hello(struct trial *t)
+{
+    struct pair *p = t->pair;
+    char a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+    bool neither = !p->heard[0] && !p->heard[1];
+    unsigned from = p->heard[0] ? 0 : 1;
+
+    if (p->pending++ == HELLOS) {
+        trial_fail(t, CODE_RELAY_PAIR_FAILED, "%s %s %s is lost, though both are allowed", addr_text(&p->relayed[from], a),
+                   neither ? "and" : "to", addr_text(&p->relayed[!from], b));
+        return;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        (void)pair_send(p, i, PAIR_HELLO, 0, PAIR_HEAD);
+    trial_wait(t, HELLO_MS);
+}
+
+static void begin_pair(struct trial *t)
+{
+    t->pair->pending = 0;
+    t->pair->heard_packet = on_hello;
+    say_hello(t);
+}
+
+const struct step PAIR_STEP = {REPORT_PAIR, RULES_TURN, begin_pair, say_hello, NULL};

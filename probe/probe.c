@@ -1,0 +1,322 @@
+#include "probe/probe.h"
+
+#include <event2/dns.h>
+#include <openssl/ssl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "connect/dial.h"
+#include "probe/pair.h"
+#include "probe/trial.h"
+#include "stun/integrity.h"
+
+/* The stages of a rule, in order. A rule takes the steps that are for one of its checks; the first that fails is its end. */
+static const struct step *const STEPS[] = {&NAME_STEP,      &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP,
+                                           &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,
+                                           &SIZE_STEP,      &WIDE_STEP,     &IDLE_STEP};
+
+enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]) };
+
+/* ---- How a step ends. ---- */
+
+__attribute__((format(printf, 2, 0))) static void add_words(struct report_line *l, const char *format, va_list args)
+{
+    size_t n = strlen(l->evidence);
+
+    if (n)
+        n += (size_t)snprintf(l->evidence + n, sizeof(l->evidence) - n, ", ");
+    if (n < sizeof(l->evidence))
+        vsnprintf(l->evidence + n, sizeof(l->evidence) - n, format, args);
+}
+
+static void settle(struct trial *t)
+{
+    t->settled = true;
+    event_active(&t->advance, EV_TIMEOUT, 0);
+}
+
+void trial_pass(struct trial *t)
+{
+    if (!t->settled)
+        settle(t);
+}
+
+void trial_fail(struct trial *t, enum code code, const char *format, ...)
+{
+    struct report_line *l = t->line;
+    va_list args;
+
+    if (t->settled)
+        return;
+    l->verdict = REPORT_FAIL;
+    l->code = code;
+    l->stage = STEPS[t->step]->stage;
+    va_start(args, format);
+    vsnprintf(l->evidence, sizeof(l->evidence), format, args);
+    va_end(args);
+    t->over = true;
+    settle(t);
+}
+
+void trial_broken(struct trial *t, int err)
+{
+    if (err == -ENETUNREACH || err == -EHOSTUNREACH)
+        trial_fail(t, CODE_NET_UNREACHABLE, "this host has no route");
+    else if (err == -EPERM || err == ERR_ACCES)
+        trial_fail(t, CODE_LOCAL_BLOCKED, "this host's own rules forbid it");
+    else
+        trial_fail(t, CODE_INTERNAL, "the probe could not go on: %s", err_str(err));
+}
+
+void trial_note(struct trial *t, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    add_words(t->line, format, args);
+    va_end(args);
+}
+
+void trial_warn(struct trial *t, enum code code, const char *format, ...)
+{
+    struct report_line *l = t->line;
+    va_list args;
+
+    if (l->verdict != REPORT_WARN) {
+        l->verdict = REPORT_WARN;
+        l->code = code;
+    }
+    va_start(args, format);
+    add_words(l, format, args);
+    va_end(args);
+}
+
+void trial_wait(struct trial *t, unsigned ms)
+{
+    const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+    event_add(&t->timer, &tv);
+}
+
+unsigned trial_ms(const struct trial *t, unsigned slow, unsigned quick)
+{
+    return t->probe->config->quick ? quick : slow;
+}
+
+/* ---- From step to step. ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    struct trial *t = ctx;
+
+    (void)fd;
+    (void)what;
+    if (!t->settled && STEPS[t->step]->late)
+        STEPS[t->step]->late(t);
+}
+
+static void finish(struct trial *t)
+{
+    struct probe *p = t->probe;
+    struct report_line *l = t->line;
+
+    pair_free(&t->pair);
+    if (t->fd >= 0)
+        close(t->fd);
+    t->fd = -1;
+    if (l->verdict == REPORT_FAIL && t->private_answer &&
+        l->stage == REPORT_REACH) { /* it could not be reached, because it is not there */
+        char ip[ADDR_TEXT_MAX], why[REPORT_EVIDENCE_MAX];
+
+        snprintf(why, sizeof(why), "%s", l->evidence);
+        snprintf(l->evidence, sizeof(l->evidence), "%.100s is %s, which is private; %.150s", l->host, addr_ip_text(&l->address, ip),
+                 why);
+        l->code = CODE_DNS_PRIVATE_ANSWER;
+        l->stage = REPORT_NAME;
+    }
+    if (l->verdict == REPORT_FAIL && codes_adds_rule(l->code))
+        report_rule_line(l, l->add);
+    t->finished = true;
+    p->running--;
+    if (p->config->progress)
+        p->config->progress(p->config->ctx, p->report, p->report->n - p->running);
+    if (!p->running)
+        event_base_loopbreak(p->base);
+}
+
+static void begin(struct trial *t)
+{
+    while (t->step < STEPS_N && !(STEPS[t->step]->checks & t->checks))
+        t->step++;
+    if (t->step == STEPS_N) {
+        finish(t);
+        return;
+    }
+    if (t->line->verdict != REPORT_WARN) /* there it stays at what was warned of */
+        t->line->stage = STEPS[t->step]->stage;
+    t->settled = false;
+    STEPS[t->step]->begin(t);
+}
+
+static void on_advance(evutil_socket_t fd, short what, void *ctx)
+{
+    struct trial *t = ctx;
+
+    (void)fd;
+    (void)what;
+    event_del(&t->timer);
+    if (STEPS[t->step]->end)
+        STEPS[t->step]->end(t);
+    t->state = NULL;
+    if (t->over) {
+        finish(t);
+        return;
+    }
+    t->step++;
+    begin(t);
+}
+
+/* ---- The beginning of a run. ---- */
+
+/* False: whoever started us has not said where that is. */
+static bool give_host(const struct probe_config *c, struct report_line *l)
+{
+    const struct rule *r = l->rule;
+    const struct probe_host *h = r->target == RULES_HOST ? NULL : &c->host[r->target];
+
+    if (h && !h->name)
+        return false;
+    snprintf(l->host, sizeof(l->host), "%s", h ? h->name : r->host);
+    l->port = h && h->port ? h->port : r->port;
+    return true;
+}
+
+static void prepare(struct probe *p, const struct rule *rule)
+{
+    struct report *r = p->report;
+    struct trial *t = &p->trials[r->n];
+    struct report_line *l = &r->line[r->n++];
+    bool proxied = rule->protocol == RULES_TCP && p->config->proxy;
+
+    *l = (struct report_line){.rule = rule, .verdict = REPORT_PASS};
+    *t = (struct trial){.probe = p, .line = l, .checks = rule->checks, .fd = -1};
+    event_assign(&t->advance, p->base, -1, 0, on_advance, t);
+    evtimer_assign(&t->timer, p->base, on_timer, t);
+    if (!give_host(p->config, l)) {
+        l->verdict = REPORT_SKIP;
+        snprintf(l->evidence, sizeof(l->evidence), "not tried: no --%s was given", rules_target_name(rule->target));
+        return;
+    }
+    if ((rule->checks & RULES_TURN) && !p->config->user) {
+        t->checks &= ~(unsigned)RULES_TURN;
+        t->checks |= RULES_STUN;
+        trial_note(t, "relaying not tried without credentials");
+    }
+    t->reach_host = proxied ? p->proxy.host : l->host;
+    t->reach_port = proxied ? p->proxy.port : l->port;
+    p->running++;
+}
+
+static int choose_rules(struct probe *p, char error[static PROBE_ERROR_MAX])
+{
+    const struct probe_config *c = p->config;
+
+    for (size_t i = 0; i < c->rules->n; i++) {
+        const struct rule *r = &c->rules->item[i];
+
+        if (r->source == c->role && (!c->only || c->only == r->number))
+            prepare(p, r);
+    }
+    if (p->report->n)
+        return 0;
+    snprintf(error, PROBE_ERROR_MAX, "there is no such rule for the role %s", rules_source_name(c->role));
+    return ERR_NOENT;
+}
+
+static int open_dns(struct probe *p, char error[static PROBE_ERROR_MAX])
+{
+    const char *server = p->config->dns;
+
+    p->dns = evdns_base_new(p->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    if (!p->dns)
+        return ERR_NOMEM;
+    evdns_base_set_option(p->dns, "timeout:", p->config->quick ? "1" : "3");
+    evdns_base_set_option(p->dns, "attempts:", "2");
+    evdns_base_set_option(p->dns, "randomize-case:", "0"); /* some name servers of firewalls can't bear it: no verdict of ours */
+    if (!server) {
+        if (evdns_base_resolv_conf_parse(p->dns, DNS_OPTION_NAMESERVERS | DNS_OPTION_SEARCH | DNS_OPTION_HOSTSFILE,
+                                         "/etc/resolv.conf"))
+            evdns_base_load_hosts(p->dns, "/etc/hosts"); /* without a name server there are still its names */
+        return 0;
+    }
+    if (evdns_base_nameserver_ip_add(p->dns, server) == 0)
+        return 0;
+    snprintf(error, PROBE_ERROR_MAX, "the name server is an IP with or without a port, not '%.100s'", server);
+    return ERR_CONFIG;
+}
+
+static int open_all(struct probe *p, char error[static PROBE_ERROR_MAX])
+{
+    const struct probe_config *c = p->config;
+    const char *why = NULL;
+    int err;
+
+    p->base = event_base_new();
+    p->trials = calloc(RULES_MAX, sizeof(*p->trials));
+    if (!p->base || !p->trials)
+        return ERR_NOMEM;
+    if (c->proxy && dialurl_proxy(&p->proxy, c->proxy, &why)) {
+        snprintf(error, PROBE_ERROR_MAX, "%s", why);
+        return ERR_CONFIG;
+    }
+    if ((err = dial_tls(&p->tls, c->ca_file)) == ERR_INVAL) {
+        snprintf(error, PROBE_ERROR_MAX, "the authorities' certificates can't be read as PEM: %.150s", c->ca_file);
+        return ERR_CONFIG;
+    }
+    if (err || (err = stun_mac_new(&p->mac)))
+        return err;
+    return open_dns(p, error);
+}
+
+static void close_all(struct probe *p)
+{
+    if (p->dns)
+        evdns_base_free(p->dns, 0);
+    SSL_CTX_free(p->tls);
+    stun_mac_free(&p->mac);
+    free(p->trials);
+    if (p->base)
+        event_base_free(p->base);
+}
+
+int probe_run(const struct probe_config *config, struct report *out, char error[static PROBE_ERROR_MAX])
+{
+    struct probe p = {.config = config, .report = out};
+    struct now start = clock_now();
+    int err;
+
+    *out = (struct report){.role = config->role, .quick = config->quick, .began = start.wall};
+    *error = '\0';
+    err = open_all(&p, error);
+    if (!err)
+        err = choose_rules(&p, error);
+    if (err)
+        goto out;
+    for (size_t i = 0; i < out->n; i++) {
+        if (out->line[i].verdict != REPORT_SKIP)
+            begin(&p.trials[i]);
+    }
+    if (p.running)
+        event_base_dispatch(p.base);
+    out->took_ms = (uint32_t)(clock_now().ms - start.ms);
+out:
+    if (err && !*error)
+        snprintf(error, PROBE_ERROR_MAX, "the probe can't start: %s", err_str(err));
+    close_all(&p);
+    return err;
+}

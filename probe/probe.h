@@ -1,0 +1,46 @@
+/*
+ * Purpose:  proves the rules of a firewall from one end: every rule of a role, side by side.
+ * Owner:    the calling thread, for as long as the run takes; the process ignores SIGPIPE.
+ * Lifetime: one call; the report borrows the rules.
+ * Callers:  programs/turnpike-probe.
+ * RFC:      8489 section 6.2.1 (how long an answer is waited for), 8656.
+ */
+#ifndef PROBE_PROBE_H
+#define PROBE_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "probe/report.h"
+#include "probe/rules.h"
+
+enum { PROBE_ERROR_MAX = 256 }; /* bytes of an error's text and its NUL */
+
+/* What stands for a role of the rules. */
+struct probe_host {
+    const char *name; /* a name or an IP (IPv6 without brackets); NULL: not given, its rules are skipped */
+    uint16_t port;    /* 0: the rule's */
+};
+
+struct probe_config {
+    const struct rules *rules;
+    enum rules_source role;
+    unsigned only;                           /* the number of one rule; 0: all of the role */
+    struct probe_host host[RULES_HOST];      /* by enum rules_target */
+    const char *user, *password;             /* for TURN; NULL: relaying is not tried */
+    const char *token_user, *token_password; /* for the connect service; NULL: nobody signs in there */
+    const char *ca_file;                     /* PEM; NULL: the system's authorities */
+    const char *proxy;                       /* "http://HOST:PORT" for TCP; NULL: none */
+    const char *dns;                         /* "IP[:PORT]" of a name server; NULL: the host's own */
+    bool quick;                              /* short waits, no idle time-outs */
+    unsigned idle_s;                         /* how long WebSocket and UDP are left idle; 0: as long as it takes to be sure */
+    /* After each rule: how many of `r->n` are done. May be NULL. */
+    void (*progress)(void *ctx, const struct report *r, size_t done);
+    void *ctx;
+};
+
+/* ERR_CONFIG (a file of authorities, proxy or name server that can't be used), ERR_NOENT (no such rule for this role), ERR_NOMEM, ERR_CRYPTO; `error` says what. What a rule
+ * fails by is no error. */
+int probe_run(const struct probe_config *config, struct report *out, char error[static PROBE_ERROR_MAX]);
+
+#endif

@@ -1,0 +1,52 @@
+/* The second step of quality: how large a packet passes over the pair, uncut. */
+#include "probe/pair.h"
+#include "probe/trial.h"
+
+enum {
+    TRIES = 3,         /* packets of each size */
+    WAIT_MS = 700,     /* that these may take */
+    NEEDED = 1280,     /* bytes of an IP packet: a browser's DTLS comes near to it */
+    HEADS_V4 = 20 + 8, /* bytes of IP and UDP */
+    HEADS_V6 = 40 + 8,
+};
+
+/* Bytes of IP packets: some tunnels, the least that IPv6 carries, PPPoE, Ethernet. */
+static const unsigned SIZES[] = {576, 1000, 1200, NEEDED, 1400, 1492, 1500};
+
+enum { SIZES_N = sizeof(SIZES) / sizeof(SIZES[0]) };
+
+static void on_packet(struct trial *t, unsigned by, const struct pair_packet *packet)
+{
+    unsigned *largest = t->pair->largest;
+
+    if (packet->kind == PAIR_SIZE && packet->sequence < SIZES_N && SIZES[packet->sequence] > largest[by])
+        largest[by] = SIZES[packet->sequence];
+}
+
+static void judge(struct trial *t)
+{
+    const unsigned *largest = t->pair->largest;
+    unsigned mtu = largest[0] < largest[1] ? largest[0] : largest[1];
+
+    t->line->measures.mtu = mtu;
+    if (mtu < NEEDED) {
+        trial_fail(t, CODE_MTU_LOW, "IP packets of %u bytes pass over the relay, larger ones do not; %d are needed", mtu, NEEDED);
+        return;
+    }
+    trial_note(t, "MTU %u", mtu);
+    trial_pass(t);
+}
+
+static void begin(struct trial *t)
+{
+    unsigned heads = END_ROOM + (t->line->address.family == ADDR_V6 ? HEADS_V6 : HEADS_V4);
+
+    t->pair->heard_packet = on_packet;
+    for (unsigned i = 0; i < TRIES * SIZES_N; i++) {
+        for (unsigned from = 0; from < 2; from++)
+            (void)pair_send(t->pair, from, PAIR_SIZE, i % SIZES_N, SIZES[i % SIZES_N] - heads);
+    }
+    trial_wait(t, WAIT_MS);
+}
+
+const struct step SIZE_STEP = {REPORT_QUALITY, RULES_TURN, begin, judge, NULL};

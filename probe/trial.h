@@ -1,0 +1,84 @@
+/*
+ * Purpose:  one rule on its way through the stages: what the steps of it share, and how a step says that it is done.
+ * Owner:    the thread of the run.
+ * Lifetime: from probe_run's start to its end.
+ * Callers:  the steps: name, reach, line, hold, binding, pair, stream, size, wide, idle; probe, which walks the table of them.
+ * RFC:      none.
+ */
+#ifndef PROBE_TRIAL_H
+#define PROBE_TRIAL_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "connect/dialurl.h"
+#include "probe/fault.h"
+#include "probe/probe.h"
+
+struct evdns_base;
+struct ssl_ctx_st;
+struct stun_mac;
+struct trial;
+
+/* What all trials of a run share. */
+struct probe {
+    const struct probe_config *config;
+    struct event_base *base;
+    struct evdns_base *dns;
+    struct ssl_ctx_st *tls;
+    struct stun_mac *mac;
+    struct dialurl proxy; /* `config->proxy` gives it */
+    struct report *report;
+    struct trial *trials;
+    size_t running;
+    bool clock_known;      /* a service has told the time */
+    int64_t clock_ahead_s; /* its clock before ours */
+};
+
+struct trial {
+    struct probe *probe;
+    struct report_line *line;
+    unsigned checks;        /* what is tried of the rule's: without credentials no TURN */
+    const char *reach_host; /* what TCP connects to: the destination, or the proxy before it */
+    uint16_t reach_port;
+    bool private_answer;         /* of a name; `address` has it */
+    int fd;                      /* connected by `reach`, for the next step; -1 */
+    char altered[FAULT_WHY_MAX]; /* how the relay's answers have been changed; "": they have not */
+    struct pair *pair;           /* from the first allocation on */
+
+    size_t step;          /* in the table of steps */
+    bool settled;         /* it has said how it went */
+    bool over;            /* no further step */
+    bool finished;        /* its line in the report is complete */
+    struct event advance; /* goes on, from the loop */
+    struct event timer;   /* for the step's `late` */
+    void *state;          /* the step's own, which its `end` frees */
+};
+
+/* Exactly one of these ends a step; from then on the step's callbacks are of no account. They return at once: the next step begins from the loop. */
+void trial_pass(struct trial *t);
+__attribute__((format(printf, 3, 4))) void trial_fail(struct trial *t, enum code code, const char *format, ...);
+/* As trial_fail, for a step that can't begin: no memory, no descriptor, no route. */
+void trial_broken(struct trial *t, int err);
+/* Something to be noted that is no failure; the first one is the rule's code. The step goes on. */
+__attribute__((format(printf, 3, 4))) void trial_warn(struct trial *t, enum code code, const char *format, ...);
+/* Adds words to what a rule that passes has shown. */
+__attribute__((format(printf, 2, 3))) void trial_note(struct trial *t, const char *format, ...);
+/* The step's `late` is called after this time, in place of an earlier one. */
+void trial_wait(struct trial *t, unsigned ms);
+/* `slow` or, in a quick run, `quick`. */
+unsigned trial_ms(const struct trial *t, unsigned slow, unsigned quick);
+
+/* One way to go on: `begin` starts it, `late` hears that the time is up, `end` frees what is left of it, however it went. */
+struct step {
+    enum report_stage stage;
+    unsigned checks; /* it is for rules that have one of these */
+    void (*begin)(struct trial *t);
+    void (*late)(struct trial *t); /* NULL: it sets no time */
+    void (*end)(struct trial *t);  /* NULL: it holds nothing */
+};
+
+extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, UNALTERED_STEP, ALLOCATE_STEP, BIND_STEP,
+    PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP;
+
+#endif

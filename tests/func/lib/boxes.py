@@ -1,0 +1,156 @@
+"""What stands between two hosts and does what it should not: proxies, address translations, helpers, servers that are not who they seem."""
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+import time
+
+SIZE = 65536
+
+
+def serve(function, *words):
+    threading.Thread(target=function, args=words, daemon=True).start()
+
+
+def quietly(function):
+    """For threads whose other side goes away when it likes."""
+
+    def run(*words):
+        with contextlib.suppress(OSError, ValueError):
+            function(*words)
+
+    return run
+
+
+def listener(ns, address, port, kind=socket.SOCK_STREAM):
+    s = ns.socket(socket.AF_INET, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        s.listen(16)
+    return s
+
+
+def connection(ns, to):
+    s = ns.socket(socket.AF_INET, socket.SOCK_STREAM)
+    s.connect(to)
+    return s
+
+
+def read_head(s):
+    head = b""
+    while b"\r\n\r\n" not in head and (more := s.recv(SIZE)):
+        head += more
+    return head
+
+
+def tls_server(cert, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context
+
+
+def tls_to(s):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(s)
+
+
+@quietly
+def pipe(a, b, idle_s=None):
+    """One way. With `idle_s` both are closed after as much silence in this direction and the other."""
+    try:
+        a.settimeout(idle_s)
+        while data := a.recv(SIZE):
+            b.sendall(data)
+    finally:
+        for s in (a, b):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+
+def join(a, b, idle_s=None):
+    serve(pipe, a, b, idle_s)
+    pipe(b, a, idle_s)
+
+
+class Tcp:
+    """A TCP server: `function(socket)` for each connection, behind TLS if there is a context."""
+
+    def __init__(self, ns, address, port, function, tls=None):
+        self.listener, self.function, self.tls = listener(ns, address, port), quietly(function), tls
+        serve(quietly(self._accept))
+
+    def _accept(self):
+        while True:
+            s, _ = self.listener.accept()
+            serve(self._one, s)
+
+    @quietly
+    def _one(self, s):
+        with self.tls.wrap_socket(s, server_side=True) if self.tls else s as open_socket:
+            self.function(open_socket)
+
+    def close(self):
+        self.listener.close()
+
+
+class Udp:
+    """Between clients and a relay, as an address translation is. `client(data)` and `server(data)` say what becomes of a datagram (None: nothing); who has
+    been silent for `idle_s` is forgotten."""
+
+    def __init__(self, ns, address, to, client=lambda d: d, server=lambda d: d, idle_s=3600):
+        self.ns, self.to, self.client, self.server, self.idle_s = ns, to, client, server, idle_s
+        self.front = listener(ns, address, to[1], socket.SOCK_DGRAM)
+        self.flows = {}
+        serve(quietly(self._outwards))
+
+    def _outwards(self):
+        while True:
+            data, source = self.front.recvfrom(SIZE)
+            if source not in self.flows:
+                back = self.ns.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                back.connect(self.to)
+                self.flows[source] = [back, 0]
+                serve(quietly(self._inwards), source, back)
+            self.flows[source][1] = time.monotonic()
+            if (data := self.client(data)) is not None:
+                self.flows[source][0].send(data)
+
+    def _inwards(self, source, back):
+        while True:
+            data = self.server(back.recv(SIZE))
+            if data is not None and time.monotonic() - self.flows[source][1] < self.idle_s:
+                self.front.sendto(data, source)
+
+    def close(self):
+        self.front.close()
+        for back, _ in self.flows.values():
+            back.close()
+
+
+class Dns:
+    """`names`: what has an IPv4 address; all else does not exist."""
+
+    def __init__(self, ns, address, names):
+        self.socket, self.names = listener(ns, address, 53, socket.SOCK_DGRAM), names
+        serve(quietly(self._serve))
+
+    def _serve(self):
+        while True:
+            query, source = self.socket.recvfrom(512)
+            end = query.index(b"\0", 12)
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1 : at + 1 + query[at]].decode())
+                at += 1 + query[at]
+            ip = self.names.get(".".join(labels).lower())
+            wanted = ip is not None and struct.unpack_from("!H", query, end + 1)[0] == 1
+            head = query[:2] + struct.pack("!HHHHH", 0x8180 if ip else 0x8183, 1, int(wanted), 0, 0)
+            answer = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + socket.inet_aton(ip) if wanted else b""
+            self.socket.sendto(head + query[12 : end + 5] + answer, source)
+
+    def close(self):
+        self.socket.close()

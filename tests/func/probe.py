@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+"""turnpike-probe proves the rules of a firewall: one fault in the way each time, and exactly that rule fails, with exactly that code; the line it suggests, applied, cures it.
+
+Everything is reached by an address of its own on the far side, where it is translated to the one service, so that the faults don't meet
+and all probes run side by side: most of them wait for answers that don't come.
+"""
+import contextlib
+import json
+import os
+import re
+import subprocess
+import time
+
+from lib import admin, boxes, daemon, net, tap
+from lib.tap import check, equal, within
+
+net.need_namespaces()
+daemon.need_daemon()
+tap.need("nft", "openssl")
+
+PROBE = os.environ.get("TURNPIKE_PROBE", os.path.join(daemon.BUILDDIR, "turnpike-probe"))
+CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
+if not os.access(PROBE, os.X_OK):
+    tap.skip_all(f"{PROBE} is not built")
+
+HOME, GATE, OUTSIDE, FAR = "11.0.9.20", "11.0.9.1", "11.0.2.1", "11.0.2.2"
+RELAY, CONNECT, APP = "11.0.0.1", "11.0.0.2", "11.0.0.3"
+SMALL, NARROW, WIDE = "11.0.0.5", "11.0.0.6", "11.0.0.7"  # further relays
+DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "11.0.3.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
+LOSS = 5.0  # per cent: one of 20
+STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to the relay
+SECONDS = 120  # for whatever waits to the end
+
+# The firewall: what the probe has asked to open, then the faults, then the five rules. The host's own likewise.
+TABLE = f"""
+table ip probe {{
+    set opened {{ typeof ip daddr . meta l4proto . th dport; }}
+    chain faults {{ }}
+    chain forward {{
+        type filter hook forward priority filter; policy drop;
+        ip daddr . meta l4proto . th dport @opened accept
+        jump faults
+        ct state established,related accept
+        iifname lan0 udp dport 3478 accept
+        iifname lan0 tcp dport {{ 443, 3128 }} accept
+        iifname lan0 ip daddr {DNS} udp dport 53 accept
+    }}
+}}
+"""
+OWN = """
+table ip probe {
+    set opened { typeof ip daddr . meta l4proto . th dport; }
+    chain faults { }
+    chain output {
+        type filter hook output priority filter; policy accept;
+        ip daddr . meta l4proto . th dport @opened accept
+        jump faults
+    }
+}
+"""
+FAR_SIDE = f"""
+table ip probe {{
+    chain translate {{
+        type nat hook prerouting priority dstnat;
+        ip daddr {{ 11.0.1.0/24, {PRIVATE} }} meta l4proto {{ tcp, udp }} th dport 3478 dnat to {RELAY}
+        ip daddr {{ 11.0.1.0/24 }} tcp dport 443 dnat to {CONNECT}
+    }}
+}}
+"""
+
+
+class Run:
+    """One probe that runs, and what it has said."""
+
+    def __init__(self, ns, *words, role="browser", quick=True, env=None):
+        command = [PROBE, "--role", role, "-o", "json", *(["--quick"] if quick else []), *words]
+        self.process = ns.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=daemon.clean_environment(env))
+        self._report = None
+
+    def wait(self):
+        if self._report is None:
+            out, err = self.process.communicate(timeout=SECONDS)
+            daemon.check_log(err)
+            check(out.startswith("{"), f"it has ended with {self.process.returncode}, and said: {out}{err}")
+            self._report = json.loads(out)
+        return self._report
+
+    def rule(self, number):
+        return next(r for r in self.wait()["rules"] if r["number"] == number)
+
+
+class Fault:
+    """Something in the way of one rule, and what the probe has to say. `words` are the probe's; `faults`, `own`: lines of the firewall's and of the host's own rules, where AT is the
+    address that is this fault's alone."""
+
+    def __init__(self, code, number, words, faults=(), own=(), box=None, stage=None, says="", verdict="FAIL", cured=False, title="", env=None):
+        self.code, self.number, self.words, self.faults, self.own, self.box = code, number, words, faults, own, box
+        self.stage, self.says, self.verdict, self.cured, self.title, self.env = stage, says, verdict, cured, title, env
+        self.first = self.again = None
+
+
+def udp(*words):
+    return ["--relay", "AT", *words]
+
+
+def tcp(*words):
+    return ["--connect", "AT", *words]
+
+
+USER = ["--user", daemon.USER]
+FORGED = {}  # what the boxes need, and the world fills in
+
+
+def changed(data):
+    """As a helper does that takes the masked address for something else."""
+    at = data.find(b"\x00\x20\x00\x08") + 11  # the last byte of XOR-MAPPED-ADDRESS
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] if at > 11 else data
+
+
+def only_requests(data):
+    return None if data[0] & 0xC0 == 0x40 else data
+
+
+def strip(s):
+    """A proxy that opens TLS and knows no Upgrade."""
+    head = re.sub(rb"(?i)(upgrade|connection):[^\r]*\r\n", b"", boxes.read_head(s))
+    with boxes.tls_to(boxes.connection(FORGED["far"], (CONNECT, 443))) as there:
+        there.sendall(head)
+        boxes.join(s, there)
+
+
+def forget_soon(s):
+    boxes.join(s, boxes.connection(FORGED["far"], (CONNECT, 443)), idle_s=2)
+
+
+def tomorrow(s):
+    boxes.read_head(s)
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 86400))
+    s.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def hang_up(s):
+    s.recv(1)
+
+
+def proxy(status):
+    def answer(s):
+        host, port = boxes.read_head(s).split()[1].decode().split(":")
+        if status != 200:
+            s.sendall(f"HTTP/1.1 {status} no\r\n\r\n".encode())
+            return
+        there = boxes.connection(FORGED["far"], (host, int(port)))
+        s.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        boxes.join(s, there)
+
+    return answer
+
+
+def tcp_box(function, tls=None, port=443):
+    return lambda at: boxes.Tcp(FORGED["far"], at, port, function, FORGED[tls] if tls else None)
+
+
+def udp_box(**kw):
+    return lambda at: boxes.Udp(FORGED["far"], at, (RELAY, 3478), **kw)
+
+
+REJECT = "ip daddr AT udp dport 3478 reject with icmp type"
+FAULTS = [
+    Fault("udp_timeout", 5, udp(), ["ip daddr AT udp dport 3478 drop", "ip daddr AT tcp dport 3478 accept"], stage="reach", says="UDP is filtered", cured=True),
+    Fault("udp_timeout", 5, udp(), ["ip daddr AT drop"], stage="reach", says="does not answer either", title="all of it is dropped", cured=True),
+    Fault("icmp_admin_prohibited", 5, udp(), [f"{REJECT} admin-prohibited"], stage="reach", says=f"{GATE} says", cured=True),
+    Fault("icmp_port_unreachable", 5, udp(), [f"{REJECT} port-unreachable"], stage="reach", says=f"{GATE} says", cured=True),
+    Fault("net_unreachable", 5, udp(), [f"{REJECT} host-unreachable"], stage="reach", says=f"{GATE} says"),
+    Fault("net_unreachable", 5, ["--relay", NOWHERE], stage="reach", title="a route that is missing"),
+    Fault("local_blocked", 5, udp(), own=["ip daddr AT udp dport 3478 drop"], stage="reach", cured=True),
+    Fault("local_blocked", 3, tcp(), own=["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True, title="by TCP"),
+    Fault("tcp_timeout", 3, tcp(), ["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True),
+    Fault("tcp_rst", 3, tcp(), ["ip daddr AT tcp dport 443 reject with tcp reset"], stage="reach", cured=True),
+    Fault("icmp_admin_prohibited", 3, tcp(), ["ip daddr AT tcp dport 443 reject with icmp type admin-prohibited"], stage="reach", cured=True, title="by TCP"),
+    Fault("icmp_port_unreachable", 3, tcp(), ["ip daddr AT tcp dport 443 reject"], stage="reach", cured=True, title="by TCP"),
+    Fault("dns_nxdomain", 5, ["--relay", "no.such.example", "--dns", DNS], stage="name"),
+    Fault("dns_failed", 5, ["--relay", "relay.example", "--dns", "11.0.3.54"], stage="name"),
+    Fault("dns_private_answer", 5, ["--relay", "hidden.example", "--dns", DNS], stage="name", says=HIDDEN),
+    Fault("tls_intercepted", 3, tcp(), box=tcp_box(hang_up, "intercepted"), stage="protocol", says="CN = admin"),
+    Fault("tls_failed", 3, tcp(), box=tcp_box(hang_up), stage="protocol"),
+    Fault("http_refused", 2, ["--app", CONNECT], stage="protocol", says="404"),
+    Fault("ws_upgrade_stripped", 3, tcp(), box=tcp_box(strip, "tls"), stage="protocol", says="426"),
+    Fault("ws_idle_killed", 3, tcp("--token-file", "TOKEN", "--idle", "8"), box=tcp_box(forget_soon), stage="auth"),
+    Fault("token_refused", 3, ["--connect", CONNECT], stage="auth", env={"TURNPIKE_PROBE_TOKEN": "nobody:wrong"}),
+    Fault("proxy_auth_required", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(407), port=3128), stage="protocol"),
+    Fault("proxy_refused", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(403), port=3128), stage="protocol", says="403"),
+    Fault("stun_altered", 5, udp(), box=udp_box(server=changed), stage="protocol", says="FINGERPRINT"),
+    Fault("turn_401", 5, ["--relay", RELAY, "--user", daemon.USER, "--password", "wrong"], stage="auth"),
+    Fault("turn_401", 5, ["--relay", RELAY, "--user", "1500000000:alice", "--password", "x"], stage="auth", says="was good until", title="a name that has ended"),
+    Fault(
+        "turn_clock_skew",
+        5,
+        ["--relay", RELAY, "--app", "AT", "--user", f"{int(time.time()) + 3600}:alice", "--password", "x"],
+        box=tcp_box(tomorrow, "tls"),
+        stage="auth",
+        says="ahead",
+    ),
+    Fault("turn_403_peer_denied", 5, ["--relay", RELAY, "--token-file", "BOUND"], stage="relay"),
+    Fault("turn_486_quota", 5, ["--relay", SMALL, *USER], stage="relay"),
+    Fault("turn_refused", 5, ["--relay", NARROW, *USER], stage="relay", says="508"),
+    Fault("relay_pair_failed", 5, udp(*USER), box=udp_box(client=only_requests), stage="pair"),
+    Fault("loss_high", 5, udp(*USER), [f"ip daddr AT meta length {STREAM} numgen inc mod 20 0 drop"], stage="quality", says="5.0 %"),
+    Fault("mtu_low", 5, udp(*USER), ["ip daddr AT meta length > 1250 drop"], stage="quality", says="1200"),
+    Fault("open_too_wide", 5, ["--relay", WIDE, *USER], [f"ip daddr {WIDE} udp dport 49152-65535 accept"], stage="quality", verdict="WARN"),
+    Fault("udp_idle_short", 5, udp(*USER, "--idle", "4"), box=udp_box(idle_s=3), stage="quality", verdict="WARN", says="at least 2 s"),
+    Fault("dns_private_answer", 5, ["--relay", "private.example", "--dns", DNS], verdict="WARN", title="which is reached", stage="name"),
+]
+
+
+class World:
+    """Home, its firewall, and the far side with everything that is reached."""
+
+    def __init__(self, stack):
+        self.stack = stack
+        self.directory = stack.enter_context(daemon.Directory())
+        self.net = n = stack.enter_context(net.Net("home", "fw", "far"))
+        self._cable()
+        self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
+        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
+        names = [CONNECT, APP, *self.at.values()]
+        self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
+        FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
+        stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, {"relay.example": RELAY, "hidden.example": HIDDEN, "private.example": PRIVATE})))
+        service = {"connect-listen": f"{CONNECT}:443", "app-listen": f"{APP}:443", "connect-origin": f"https://{APP}", "cert": self.ca, "pkey": key}
+        self.daemon = self._relay(RELAY, **service)
+        self._relay(SMALL, **{"user-quota": 1})
+        self._relay(NARROW, **{"min-port": 50000, "max-port": 50000})
+        self._relay(WIDE)
+        self.files = {
+            "TOKEN": self.directory.file("token", self._token("phone")),
+            "BOUND": self.directory.file("bound", self._token("turn", "--allow-peer", "192.0.2.1")),
+        }
+        self.password = self.directory.file("password", daemon.PASSWORD + "\n")
+
+    def _cable(self):
+        n = self.net
+        n.link(n.home, "eth0", [f"{HOME}/24"], n.fw, "lan0", [f"{GATE}/24"])
+        n.link(n.fw, "wan0", [f"{OUTSIDE}/24"], n.far, "eth0", [f"{FAR}/24"])
+        n.fw.sysctl("net.ipv4.ip_forward", 1)
+        for key in ("icmp_ratelimit", "icmp_ratemask"):
+            n.fw.sysctl(f"net.ipv4.{key}", 0)
+        n.home.ip(f"route add default via {GATE}", f"route add unreachable {NOWHERE}/32")
+        n.fw.ip(f"route add default via {FAR}")
+        n.far.ip(f"route add default via {OUTSIDE}")
+        for ns, text in ((n.fw, TABLE), (n.home, OWN), (n.far, FAR_SIDE)):
+            ns.run(["nft", "-f", "-"], text)
+
+    def _relay(self, ip, **settings):
+        return self.stack.enter_context(daemon.Daemon(self.net.far, {"listening-ip": ip, "listening-port": 3478, **settings}))
+
+    def _token(self, scope, *words):
+        words = ["token", "issue", "--json", "--scope", scope, "--owner", "alice", "--tenant", "acme", *words]
+        made = json.loads(self.net.far.run([CTL, "--config", self.daemon.config_path, *words]))
+        return f"{made['id']}:{made['password']}\n"
+
+    def start(self, *words, **kw):
+        return Run(self.net.home, "--ca", self.ca, "--password-file", self.password, *words, **kw)
+
+    def put_in_the_way(self):
+        """Every fault's boxes and rules."""
+        lines = {self.net.fw: [], self.net.home: []}
+        for f in FAULTS:
+            if f.box:
+                self.stack.enter_context(contextlib.closing(f.box(self.at[f])))
+            for ns, rules in ((self.net.fw, f.faults), (self.net.home, f.own)):
+                lines[ns] += [f"add rule ip probe faults {rule.replace('AT', self.at[f])}" for rule in rules]
+        for ns, text in lines.items():
+            ns.run(["nft", "-f", "-"], "\n".join(text) + "\n")
+
+    def start_fault(self, f):
+        return self.start(*[self.files.get(w) or w.replace("AT", self.at[f]) for w in f.words], env=f.env)
+
+    def apply(self, suggested):
+        """What the probe suggests, in the firewall and on the host."""
+        found = [re.fullmatch(r"allow out (udp|tcp) browser -> ([0-9.]+):(\d+)", line or "") for line in suggested]
+        check(all(found), f"the lines to add are {suggested}")
+        elements = ", ".join(f"{m[2]} . {m[1]} . {m[3]}" for m in found)
+        for ns in (self.net.fw, self.net.home):
+            ns.run(["nft", f"add element ip probe opened {{ {elements} }}"])
+
+
+@tap.group
+def faults():
+    with contextlib.ExitStack() as stack:
+        w = World(stack)
+        five = ["--relay", RELAY, "--connect", CONNECT, "--app", APP, *USER]
+        w.good = {role: w.start(*five, role=role) for role in ("browser", "server")}
+        w.signed_in = w.start("--connect", CONNECT, "--token-file", w.files["TOKEN"], "--idle", "3")
+        stack.enter_context(contextlib.closing(tcp_box(proxy(200), port=3128)(PROXY)))
+        w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
+        w.put_in_the_way()
+        for f in FAULTS:
+            f.first = w.start_fault(f)
+        yield w
+
+
+@faults.case("the five rules hold: those of the browser, with a relay-relay pair that loses nothing")
+def _(w):
+    report = w.good["browser"].wait()
+    equal([(r["number"], r["verdict"], r["code"]) for r in report["rules"]], [(2, "PASS", None), (3, "PASS", None), (5, "PASS", None)], "what it says")
+    equal(w.good["browser"].process.returncode, 0, "its status")
+    m = report["rules"][2]["measures"]
+    equal((m["stream"]["sent"], m["stream"]["received"], m["mtu"], m["nat"]), (300, 300, 1500, "none"), "what was measured")
+    check(m["mapped"].startswith(f"{HOME}:") and m["relayed"].startswith(f"{RELAY}:") and m["stream"]["rtt_ms"] > 0, f"the measures are {m}")
+
+
+@faults.case("the five rules hold: those of the UC server")
+def _(w):
+    report = w.good["server"].wait()
+    equal([(r["number"], r["verdict"], r["stage"]) for r in report["rules"]], [(1, "PASS", "auth"), (4, "PASS", "quality")], "what it says")
+
+
+@faults.case("a token signs in, and the WebSocket is held while it is idle")
+def _(w):
+    r = w.signed_in.rule(3)
+    equal((r["verdict"], r["measures"]["idle_s"]), ("PASS", 3), f"what it says ({r['evidence']})")
+    equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "SKIP"], "the verdicts of rules without a host")
+
+
+@faults.case("a proxy that opens the way is no fault")
+def _(w):
+    equal([r["verdict"] for r in w.proxied.wait()["rules"]], ["PASS", "PASS", "SKIP"], "the verdicts")
+
+
+for fault in FAULTS:
+
+    @faults.case(f"{fault.code}{', ' + fault.title if fault.title else ''}: exactly this, for rule {fault.number} alone", seconds=SECONDS)
+    def _(w, f=fault):
+        r = f.first.rule(f.number)
+        equal((r["verdict"], r["code"], r["stage"]), (f.verdict, f.code, f.stage), f"what it says ({r['evidence']})")
+        check(f.says in r["evidence"], f"the evidence is {r['evidence']!r}")
+        others = {x["number"]: x["verdict"] for x in f.first.wait()["rules"] if x["number"] != f.number}
+        check(set(others.values()) <= {"PASS", "SKIP"}, f"the other rules: {others}")
+        equal(f.first.process.returncode, 2 if f.verdict == "FAIL" else 0, "its status")
+        equal(r["add"] is not None, f.cured, "whether a line is suggested")
+
+
+@faults.case("each suggested line, applied, makes its rule hold", seconds=SECONDS)
+def _(w):
+    cured = [f for f in FAULTS if f.cured]
+    w.apply([f.first.rule(f.number)["add"] for f in cured])
+    for f in cured:
+        f.again = w.start_fault(f)
+    for f in cured:
+        r = f.again.rule(f.number)
+        equal((r["verdict"], r["code"]), ("PASS", None), f"rule {f.number} without {f.code} ({r['evidence']})")
+
+
+@faults.case("5 % loss is measured as 5 % +- 1")
+def _(w):
+    r = next(f for f in FAULTS if f.code == "loss_high").first.rule(5)
+    within(r["measures"]["stream"]["loss_percent"], LOSS - 1, LOSS + 1, "the loss")
+
+
+tap.main()
