@@ -1,7 +1,6 @@
 /* turnpike-bridge: options and wiring. Reads the configuration, builds the bridge, serves until SIGTERM. */
 #include <config.h> /* the build's; not programs/config.h */
 
-#include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <jansson.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -17,6 +15,7 @@
 #include "bridge/bridge.h"
 #include "programs/bridgeconfig.h"
 #include "programs/bridgemetrics.h"
+#include "programs/process.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
 
@@ -70,46 +69,16 @@ static json_t *ready_json(const struct program *p)
     return root;
 }
 
-/* Whole or not at all: whoever waits for the file must not read half of it. */
-static int write_ready_file(const struct program *p, const char *path)
-{
-    char temporary[4096];
-    json_t *root = ready_json(p);
-    int err = 0;
-
-    if ((size_t)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= sizeof(temporary))
-        err = ERR_NOSPC;
-    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path))) {
-        err = errno ? -errno : ERR_IO;
-        unlink(temporary);
-    }
-    json_decref(root);
-    if (err)
-        LOG(LOG_ERROR, "ready_file_failed", LOG_STR("file", path), LOG_ERR("reason", err));
-    return err;
-}
-
 static void on_ready(void *ctx)
 {
     struct program *p = ctx;
 
     LOG(LOG_INFO, "ready", LOG_INT("lines", p->config->nlines));
     if (p->config->ready_file)
-        p->ready = write_ready_file(p, p->config->ready_file) == 0;
+        p->ready = process_write_ready(p->config->ready_file, ready_json(p)) == 0;
 }
 
 /* ---- Serving. ---- */
-
-/* A call takes some ten descriptors. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
 
 /* The second signal does not wait. */
 static void on_end(evutil_socket_t number, short what, void *ctx)
@@ -204,8 +173,7 @@ static int serve(struct program *p)
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text[0] ? text : err_str(err)));
     } else {
-        for (size_t i = 0; i < c->warnings.n; i++)
-            LOG(LOG_WARNING, "configuration_warning", LOG_STR("text", c->warnings.item[i]));
+        process_warn(&c->warnings);
         LOG(LOG_INFO, "serving", LOG_STR("version", PACKAGE_VERSION), LOG_INT("lines", c->nlines));
         event_base_dispatch(p->base);
     }
@@ -231,18 +199,13 @@ static int start(struct program *p)
                             .format = (enum log_format)p->config->log_format,
                             .file = p->config->log_file};
     char text[BRIDGE_TEXT_MAX];
-    int status, err;
+    int status;
 
     if (p->config->check_config)
         return check_only(p);
-    raise_descriptor_limit();
-    setrlimit(RLIMIT_CORE,
-              &(struct rlimit){0, 0}); /* passwords and keys are in this process's memory: none of them into a file (S24) */
-    err = log_start(&lc);
-    if (err) {
-        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", lc.file, err_str(err));
+    process_limits();
+    if (process_start_log(&lc, text, sizeof(text)))
         return fail(STATUS_CONFIG, text);
-    }
     status = serve(p);
     log_stop();
     return status;

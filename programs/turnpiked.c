@@ -1,7 +1,6 @@
 /* turnpiked: options and wiring. Reads the configuration, builds auth and relay, serves until SIGTERM, reloads on SIGHUP. */
 #include <config.h> /* the build's; not programs/config.h */
 
-#include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <jansson.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "auth/auth.h"
@@ -20,6 +18,7 @@
 #include "programs/credentials.h"
 #include "programs/keep.h"
 #include "programs/plane.h"
+#include "programs/process.h"
 #include "programs/rendezvous.h"
 #include "relay/relay.h"
 
@@ -166,31 +165,6 @@ static json_t *ready_json(const struct server *s)
     return root;
 }
 
-/* Whole or not at all: whoever waits for the file must not read half of it. */
-static int write_ready_file(const struct server *s, const char *path)
-{
-    char temporary[4096];
-    json_t *root = ready_json(s);
-    int err = 0;
-
-    if ((size_t)snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid()) >= sizeof(temporary))
-        err = ERR_NOSPC;
-    if (!err && (json_dump_file(root, temporary, JSON_INDENT(1)) || rename(temporary, path))) {
-        err = errno ? -errno : ERR_IO;
-        unlink(temporary);
-    }
-    json_decref(root);
-    if (err)
-        LOG(LOG_ERROR, "ready_file_failed", LOG_STR("file", path), LOG_ERR("reason", err));
-    return err;
-}
-
-static void log_warnings(const struct config *c)
-{
-    for (size_t i = 0; i < c->warnings.n; i++)
-        LOG(LOG_WARNING, "configuration_warning", LOG_STR("text", c->warnings.item[i]));
-}
-
 static void log_start_lines(const struct server *s)
 {
     struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
@@ -208,23 +182,6 @@ static struct log_config log_config_of(const struct config *c)
 {
     return (struct log_config){
         .level = (enum log_level)c->log_level, .format = (enum log_format)c->log_format, .file = c->log_file};
-}
-
-/* Each relayed address is a descriptor: as many as the system lets us have. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-/* Passwords and keys are in this process's memory: none of them into a file (S24). */
-static void forbid_core_files(void)
-{
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
 /* What stands beside the configuration has changed. */
@@ -307,7 +264,7 @@ static int reload(void *ctx, struct conf_list *keys, char text[static RELAY_TEXT
     config_wipe_secrets(c);
     config_free(&s->config);
     s->config = c;
-    log_warnings(c);
+    process_warn(&c->warnings);
     LOG(LOG_INFO, "reloaded", LOG_STR("file", c->config_file));
     return 0;
 }
@@ -471,8 +428,7 @@ static int serve(struct server *s)
     char text[RELAY_TEXT_MAX];
     int err;
 
-    raise_descriptor_limit();
-    forbid_core_files();
+    process_limits();
     err = open_loop(s);
     if (err) {
         LOG(LOG_ERROR, "start_failed", LOG_ERR("reason", err));
@@ -491,11 +447,11 @@ static int serve(struct server *s)
     if (!err && ((err = start_rendezvous(s, text)) || (err = start_plane(s, text))))
         LOG(LOG_ERROR, "start_failed", LOG_STR("reason", text));
     if (!err) {
-        log_warnings(s->config);
+        process_warn(&s->config->warnings);
         log_start_lines(s);
         if (credentials_generated(s->credentials, &shown))
             print_settings(s, &shown);
-        if (s->config->ready_file && (err = write_ready_file(s, s->config->ready_file)) == 0)
+        if (s->config->ready_file && (err = process_write_ready(s->config->ready_file, ready_json(s))) == 0)
             s->ready_file = strdup(s->config->ready_file);
     }
     if (!err) {
@@ -548,11 +504,8 @@ static int start(struct server *s)
     if (err)
         return fail(err == ERR_CONFIG ? STATUS_CONFIG : STATUS_FAULT, text);
     config_wipe_secrets(s->config);
-    err = log_start(&lc);
-    if (err) {
-        snprintf(text, sizeof(text), "log-file %s can't be opened: %s", s->config->log_file, err_str(err));
+    if (process_start_log(&lc, text, sizeof(text)))
         return fail(STATUS_CONFIG, text);
-    }
     status = serve(s);
     credentials_stop(s->credentials);
     relay_free(&s->relay);
