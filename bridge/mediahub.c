@@ -32,6 +32,14 @@ static bool is_usable(const struct media_hub_config *c)
     return c->base && c->rtp_ip.family != ADDR_NONE && c->rtp_min > 0 && c->rtp_min < c->rtp_max && c->nice_ips <= MEDIA_IPS_MAX;
 }
 
+/* Debian's libsrtp loads NSS with its first context and unloads it with its last, self-tests included: a quarter of a second in which no call has sound. */
+static int keep_crypto(struct media_hub *hub)
+{
+    const struct secure_keys keys = {.profile = SECURE_AEAD_AES_128_GCM};
+
+    return secure_new(&hub->kept, &keys);
+}
+
 int media_hub_new(struct media_hub **out, const struct media_hub_config *config)
 {
     static const struct timeval interval = {.tv_usec = MEDIA_TICK_MS * 1000};
@@ -49,6 +57,7 @@ int media_hub_new(struct media_hub **out, const struct media_hub_config *config)
     hub->config.ice_ips = hub->ips;
     hub->ntp_offset_ns = ns_of(CLOCK_REALTIME) - media_now_ns();
     err = dtls_cert_new(&hub->cert);
+    err = err ? err : keep_crypto(hub);
     err = err ? err : servers_new(&hub->servers, config->base);
     if (err)
         goto out;
@@ -70,6 +79,7 @@ void media_hub_free(struct media_hub **slot)
         event_del(&hub->tick);
     ice_yard_clear(&hub->yard);
     servers_free(&hub->servers);
+    secure_free(&hub->kept);
     dtls_cert_free(&hub->cert);
     free(hub);
     *slot = NULL;

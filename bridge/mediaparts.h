@@ -37,6 +37,7 @@ struct media_hub {
     struct dtls_cert *cert;
     struct servers *servers;
     struct ice_yard yard;
+    struct secure *kept; /* nobody's: while there is one, libsrtp's NSS stays loaded (media_hub_new) */
     struct event tick;
     struct media *calls;
     unsigned ncalls;
