@@ -128,7 +128,7 @@ static int read_from(struct openings *out, const char *word, char error[static O
 static int open_rule(struct openings *out, const struct openings_config *config, const struct rule *r,
                      char error[static OPENINGS_ERROR_MAX])
 {
-    const struct openings_host *h = r->target == RULES_HOST ? NULL : &config->host[r->target];
+    const struct probe_host *h = r->target == RULES_HOST ? NULL : &config->host[r->target];
     struct opening *o = &out->item[out->n];
 
     if (h && !h->name)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "probe/probe.h"
 #include "probe/rules.h"
 
 enum {
@@ -36,19 +37,13 @@ struct opening {
     size_t n;                                    /* 0: this host */
 };
 
-/* What stands for a role of the rules. */
-struct openings_host {
-    const char *name; /* a name or an IP (IPv6 without brackets); NULL: not given */
-    uint16_t port;    /* 0: the rule's */
-};
-
 struct openings_config {
     const struct rules *rules;
     enum openings_side side;
-    struct openings_host host[RULES_HOST]; /* by enum rules_target; for the relay's own side the ports alone count */
-    const char *from;                      /* "10.20.0.3", "10.20.0.0/16": who may begin; NULL: anybody behind the firewall */
-    bool peers_outside;          /* the relay's own side: peers reach relayed addresses without a TURN client of their own */
-    uint16_t min_port, max_port; /* the relayed ports */
+    struct probe_host host[RULES_HOST]; /* by enum rules_target; for the relay's own side the ports alone count */
+    const char *from;                   /* "10.20.0.3", "10.20.0.0/16": who may begin; NULL: anybody behind the firewall */
+    bool peers_outside;                 /* the relay's own side: peers reach relayed addresses without a TURN client of their own */
+    uint16_t min_port, max_port;        /* the relayed ports */
     /* Writes the addresses of a name to `out`, `max` at most; their number, or a negated error. NULL: as this host resolves it. */
     int (*resolve)(const char *name, struct addr *out, size_t max);
 };

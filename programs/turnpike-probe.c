@@ -12,7 +12,10 @@
 #include "base/err.h"
 #include "probe/probe.h"
 #include "probe/reportjson.h"
+#include "probe/reportjunit.h"
+#include "probe/reportprometheus.h"
 #include "probe/reporttable.h"
+#include "programs/probegenerate.h"
 
 enum { STATUS_PASS = 0, STATUS_WARN = 1, STATUS_FAIL = 2, STATUS_USAGE = 3 };
 
@@ -21,9 +24,17 @@ enum {
     IDLE_MAX_S = 3600,
 };
 
+/* One way to write a result; ERR_IO or 0. */
+struct output {
+    const char *name;
+    int (*print)(const struct report *r, bool strict);
+};
+
 struct options {
     struct probe_config probe;
-    bool role_given, json, strict;
+    struct probegenerate generate;
+    const struct output *output;
+    bool role_given, strict;
     struct rules rules; /* of --rules */
     char host[RULES_HOST][RULES_HOST_MAX];
     char password[SECRET_MAX], token[SECRET_MAX];
@@ -49,10 +60,53 @@ static const char HELP[] =
     "  --ca FILE              the authorities that TLS trusts, as PEM (the system's)\n"
     "  --proxy URL            http://HOST:PORT, for what goes by TCP\n"
     "  --dns IP[:PORT]        ask this name server (the system's)\n"
-    "  -o table|json          how the result is written\n"
+    "  -o table|json|junit|prometheus  how the result is written\n"
     "  --strict               a warning is exit status 1\n"
     "  --help, --version\n\n"
+    "Or it writes the rules for a firewall, from the same rules and hosts, and tries nothing:\n\n"
+    "  --generate nftables|iptables|windows|text\n"
+    "  --side office|browser|relay  whose firewall: the UC server's, a browser's, or that of the relay's own host\n"
+    "  --at gateway|host      a firewall that forwards (the default), or the host that begins\n"
+    "  --from IP[/BITS]       only this host or network begins\n"
+    "  --peers-outside[=MIN-MAX]  relayed ports of the relay, too: for peers without a TURN client (49152-65535)\n\n"
     "Exit status: 0 all rules hold; 1 there are warnings, with --strict; 2 a rule does not hold; 3 usage or configuration.\n";
+
+/* ---- Ways to write a result. ---- */
+
+static int print_table(const struct report *r, bool strict)
+{
+    (void)strict; /* that is the exit status's business */
+    reporttable_print(r, stdout);
+    return 0;
+}
+
+static int print_json(const struct report *r, bool strict)
+{
+    json_t *json = reportjson_of(r);
+    int err = 0;
+
+    (void)strict;
+    if (!json || json_dumpf(json, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) || putchar('\n') == EOF)
+        err = ERR_IO;
+    json_decref(json);
+    return err;
+}
+
+static int print_junit(const struct report *r, bool strict)
+{
+    reportjunit_print(r, strict, stdout);
+    return 0;
+}
+
+static int print_prometheus(const struct report *r, bool strict)
+{
+    (void)strict;
+    reportprometheus_print(r, stdout);
+    return 0;
+}
+
+static const struct output OUTPUTS[] = {
+    {"table", print_table}, {"json", print_json}, {"junit", print_junit}, {"prometheus", print_prometheus}};
 
 /* ---- Options. ---- */
 
@@ -75,7 +129,7 @@ enum {
     O_DNS,
     O_STRICT,
     O_HELP,
-    O_VERSION
+    O_VERSION,
 };
 
 static const struct option LONG[] = {{"role", 1, NULL, O_ROLE},
@@ -96,6 +150,11 @@ static const struct option LONG[] = {{"role", 1, NULL, O_ROLE},
                                      {"dns", 1, NULL, O_DNS},
                                      {"output", 1, NULL, 'o'},
                                      {"strict", 0, NULL, O_STRICT},
+                                     {"generate", 1, NULL, PROBEGENERATE_FORMAT},
+                                     {"side", 1, NULL, PROBEGENERATE_SIDE},
+                                     {"at", 1, NULL, PROBEGENERATE_AT},
+                                     {"from", 1, NULL, PROBEGENERATE_FROM},
+                                     {"peers-outside", 2, NULL, PROBEGENERATE_PEERS_OUTSIDE},
                                      {"help", 0, NULL, O_HELP},
                                      {"version", 0, NULL, O_VERSION},
                                      {NULL, 0, NULL, 0}};
@@ -172,6 +231,17 @@ static bool read_role(struct options *o, const char *text)
     return false;
 }
 
+static bool read_output(struct options *o, const char *text)
+{
+    for (size_t i = 0; i < sizeof(OUTPUTS) / sizeof(OUTPUTS[0]); i++) {
+        if (strcmp(text, OUTPUTS[i].name) == 0) {
+            o->output = &OUTPUTS[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One option's value; false when it can't be read. */
 static bool take(struct options *o, int which, char *value)
 {
@@ -213,10 +283,9 @@ static bool take(struct options *o, int which, char *value)
         o->probe.dns = value;
         return true;
     case 'o':
-        o->json = strcmp(value, "json") == 0;
-        return o->json || strcmp(value, "table") == 0;
+        return read_output(o, value);
     }
-    return false;
+    return probegenerate_take(&o->generate, which, value);
 }
 
 /* The last colon divides: a time-limited name has one itself. */
@@ -237,6 +306,10 @@ static int complete(struct options *o)
 {
     const struct probe_host *h = o->probe.host;
 
+    if (o->generate.wanted)
+        return STATUS_PASS;
+    if (o->generate.side_given || o->generate.from || o->generate.ports_given)
+        return usage("--side, --from and --peers-outside are for --generate");
     if (!o->role_given)
         return usage("--role browser or --role server is needed: whose rules are they?");
     if (!h[RULES_RELAY].name && !h[RULES_CONNECT].name && !h[RULES_APP].name && !o->rules.n)
@@ -268,6 +341,7 @@ static int read_options(struct options *o, int argc, char **argv)
     int which, index = 0;
 
     o->probe.rules = rules_five();
+    o->output = OUTPUTS;
     read_environment("TURNPIKE_PROBE_PASSWORD", o->password);
     read_environment("TURNPIKE_PROBE_TOKEN", o->token);
     while (index = -1, (which = getopt_long(argc, argv, "o:", LONG, &index)) != -1) {
@@ -288,7 +362,7 @@ static int read_options(struct options *o, int argc, char **argv)
             o->probe.rules = &o->rules;
         } else if (!take(o, which, optarg)) {
             fprintf(stderr, "turnpike-probe: %s%s can't be read: %s (--help tells the options)\n", index < 0 ? "-" : "--",
-                    index < 0 ? "o" : LONG[index].name, which == O_PASSWORD || which == O_TOKEN ? "" : optarg);
+                    index < 0 ? "o" : LONG[index].name, which == O_PASSWORD || which == O_TOKEN || !optarg ? "" : optarg);
             return STATUS_USAGE;
         }
     }
@@ -307,15 +381,9 @@ static void show_progress(void *ctx, const struct report *r, size_t done)
 
 static int print(const struct options *o, const struct report *r)
 {
-    json_t *json = o->json ? reportjson_of(r) : NULL;
-    int err = 0;
+    int err = o->output->print(r, o->strict);
 
-    if (!o->json)
-        reporttable_print(r, stdout);
-    else if (!json || json_dumpf(json, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) || putchar('\n') == EOF)
-        err = ERR_IO;
-    json_decref(json);
-    if (fflush(stdout))
+    if (fflush(stdout) || ferror(stdout))
         err = ERR_IO;
     if (err)
         fputs("turnpike-probe: the result can't be written\n", stderr);
@@ -344,6 +412,8 @@ static int run(struct options *o)
     char error[PROBE_ERROR_MAX];
 
     signal(SIGPIPE, SIG_IGN);
+    if (o->generate.wanted)
+        return probegenerate_run(&o->generate, o->probe.rules, o->probe.host) ? STATUS_USAGE : STATUS_PASS;
     if (isatty(STDERR_FILENO))
         o->probe.progress = show_progress;
     if (probe_run(&o->probe, &report, error)) {
