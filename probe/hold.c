@@ -1,6 +1,7 @@
 /* The fourth step of a WebSocket: signed in at the connect service, and held while nothing but signs of life passes. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "connect/client.h"
@@ -17,15 +18,34 @@ struct hold {
     bool up;
 };
 
+/* What the softphone uses at the relay. */
+static void take_credentials(struct probe *p, const json_t *ice)
+{
+    const json_t *server;
+    size_t i;
+
+    p->signed_in = true;
+    json_array_foreach(json_object_get(ice, "iceServers"), i, server)
+    {
+        const char *user = json_string_value(json_object_get(server, "username"));
+        const char *password = json_string_value(json_object_get(server, "credential"));
+
+        if (!user || !password || p->ice_user)
+            continue;
+        p->ice_user = strdup(user);
+        p->ice_password = strdup(password);
+    }
+}
+
 static void on_up(void *ctx, const json_t *hello, bool resumed)
 {
     struct hold *h = ctx;
     struct trial *t = h->trial;
     unsigned asked = t->probe->config->idle_s;
 
-    (void)hello;
     (void)resumed;
     h->up = true;
+    take_credentials(t->probe, json_object_get(hello, "ice"));
     t->line->measures.idle_s = asked ? asked : IDLE_S;
     if (!t->probe->config->quick || asked)
         trial_wait(t, t->line->measures.idle_s * 1000);

@@ -14,7 +14,7 @@ enum {
     MAGIC = 0x54505230,      /* of a payload */
     HELLO_MS = 100,          /* between two first packets */
     HELLOS = 20,             /* before the way between them counts as shut */
-    CLOCK_LOOK_MS = 200,     /* between two looks whether a service has told the time */
+    LOOK_MS = 200,           /* between two looks whether another rule has found out what we need */
     EXPIRY_MIN = 1000000000, /* a smaller number in a name is no time: an extension, say */
 };
 
@@ -100,30 +100,18 @@ static int64_t expiry_of(const char *user)
     return 0;
 }
 
-/* May one of the rules that go by TCP still tell what time it is at the service? */
-static bool clock_may_come(const struct probe *p)
-{
-    for (size_t i = 0; i < p->report->n; i++) {
-        const struct trial *t = &p->trials[i];
-
-        if (t->line->rule->protocol == RULES_TCP && t->line->verdict != REPORT_SKIP && !t->finished)
-            return !p->clock_known;
-    }
-    return false;
-}
-
 /* The credentials are refused. A name that is good until a time is good or not by whose clock? */
 static void refused_credentials(struct trial *t)
 {
     const struct probe *p = t->probe;
-    int64_t expiry = expiry_of(p->config->user), now = clock_now().wall;
+    int64_t expiry = expiry_of(t->pair->user), now = clock_now().wall;
 
     if (!expiry)
         trial_fail(t, CODE_TURN_401, "401: the relay does not know this name with this password");
     else if (expiry <= now)
         trial_fail(t, CODE_TURN_401, "401: the name was good until %lld s ago", (long long)(now - expiry));
-    else if (clock_may_come(p))
-        trial_wait(t, CLOCK_LOOK_MS);
+    else if (!p->clock_known && trial_awaits(p, RULES_WEBSOCKET | RULES_HTTP))
+        trial_wait(t, LOOK_MS);
     else if (p->clock_known && expiry <= now + p->clock_ahead_s)
         trial_fail(t, CODE_TURN_CLOCK_SKEW,
                    "401: the name is good for %lld s by this host's clock, but the service's is %lld s ahead",
@@ -141,12 +129,17 @@ static void refused(struct trial *t, const struct end_result *r)
     } REASONS[] = {
         {STUN_E_FORBIDDEN, CODE_TURN_403_PEER_DENIED, "its peer rules deny its own relayed address"},
         {STUN_E_ALLOCATION_QUOTA, CODE_TURN_486_QUOTA, "the user has all his allocations; the probe needs two"},
-        {STUN_E_TRY_ALTERNATE, CODE_TURN_REFUSED, "it sends us to another relay"},
         {STUN_E_INSUFFICIENT_CAPACITY, CODE_TURN_REFUSED, "it is full, or has no relayed address of this family"},
     };
 
+    char text[ADDR_TEXT_MAX];
+
     if (r->answer.code == STUN_E_UNAUTHENTICATED || r->answer.code == STUN_E_WRONG_CREDENTIALS) {
         refused_credentials(t);
+        return;
+    }
+    if (r->answer.code == STUN_E_TRY_ALTERNATE) {
+        trial_fail(t, CODE_TURN_REFUSED, "the relay sends us to another one: %s", addr_text(&r->answer.alternate, text));
         return;
     }
     for (size_t i = 0; i < sizeof(REASONS) / sizeof(REASONS[0]); i++) {
@@ -186,12 +179,11 @@ static bool went_well(struct trial *t, const struct end_result *r)
 static void allocate(struct trial *t, unsigned which)
 {
     static const struct end_events EVENTS = {on_done, on_data};
-    const struct probe_config *c = t->probe->config;
     const struct end_config config = {.base = t->probe->base,
                                       .server = &t->line->address,
                                       .mac = t->probe->mac,
-                                      .user = c->user,
-                                      .password = c->password,
+                                      .user = t->pair->user,
+                                      .password = t->pair->password,
                                       .rto_ms = trial_ms(t, STUN_RTO_MS, PAIR_QUICK_RTO_MS)};
     struct pair *p = t->pair;
     int err = end_open(&p->end[which], &config, &EVENTS, p);
@@ -220,6 +212,32 @@ static void on_first(struct trial *t, unsigned which, const struct end_result *r
     trial_pass(t);
 }
 
+/* The caller's credentials, those that the connect service hands out, as a softphone has them, or the token itself. */
+static void choose_credentials(const struct probe *p, struct pair *pair)
+{
+    const struct probe_config *c = p->config;
+
+    pair->user = c->user ? c->user : p->ice_user ? p->ice_user : c->token_user;
+    pair->password = c->user ? c->password : p->ice_user ? p->ice_password : c->token_password;
+}
+
+/* Looks whether what it needs is known; the second time on, if it has been refused, what time it is elsewhere. */
+static void look(struct trial *t)
+{
+    const struct probe *p = t->probe;
+
+    if (t->pair->user) {
+        refused_credentials(t);
+        return;
+    }
+    if (!p->config->user && !p->signed_in && trial_awaits(p, RULES_WEBSOCKET)) {
+        trial_wait(t, LOOK_MS);
+        return;
+    }
+    choose_credentials(p, t->pair);
+    allocate(t, 0);
+}
+
 static void begin_allocate(struct trial *t)
 {
     t->pair = calloc(1, sizeof(*t->pair));
@@ -229,10 +247,10 @@ static void begin_allocate(struct trial *t)
     }
     t->pair->trial = t;
     t->pair->done = on_first;
-    allocate(t, 0);
+    look(t);
 }
 
-const struct step ALLOCATE_STEP = {REPORT_AUTH, RULES_TURN, begin_allocate, refused_credentials, NULL};
+const struct step ALLOCATE_STEP = {REPORT_AUTH, RULES_TURN, begin_allocate, look, NULL};
 
 /* ---- The second end, and their channels to each other. ---- */
 

@@ -37,6 +37,7 @@ struct pair_packet {
 struct pair {
     struct trial *trial;
     struct end *end[2];
+    const char *user, *password; /* NULL: not known yet */
     struct addr relayed[2];
     struct turn_params params[2]; /* of their requests */
     unsigned pending;             /* requests that the step waits for */

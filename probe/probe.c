@@ -108,6 +108,17 @@ unsigned trial_ms(const struct trial *t, unsigned slow, unsigned quick)
     return t->probe->config->quick ? quick : slow;
 }
 
+bool trial_awaits(const struct probe *p, unsigned checks)
+{
+    for (size_t i = 0; i < p->report->n; i++) {
+        const struct trial *t = &p->trials[i];
+
+        if ((t->checks & checks) && t->line->verdict != REPORT_SKIP && !t->finished)
+            return true;
+    }
+    return false;
+}
+
 /* ---- From step to step. ---- */
 
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
@@ -212,7 +223,7 @@ static void prepare(struct probe *p, const struct rule *rule)
         snprintf(l->evidence, sizeof(l->evidence), "not tried: no --%s was given", rules_target_name(rule->target));
         return;
     }
-    if ((rule->checks & RULES_TURN) && !p->config->user) {
+    if ((rule->checks & RULES_TURN) && !p->config->user && !p->config->token_user) {
         t->checks &= ~(unsigned)RULES_TURN;
         t->checks |= RULES_STUN;
         trial_note(t, "relaying not tried without credentials");
@@ -289,6 +300,10 @@ static void close_all(struct probe *p)
         evdns_base_free(p->dns, 0);
     SSL_CTX_free(p->tls);
     stun_mac_free(&p->mac);
+    if (p->ice_password)
+        explicit_bzero(p->ice_password, strlen(p->ice_password));
+    free(p->ice_password);
+    free(p->ice_user);
     free(p->trials);
     if (p->base)
         event_base_free(p->base);

@@ -27,8 +27,8 @@ struct probe_config {
     enum rules_source role;
     unsigned only;                           /* the number of one rule; 0: all of the role */
     struct probe_host host[RULES_HOST];      /* by enum rules_target */
-    const char *user, *password;             /* for TURN; NULL: relaying is not tried */
-    const char *token_user, *token_password; /* for the connect service; NULL: nobody signs in there */
+    const char *user, *password;             /* for the relay; NULL: what the connect service hands out, else the token */
+    const char *token_user, *token_password; /* for the connect service; NULL: nobody signs in there. Neither: nothing is relayed */
     const char *ca_file;                     /* PEM; NULL: the system's authorities */
     const char *proxy;                       /* "http://HOST:PORT" for TCP; NULL: none */
     const char *dns;                         /* "IP[:PORT]" of a name server; NULL: the host's own */

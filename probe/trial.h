@@ -31,8 +31,10 @@ struct probe {
     struct report *report;
     struct trial *trials;
     size_t running;
-    bool clock_known;      /* a service has told the time */
-    int64_t clock_ahead_s; /* its clock before ours */
+    bool signed_in;                /* the connect service has taken the token */
+    char *ice_user, *ice_password; /* that it has handed out for the relay; NULL: none */
+    bool clock_known;              /* a service has told the time */
+    int64_t clock_ahead_s;         /* its clock before ours */
 };
 
 struct trial {
@@ -66,6 +68,8 @@ __attribute__((format(printf, 3, 4))) void trial_warn(struct trial *t, enum code
 __attribute__((format(printf, 2, 3))) void trial_note(struct trial *t, const char *format, ...);
 /* The step's `late` is called after this time, in place of an earlier one. */
 void trial_wait(struct trial *t, unsigned ms);
+/* Is a rule under way yet whose check is one of these? Others may wait for what it finds out. */
+bool trial_awaits(const struct probe *p, unsigned checks);
 /* `slow` or, in a quick run, `quick`. */
 unsigned trial_ms(const struct trial *t, unsigned slow, unsigned quick);
 

@@ -51,7 +51,8 @@ static const char HELP[] =
     "  --password-file FILE   in the first line of a file, or\n"
     "  --password PASSWORD    here, where every user of this machine may have read it\n"
     "  --token-file FILE      a token with the scope phone, as NAME:PASSWORD in the first line: signs in at the connect\n"
-    "                         service, and at the relay if no --user is given; else TURNPIKE_PROBE_TOKEN, or\n"
+    "                         service, which hands out what the relay wants if no --user is given; or one with the\n"
+    "                         scope turn, for the relay itself; else in TURNPIKE_PROBE_TOKEN, or\n"
     "  --token NAME:PASSWORD  here, likewise\n"
     "  --rules FILE           other rules than the five: see ucconnect.rules\n"
     "  --only N               the rule with this number alone\n"
@@ -319,10 +320,6 @@ static int complete(struct options *o)
     if (*o->token && !split_token(o))
         return usage("a token is NAME:PASSWORD");
     o->probe.password = o->password;
-    if (!o->probe.user) {
-        o->probe.user = o->probe.token_user;
-        o->probe.password = o->probe.token_password;
-    }
     return STATUS_PASS;
 }
 

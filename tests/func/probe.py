@@ -290,7 +290,7 @@ def faults():
         w = World(stack)
         five = ["--relay", RELAY, "--connect", CONNECT, "--app", APP, *USER]
         w.good = {role: w.start(*five, role=role) for role in ("browser", "server")}
-        w.signed_in = w.start("--connect", CONNECT, "--token-file", w.files["TOKEN"], "--idle", "3")
+        w.signed_in = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"], "--idle", "3")
         stack.enter_context(contextlib.closing(tcp_box(proxy(200), port=3128)(PROXY)))
         w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
         w.put_in_the_way()
@@ -315,11 +315,12 @@ def _(w):
     equal([(r["number"], r["verdict"], r["stage"]) for r in report["rules"]], [(1, "PASS", "auth"), (4, "PASS", "quality")], "what it says")
 
 
-@faults.case("a token signs in, and the WebSocket is held while it is idle")
+@faults.case("a token signs in, the WebSocket is held while it is idle, and what the service hands out is good for the relay")
 def _(w):
     r = w.signed_in.rule(3)
     equal((r["verdict"], r["measures"]["idle_s"]), ("PASS", 3), f"what it says ({r['evidence']})")
-    equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "SKIP"], "the verdicts of rules without a host")
+    equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "PASS"], "the verdicts, one of a rule without a host")
+    check(w.signed_in.rule(5)["measures"]["udp_idle_s"] == 3, f"the relay's rule: {w.signed_in.rule(5)['evidence']}")
 
 
 @faults.case("a proxy that opens the way is no fault")
