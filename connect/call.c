@@ -63,6 +63,7 @@ static struct leg *add_leg(struct call *c, struct session *s)
 
 static void remove_leg(struct leg *l)
 {
+    session_forget(l->session, l);
     LIST_REMOVE(l, of_session);
     LIST_REMOVE(l, of_call);
     if (!--l->session->ncalls)
@@ -90,17 +91,9 @@ static unsigned count_legs(const struct call *c)
 }
 
 /* The other side; NULL: there is none yet, or several. */
-static const struct leg *peer_of(const struct leg *l)
+static struct leg *peer_of(const struct leg *l)
 {
     return l == l->call->bridge ? l->call->phone : l->call->bridge;
-}
-
-static void pass(const struct leg *from, const char *method, json_t *params)
-{
-    const struct leg *to = peer_of(from);
-
-    if (to)
-        session_notify(to->session, method, json_incref(params));
 }
 
 /* ---- Where it relays: the lines of the relay's log that are about this call. ---- */
@@ -193,6 +186,72 @@ void call_end_all(struct session *s, enum desk_reason reason)
     }
 }
 
+/* ---- What one side says to the other. ---- */
+
+/* A client's words are passed on within bounds, so that none can cut off another one: a bridge has the calls of all. */
+static bool may_say(struct session *s, size_t len)
+{
+    return s->role == DESK_BRIDGE || rate_take(&s->passed, len, s->desk->now.ms);
+}
+
+/* Of the calls of a session that is away, the one that fills what is kept for it. */
+static struct call *greediest(const struct session *s, struct leg *now, size_t len)
+{
+    struct leg *l, *most = now;
+    size_t n, max = session_held(s, now) + len;
+
+    LIST_FOREACH(l, &s->legs, of_session)
+    {
+        n = l == now || s->seat ? 0 : session_held(s, l);
+        if (n > max) {
+            max = n;
+            most = l;
+        }
+    }
+    return most->call;
+}
+
+/* RPC_OK; else the call may be over, and `from` with it: what can't be said any more would leave one side waiting. */
+static enum rpc_error say(struct leg *to, const char *text, size_t len)
+{
+    struct call *c = to->call, *full;
+    int err;
+
+    while ((err = session_pass(to->session, to, text, len)) == ERR_NOSPC) {
+        full = greediest(to->session, to, len);
+        end(full, DESK_LIMIT, "", "service", NULL);
+        if (full == c)
+            return RPC_LIMIT;
+    }
+    if (err)
+        end(c, DESK_LIMIT, "", "service", NULL);
+    return err ? RPC_UNAVAILABLE : RPC_OK;
+}
+
+static enum rpc_error pass(struct leg *from, const char *method, json_t *params)
+{
+    struct leg *to = peer_of(from);
+    enum rpc_error error = RPC_OK;
+    size_t len;
+    char *text;
+
+    if (!to)
+        return RPC_OK;
+    text = rpc_notification(&len, method, json_incref(params));
+    if (text && len > LINK_MESSAGE_MAX) {
+        error = RPC_LIMIT; /* numbers are written anew, and may have become longer */
+    } else if (!text || !may_say(from->session, len)) {
+        end(from->call, DESK_LIMIT, "", "service", NULL);
+        error = text ? RPC_LIMIT : RPC_UNAVAILABLE;
+    } else {
+        error = say(to, text, len);
+    }
+    free(text);
+    return error;
+}
+
+/* ---- By themselves. ---- */
+
 static void sweep_one(struct map_node *n, void *ctx)
 {
     const struct desk *d = ctx;
@@ -222,7 +281,7 @@ json_t *call_list(const struct session *s)
 static const char DIALLED[] = "0123456789*#+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
 
 static const struct params_member OUT_PARAMS[] = {{"to", PARAMS_CHARS, true, 1, 64, DIALLED},
-                                                  {"sdp", PARAMS_TEXT, true, 1, RPC_TEXT_MAX, NULL},
+                                                  {"sdp", PARAMS_TEXT, true, 1, CALL_SDP_MAX, NULL},
                                                   {NULL, PARAMS_TEXT, false, 0, 0, NULL}};
 static const struct params_member IN_PARAMS[] = {{"user", PARAMS_LINE, true, 1, DESK_TEXT_MAX, NULL},
                                                  {"from", PARAMS_LINE, true, 0, DESK_TEXT_MAX, NULL},
@@ -266,9 +325,28 @@ static void begun(const struct call *c, const char *user)
             LOG_STR("bridge", c->bridge->session->id));
 }
 
+/* The bridge hears of it; RPC_LIMIT: that would be too much for it. */
+static enum rpc_error offer(struct call *c, const json_t *params)
+{
+    struct session *phone = c->phone->session;
+    enum rpc_error error = RPC_UNAVAILABLE;
+    size_t len;
+    char *text = rpc_notification(&len, "call.incoming",
+                                  json_pack("{s:s,s:s,s:s,s:s,s:s}", "call", c->id, "from", phone->user, "name", phone->name, "to",
+                                            params_text(params, "to"), "sdp", params_text(params, "sdp")));
+
+    if (text && (len > LINK_MESSAGE_MAX || !may_say(phone, len)))
+        error = RPC_LIMIT;
+    else if (text)
+        error = session_pass(c->bridge->session, c->bridge, text, len) ? RPC_LIMIT : RPC_OK;
+    free(text);
+    return error;
+}
+
 static enum rpc_error start_out(struct session *s, const json_t *params, struct call **out)
 {
     struct session *bridge = tenant_bridge(s->tenant);
+    enum rpc_error error;
     struct call *c;
 
     if (!bridge)
@@ -280,15 +358,13 @@ static enum rpc_error start_out(struct session *s, const json_t *params, struct 
         return RPC_UNAVAILABLE;
     c->phone = add_leg(c, s);
     c->bridge = c->phone ? add_leg(c, bridge) : NULL;
-    if (!c->bridge) {
+    error = c->bridge ? offer(c, params) : RPC_UNAVAILABLE;
+    if (error) {
         discard(c);
-        return RPC_UNAVAILABLE;
+        return error;
     }
     begun(c, s->user);
     note_relayed(c->phone, params);
-    session_notify(bridge, "call.incoming",
-                   json_pack("{s:s,s:s,s:s,s:s,s:s}", "call", c->id, "from", s->user, "name", s->name, "to",
-                             params_text(params, "to"), "sdp", params_text(params, "sdp")));
     *out = c;
     return RPC_OK;
 }
@@ -366,7 +442,7 @@ enum { LINE_MAX = 2048, STATS_MAX = 32 };
         NULL, PARAMS_TEXT, false, 0, 0, NULL                                                                                       \
     }
 static const struct params_member NOTHING[] = {NO_MORE};
-static const struct params_member SDP[] = {{"sdp", PARAMS_TEXT, true, 1, RPC_TEXT_MAX, NULL}, NO_MORE};
+static const struct params_member SDP[] = {{"sdp", PARAMS_TEXT, true, 1, CALL_SDP_MAX, NULL}, NO_MORE};
 static const struct params_member CANDIDATE[] = {
     {"candidate", PARAMS_OR_NULL, true, 0, LINE_MAX, NULL}, {"mid", PARAMS_LINE, false, 0, DESK_NAME_MAX, NULL}, NO_MORE};
 static const struct params_member HOLD[] = {{"on", PARAMS_FLAG, true, 0, 0, NULL}, NO_MORE};
@@ -388,10 +464,14 @@ static const struct params_member HANGUP[] = {
     NO_MORE};
 
 /* The phones that it rings at lose it to the one that takes it. */
-static void on_accept(struct leg *from, json_t *params)
+static enum rpc_error on_accept(struct leg *from, json_t *params)
 {
     struct call *c = from->call;
+    enum rpc_error error = pass(from, "call.accept", params);
     struct leg *next;
+
+    if (error)
+        return error;
 
     for (struct leg *l = LIST_FIRST(&c->legs); l; l = next) {
         next = LIST_NEXT(l, of_call);
@@ -402,19 +482,19 @@ static void on_accept(struct leg *from, json_t *params)
     }
     c->phone = from;
     c->state = CALL_OFFERED;
-    pass(from, "call.accept", params);
     if (desk_may_log(c->desk))
         LOG(LOG_INFO, "call_accepted", LOG_STR("call", c->id), LOG_STR("phone", from->session->id));
+    return RPC_OK;
 }
 
-static void on_ringing(struct leg *from, json_t *params)
+static enum rpc_error on_ringing(struct leg *from, json_t *params)
 {
     if (from->call->state == CALL_OFFERED)
         from->call->state = CALL_RINGING;
-    pass(from, "call.ringing", params);
+    return pass(from, "call.ringing", params);
 }
 
-static void on_answered(struct leg *from, json_t *params)
+static enum rpc_error on_answered(struct leg *from, json_t *params)
 {
     struct call *c = from->call;
 
@@ -423,28 +503,28 @@ static void on_answered(struct leg *from, json_t *params)
     desk_count(c->desk, COUNT_ANSWERED, 1);
     if (desk_may_log(c->desk))
         LOG(LOG_INFO, "call_answered", LOG_STR("call", c->id), LOG_INT("ms", c->answered_ms - c->started_ms));
-    pass(from, "call.answered", params);
+    return pass(from, "call.answered", params);
 }
 
-static void on_media(struct leg *from, json_t *params)
+static enum rpc_error on_media(struct leg *from, json_t *params)
 {
     if (desk_may_log(from->call->desk))
         LOG(LOG_INFO, "call_media", LOG_STR("call", from->call->id), LOG_STR("of", desk_role_name(from->session->role)),
             LOG_STR("state", params_text(params, "state")), LOG_STR("local", params_text(params, "local")),
             LOG_STR("remote", params_text(params, "remote")));
-    pass(from, "call.media", params);
+    return pass(from, "call.media", params);
 }
 
 /* Those of a time in which the other side was away help nobody, and what is kept for it has a limit that they would use up. */
-static void on_stats(struct leg *from, json_t *params)
+static enum rpc_error on_stats(struct leg *from, json_t *params)
 {
     uint64_t now = from->call->desk->now.ms;
     const struct leg *to = peer_of(from);
 
     if ((from->stats_ms && now < from->stats_ms + CALL_STATS_MS) || !to || !to->session->seat)
-        return;
+        return RPC_OK;
     from->stats_ms = now;
-    pass(from, "call.stats", params);
+    return pass(from, "call.stats", params);
 }
 
 static enum desk_reason reason_of(const char *name)
@@ -457,7 +537,7 @@ static enum desk_reason reason_of(const char *name)
 }
 
 /* One of several phones that is busy is out of it; one that declines does so for its user, who has one mind. */
-static void on_hangup(struct leg *from, json_t *params)
+static enum rpc_error on_hangup(struct leg *from, json_t *params)
 {
     struct call *c = from->call;
     enum desk_reason reason = reason_of(params_text(params, "reason"));
@@ -467,13 +547,14 @@ static void on_hangup(struct leg *from, json_t *params)
         leave(from, reason, text, by);
     else
         end(c, reason, text, by, from);
+    return RPC_OK;
 }
 
 static const struct rule {
     const char *method;
     unsigned phone, bridge; /* the states in which it may say that */
     const struct params_member *params;
-    void (*heard)(struct leg *from, json_t *params); /* NULL: it is passed on, that is all */
+    enum rpc_error (*heard)(struct leg *from, json_t *params); /* NULL: it is passed on, that is all */
 } RULES[] = {
     {"call.accept", FORKED, 0, SDP, on_accept},
     {"call.offer", BOTH, 0, SDP, NULL},
@@ -511,9 +592,5 @@ enum rpc_error call_message(struct session *s, const char *method, json_t *param
     if (*detail)
         return RPC_PARAMS;
     note_relayed(from, params);
-    if (rule->heard)
-        rule->heard(from, params);
-    else
-        pass(from, method, params);
-    return RPC_OK;
+    return rule->heard ? rule->heard(from, params) : pass(from, method, params);
 }

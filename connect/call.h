@@ -14,6 +14,7 @@ enum {
     CALL_UNANSWERED_S = 300, /* that a call may ring: longer than RFC 3261's timer C, with which a PBX gives up before */
     LEG_RELAYED_MAX = 16,    /* relayed addresses of one leg that are told of: two or three, and again after each ICE restart */
     CALL_STATS_MS = 1000,    /* between two call.stats of one leg that are passed on */
+    CALL_SDP_MAX = 32768,    /* bytes of a description: three times what a browser with many addresses makes */
 };
 
 /* A request: makes a call, and its `result` is the caller's. RPC_OK, or why not; `detail` (static, or borrowed from a table) may say more. */

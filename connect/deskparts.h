@@ -101,7 +101,8 @@ struct session {
     struct board_entry *entry; /* a bridge's; NULL: a phone's */
     STAILQ_HEAD(, held) held;
     size_t held_bytes;
-    bool lost;             /* a message could not be kept: it must not come back */
+    struct rate passed;    /* bytes of what it says to others */
+    bool lost;             /* a message could not be kept or sent: it must not come back */
     LIST_HEAD(, leg) legs; /* its calls */
     unsigned ncalls;
     unsigned told_bridges;    /* a phone: how many it believes to be there */

@@ -34,6 +34,8 @@ struct link_ops {
     /* What waits is sent, then the close frame with a reason for people (cut to LINK_REASON_MAX). desk_closed follows later, never from within; no message of
      * the client's comes any more. */
     void (*close)(void *carrier, enum link_code code, const char *reason);
+    /* Bytes that may be queued now: what is longer closes the link. */
+    size_t (*room)(void *carrier);
     /* Its hello was good: it is no stranger any more, of whom a source may have a few only. */
     void (*known)(void *carrier);
 };

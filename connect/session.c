@@ -13,6 +13,7 @@
 
 struct held {
     STAILQ_ENTRY(held) all;
+    const void *of; /* the leg; NULL: the service says it */
     size_t len;
     char text[];
 };
@@ -32,19 +33,18 @@ void session_log(const struct session *s, const char *event, const char *why)
 
 /* ---- What it is told. ---- */
 
-static void hold(struct session *s, const char *text, size_t len)
+static int hold(struct session *s, const void *of, const char *text, size_t len)
 {
-    struct held *h = NULL;
+    struct held *h = malloc(sizeof(*h) + len);
 
-    if (s->held_bytes + len <= SESSION_HELD_MAX)
-        h = malloc(sizeof(*h) + len);
-    s->lost = s->lost || !h;
     if (!h)
-        return;
+        return ERR_NOMEM;
+    h->of = of;
     h->len = len;
     memcpy(h->text, text, len);
     s->held_bytes += len;
     STAILQ_INSERT_TAIL(&s->held, h, all);
+    return 0;
 }
 
 static void drop_held(struct session *s)
@@ -58,6 +58,15 @@ static void drop_held(struct session *s)
     s->held_bytes = 0;
 }
 
+/* What goes into a queue that is full goes nowhere, and the link closes. */
+static void send_text(struct session *s, const char *text, size_t len)
+{
+    const struct link *link = &s->seat->link;
+
+    s->lost = s->lost || link->ops->room(link->carrier) < len;
+    link->ops->send(link->carrier, text, len);
+}
+
 void session_notify(struct session *s, const char *method, json_t *params)
 {
     size_t len;
@@ -66,10 +75,46 @@ void session_notify(struct session *s, const char *method, json_t *params)
     if (!text) /* its peer would wait for ever for what it has not heard */
         s->lost = true;
     else if (s->seat)
-        s->seat->link.ops->send(s->seat->link.carrier, text, len);
-    else
-        hold(s, text, len);
+        send_text(s, text, len);
+    else if (s->held_bytes + len <= SESSION_HELD_MAX) /* else the `calls` of its next hello tell it that one is over */
+        s->lost = hold(s, NULL, text, len) || s->lost;
     free(text);
+}
+
+int session_pass(struct session *s, const void *of, const char *text, size_t len)
+{
+    const struct link *link = s->seat ? &s->seat->link : NULL;
+
+    if (link ? link->ops->room(link->carrier) < LINK_QUEUE_MAX / 2 + len : s->held_bytes + len > SESSION_PASSED_MAX)
+        return ERR_NOSPC;
+    if (!link)
+        return hold(s, of, text, len);
+    link->ops->send(link->carrier, text, len);
+    return 0;
+}
+
+size_t session_held(const struct session *s, const void *of)
+{
+    const struct held *h;
+    size_t n = 0;
+
+    STAILQ_FOREACH(h, &s->held, all)
+    n += h->of == of ? h->len : 0;
+    return n;
+}
+
+void session_forget(struct session *s, const void *of)
+{
+    struct held *h, *next;
+
+    for (h = STAILQ_FIRST(&s->held); h; h = next) {
+        next = STAILQ_NEXT(h, all);
+        if (h->of != of)
+            continue;
+        STAILQ_REMOVE(&s->held, h, held, all);
+        s->held_bytes -= h->len;
+        free(h);
+    }
 }
 
 void session_flush(struct session *s)
@@ -77,7 +122,7 @@ void session_flush(struct session *s)
     struct held *h;
 
     STAILQ_FOREACH(h, &s->held, all)
-    s->seat->link.ops->send(s->seat->link.carrier, h->text, h->len);
+    send_text(s, h->text, h->len);
     drop_held(s);
 }
 
@@ -198,6 +243,7 @@ enum rpc_error session_new(struct session **out, struct desk *d, const struct se
     snprintf(s->credential, sizeof(s->credential), "%s", config->credential);
     s->expires_at = config->expires_at;
     s->away_ms = d->now.ms;
+    rate_init(&s->passed, SESSION_PASSED_PER_S, SESSION_PASSED_BURST, d->now.ms);
     STAILQ_INIT(&s->held);
     LIST_INIT(&s->legs);
     if (s->role == DESK_BRIDGE && board_add(&s->entry, d->board, &(struct board_config){s->id, config->tenant, s->user, s->name})) {

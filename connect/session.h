@@ -11,8 +11,12 @@
 #include "connect/deskparts.h"
 
 enum {
-    SESSION_RESUME_S = 30,    /* that it lives without a connection */
-    SESSION_HELD_MAX = 65536, /* bytes that are kept for it meanwhile: beyond that it is over */
+    SESSION_RESUME_S = 30, /* that it lives without a connection */
+    SESSION_PASSED_MAX =
+        131072, /* bytes that are kept for it meanwhile of what others say: beyond that the call with the most ends, */
+    SESSION_HELD_MAX = 196608, /* and with the ends of calls: together with the answer to its hello they fit into LINK_QUEUE_MAX */
+    SESSION_PASSED_PER_S = 32768,  /* bytes that a phone says to others: a description has 10 KiB, its candidates as many again; */
+    SESSION_PASSED_BURST = 131072, /* so that one phone alone can't fill the queue of a bridge */
     SESSION_USER_MAX =
         32, /* of one user at the same time: a page that is loaded again and again leaves each behind for half a minute */
     SESSION_PHONE_CALLS = 4,     /* at the same time, */
@@ -41,6 +45,11 @@ void session_end(struct session **s, enum desk_reason reason, enum link_code cod
 
 /* Now, or when it comes back. `params` is taken over. */
 void session_notify(struct session *s, const char *method, json_t *params);
+/* What another client says, as a text, of the leg `of`: now, or when it comes back. ERR_NOSPC: so much waits for it that its own end would be near. ERR_NOMEM. */
+int session_pass(struct session *s, const void *of, const char *text, size_t len);
+/* Bytes of a leg that wait for it to come back; and that they need not any more. */
+size_t session_held(const struct session *s, const void *of);
+void session_forget(struct session *s, const void *of);
 /* May it have one more call? */
 bool session_has_room(const struct session *s);
 /* The log's line of it, `why` may be NULL. */

@@ -95,6 +95,13 @@ static void link_close(void *carrier, enum link_code code, const char *reason)
     end(carrier, (unsigned)code, reason);
 }
 
+static size_t link_room(void *carrier)
+{
+    size_t n = waiting(carrier);
+
+    return n < LINK_QUEUE_MAX ? LINK_QUEUE_MAX - n : 0;
+}
+
 static void link_known(void *carrier)
 {
     struct ws *w = carrier;
@@ -102,7 +109,7 @@ static void link_known(void *carrier)
     conn_known(w->conn);
 }
 
-static const struct link_ops LINK = {link_send, link_close, link_known};
+static const struct link_ops LINK = {link_send, link_close, link_room, link_known};
 
 /* ---- In. ---- */
 

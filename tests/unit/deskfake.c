@@ -174,8 +174,8 @@ static void link_send(void *carrier, const char *text, size_t len)
     struct fake_client *c = carrier;
     json_t *message = json_loadb(text, len, 0, NULL);
 
-    if (c->code || !message || len > 2 * RPC_TEXT_MAX)
-        abort(); /* behind a close; no JSON; longer than what it was made of can explain */
+    if (c->code || !message || len > LINK_MESSAGE_MAX)
+        abort(); /* behind a close; no JSON; too long */
     json_array_append_new(c->heard, message);
     c->nheard++;
 }
@@ -188,6 +188,13 @@ static void link_close(void *carrier, enum link_code code, const char *reason)
     c->code = (int)code;
 }
 
+static size_t link_room(void *carrier)
+{
+    const struct fake_client *c = carrier;
+
+    return LINK_QUEUE_MAX - c->waits;
+}
+
 static void link_known(void *carrier)
 {
     struct fake_client *c = carrier;
@@ -195,7 +202,7 @@ static void link_known(void *carrier)
     c->known = true;
 }
 
-static const struct link_ops LINK = {link_send, link_close, link_known};
+static const struct link_ops LINK = {link_send, link_close, link_room, link_known};
 
 void fake_open(int i)
 {

@@ -19,6 +19,7 @@ struct fake_client {
     struct desk_seat *seat; /* NULL: gone */
     json_t *heard;          /* what it was sent and has not been asked about */
     unsigned nheard;        /* in all */
+    size_t waits;           /* bytes that it has not read yet */
     int code;               /* with which it was closed; 0: it was not */
     bool known;
 };

@@ -413,6 +413,105 @@ static void bridges(void)
     CHECK(fake_hears_at_last(DESK, "call.incoming"));
 }
 
+/* ---- One client can't cut off another. ---- */
+
+/* As many of them as make `bytes`. */
+static const char *many(const char *part, size_t bytes)
+{
+    static char text[FAKE_TEXT_MAX];
+    size_t n = strlen(part), len = 0;
+
+    for (; len + n <= bytes; len += n)
+        memcpy(text + len, part, n);
+    text[len] = '\0';
+    return text;
+}
+
+static void start_with(const char *sdp)
+{
+    fake_say(BOB, "{'jsonrpc':'2.0','id':2,'method':'call.start','params':{'to':'1','sdp':'%s'}}", sdp);
+}
+
+static const char *ask_with(const char *head, const char *part, size_t bytes, const char *tail)
+{
+    static char more[FAKE_TEXT_MAX];
+
+    snprintf(more, sizeof(more), "%s%s%s", head, many(part, bytes), tail);
+    return ask(ALICE, "call.offer", more);
+}
+
+static void sizes(void)
+{
+    CHECK(bring_to(ANSWERED));
+    CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX + 1, "'"), "params");
+    CHECK_STR(fake_hears(OFFICE), "");
+    CHECK_STR(ask_with(",'sdp':'v','beyond':[0", ",0.1", 16000, "]"), "limit"); /* each becomes six times as long */
+    CHECK_STR(fake_hears(OFFICE), "");
+    CHECK_STR(ask(ALICE, "call.dtmf", ",'digits':'1'"), "ok"); /* and the call goes on */
+    CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX, "'"), "ok");
+    CHECK(fake_hears_at_last(OFFICE, "call.offer"));
+    start_with(many("x", CALL_SDP_MAX + 1));
+    CHECK(fake_hears_of(BOB, "'code':-32602,"));
+    start_with(many("\\\"", 65420)); /* fits into a message, but not together with who calls */
+    CHECK(fake_hears_of(BOB, "'code':-32009,"));
+    CHECK_STR(fake_hears(OFFICE), "");
+}
+
+/* Alice's call fills what is kept for the bridge; Bob's, and the bridge, don't suffer. */
+static void away(void)
+{
+    char session[64], secret[64], bobs[64];
+
+    CHECK(up());
+    CHECK(fake_hello(OFFICE, "office", "bridge"));
+    snprintf(session, sizeof(session), "%s", fake_member("session"));
+    snprintf(secret, sizeof(secret), "%s", fake_member("secret"));
+    fake_after(SESSION_RESUME_S * 1000);
+    start_with("v");
+    CHECK(fake_hears_at_last(BOB, "'result'"));
+    snprintf(bobs, sizeof(bobs), "%s", fake_member("call"));
+    CHECK(out());
+    fake_gone(OFFICE);
+    for (int i = 0; i < 3; i++)
+        CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX, "'"), "ok");
+    fake_after(10000);
+    CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX - 1000, "'"), "ok");
+    fake_say(BOB, "{'jsonrpc':'2.0','id':3,'method':'call.offer','params':{'call':'%s','sdp':'%s'}}", bobs, many("x", 2000));
+    CHECK(fake_hears_at_last(BOB, "'result':{}"));
+    CHECK(fake_hears_at_last(ALICE, "call.ended"));
+    CHECK_STR(fake_member("reason"), "limit");
+    fake_after(1000);
+    fake_open(OFFICE);
+    fake_say(OFFICE,
+             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'office','password':'pw'},'role':'bridge',"
+             "'resume':{'session':'%s','secret':'%s'}}}",
+             session, secret);
+    CHECK(fake_hears_of(OFFICE, "'resume_s'"));
+    CHECK_INT(json_array_size(fake_member_json("calls")), 1);
+    CHECK(fake_hears_of(OFFICE, "call.ended"));
+    CHECK_STR(fake_member("call"), call);
+    CHECK(fake_hears_of(OFFICE, "call.offer"));
+    CHECK_STR(fake_member("call"), bobs);
+    CHECK(!strstr(fake_hears(BOB), "call.ended"));
+}
+
+static void floods(void)
+{
+    CHECK(bring_to(ANSWERED));
+    for (int i = 0; i < 3; i++)
+        CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX, "'"), "ok");
+    CHECK_STR(ask_with(",'sdp':'", "x", CALL_SDP_MAX, "'"), "limit"); /* what it says in a second is bounded */
+    CHECK_INT(fake[OFFICE].code, 0);
+    CHECK(bring_to(ANSWERED));
+    fake[OFFICE].waits = LINK_QUEUE_MAX / 2; /* a bridge that is slow to read, or many phones at once */
+    CHECK_STR(ask(ALICE, "call.dtmf", ",'digits':'1'"), "limit");
+    CHECK(fake_hears_at_last(OFFICE, "'reason':'limit'"));
+    CHECK_INT(fake[OFFICE].code, 0);
+    fake[OFFICE].waits = 0;
+    CHECK(out());
+    CHECK(fake_hears_at_last(OFFICE, "call.incoming"));
+}
+
 static const struct tap_test TESTS[] = {
     {"a phone calls: each side hears what the other says, and of the end", outbound},
     {"a bridge calls: all phones of the user ring, one takes it, the others hear that", inbound},
@@ -425,6 +524,9 @@ static const struct tap_test TESTS[] = {
     {"statistics are passed on once a second", statistics},
     {"of two calls of a phone each is its own", two},
     {"calls of a phone are bounded, and a phone that is full does not ring", limits},
+    {"what would be too long for a message when it is passed on is refused", sizes},
+    {"whoever fills what is kept for a bridge that is away ends his own call, not those of others, nor the bridge's session", away},
+    {"a phone that says too much, or a bridge that is slow to read, ends that call and not the bridge's connection", floods},
     {"calls of a bridge are bounded, and of two bridges the one with fewer is taken", bridges},
 };
 
