@@ -34,6 +34,17 @@ static const uint8_t *ipv4_of(const struct addr *a)
     return NULL;
 }
 
+struct addr addr_unmapped(const struct addr *a)
+{
+    const uint8_t *v4 = ipv4_of(a);
+    struct addr out = {.family = ADDR_V4, .port = a->port};
+
+    if (!v4)
+        return *a;
+    memcpy(out.ip, v4, 4);
+    return out;
+}
+
 bool addr_is_any(const struct addr *a)
 {
     static const uint8_t zeros[16];

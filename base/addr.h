@@ -39,6 +39,8 @@ bool addr_same_ip(const struct addr *a, const struct addr *b);
 bool addr_is_any(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_is_link_local(const struct addr *a);
+/* An IPv4-mapped IPv6 address as the IPv4 one that it is, what a socket for both families says of an IPv4 client; any other as it is. */
+struct addr addr_unmapped(const struct addr *a);
 size_t addr_ip_len(const struct addr *a); /* 4, 16 or 0 */
 struct addr addr_with_port(const struct addr *a, uint16_t port);
 

@@ -176,10 +176,12 @@ static void on_accept(evutil_socket_t listener, short what, void *ctx)
             }
             return;
         }
-        if (addr_from_sockaddr(&from, (struct sockaddr *)&sa))
+        if (addr_from_sockaddr(&from, (struct sockaddr *)&sa)) {
             close(fd);
-        else
-            begin(a, fd, &from);
+            continue;
+        }
+        from = addr_unmapped(&from); /* or all of IPv4 would be one /64 to whoever counts by source */
+        begin(a, fd, &from);
     }
 }
 

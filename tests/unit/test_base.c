@@ -186,6 +186,24 @@ static void test_addr_refused(void)
     CHECK_INT(a.port, 7); /* untouched */
 }
 
+static void test_addr_unmapped(void)
+{
+    static const char *const CASES[][2] = {{"[::ffff:192.0.2.1]:7", "192.0.2.1:7"},
+                                           {"192.0.2.1:7", "192.0.2.1:7"},
+                                           {"[2001:db8::1]:7", "[2001:db8::1]:7"},
+                                           {"[::1]:7", "[::1]:7"}};
+    struct addr a, want;
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        CHECK_INT(addr_parse(&a, CASES[i][0]), 0);
+        CHECK_INT(addr_parse(&want, CASES[i][1]), 0);
+        a = addr_unmapped(&a);
+        CHECK(addr_equal(&a, &want));
+    }
+    a = addr_unmapped(&(struct addr){0});
+    CHECK_INT(a.family, ADDR_NONE);
+}
+
 static void test_addr_sockaddr(void)
 {
     struct sockaddr_storage ss;
@@ -803,6 +821,7 @@ static const struct tap_test tests[] = {
     {"addr: text both ways", test_addr_text},
     {"addr: what is no address is refused", test_addr_refused},
     {"addr: sockaddr both ways", test_addr_sockaddr},
+    {"an IPv4-mapped address becomes the IPv4 one that it is", test_addr_unmapped},
     {"addr: equality with and without port", test_addr_equal},
     {"addr: any, loopback, link-local, also mapped", test_addr_kinds},
     {"clock: both clocks", test_clock},
