@@ -1,7 +1,10 @@
 #include "programs/iceservers.h"
 
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -9,24 +12,41 @@
 #include "programs/storeops.h"
 #include "programs/storethread.h"
 
-enum { DEADLINE_MS = 8000 }; /* as an operation of the admin plane has: two questions to a Redis that is slow */
+enum {
+    DEADLINE_MS = 8000, /* as an operation of the admin plane has: two questions to a Redis that is slow */
+    REVOKING_MAX = 16,  /* revocations under way: the others of STORETHREAD_WAITING_MAX places are for those who want servers */
+    REVOKE_AGAIN_S = 2, /* when the store has failed */
+    RETRACTED_MAX =
+        16384 /* that wait, a hundred bytes each: what a thousand phones have been given in an hour, several times over */
+};
+_Static_assert((int)REVOKING_MAX < (int)STORETHREAD_WAITING_MAX, "there is room for both");
 
 static const char LABEL[] = "connect"; /* of what is handed out to the tenant without a name; the others have their own */
+
+/* What is to be revoked, until it is, or has ended by itself. */
+struct retracted {
+    STAILQ_ENTRY(retracted) all;
+    int64_t expires_at; /* wall clock */
+    char name[];
+};
 
 struct iceservers {
     struct storeops *ops;
     struct storethread *thread; /* NULL: not attached */
-    size_t out;                 /* questions under way */
-    bool failing;               /* and that has been logged */
+    size_t out, revoking;       /* questions under way, and those of them that revoke */
+    STAILQ_HEAD(, retracted) retracted;
+    size_t nretracted;
+    struct event again;           /* while the store fails */
+    bool failing, revoking_fails; /* and that has been logged */
 };
 
 struct question {
     struct admin_call call; /* first */
     struct iceservers *iceservers;
-    desk_ice_cb *cb; /* NULL: nobody waits */
+    desk_ice_cb *cb; /* NULL: it revokes */
     void *ctx;
     int64_t ttl;
-    char *id;
+    struct retracted *retracted; /* what is revoked; NULL: nothing */
 };
 
 static void free_question(struct question *q)
@@ -34,38 +54,73 @@ static void free_question(struct question *q)
     json_decref(q->call.request.query);
     json_decref(q->call.request.body);
     admin_answer_clear(&q->call.answer);
-    free(q->id);
+    free(q->retracted);
     free(q);
 }
 
 /* Once for however many it is that fail. */
-static void tell(struct iceservers *i, const struct admin_answer *a)
+static void tell(bool *failing, const struct admin_answer *a, const char *fails, const char *works)
 {
-    bool fails = a->status >= 400;
+    bool failed = a->status >= 400;
 
-    if (fails && !i->failing)
-        LOG(LOG_WARNING, "ice_servers_unavailable", LOG_STR("reason", a->detail));
-    else if (!fails && i->failing)
-        LOG(LOG_INFO, "ice_servers_ready", LOG_INT("status", a->status));
-    i->failing = fails;
+    if (failed && !*failing)
+        LOG(LOG_WARNING, fails, LOG_STR("reason", a->detail));
+    else if (!failed && *failing)
+        LOG(LOG_INFO, works, LOG_STR("reason", "the store answers again"));
+    *failing = failed;
+}
+
+/* ---- Revoking. ---- */
+
+static void revoke_some(struct iceservers *i);
+
+/* The store was away, or too slow: it is asked again, until the credential has ended by itself. Any other answer is one: who is not there (404) is no more. */
+static void on_revoked(struct question *q)
+{
+    struct iceservers *i = q->iceservers;
+    struct admin_answer *a = &q->call.answer;
+    bool failed = a->status >= 500;
+
+    i->revoking--;
+    if (failed || a->status < 400)
+        tell(&i->revoking_fails, a, "ice_servers_not_revoked", "ice_servers_revoked");
+    if (failed) {
+        STAILQ_INSERT_TAIL(&i->retracted, q->retracted, all);
+        i->nretracted++;
+        q->retracted = NULL;
+    }
+    if (!i->thread)
+        return;
+    if (failed)
+        evtimer_add(&i->again, &(struct timeval){.tv_sec = REVOKE_AGAIN_S});
+    else
+        revoke_some(i);
+}
+
+static void on_issued(struct question *q)
+{
+    const struct admin_answer *a = &q->call.answer;
+    json_t *ice = NULL;
+
+    tell(&q->iceservers->failing, a, "ice_servers_unavailable", "ice_servers_ready");
+    if (a->status < 400 && a->body) {
+        ice = json_copy(a->body);
+        json_object_set_new(ice, "ttl", json_integer(q->ttl));
+    }
+    q->cb(q->ctx, ice);
+    json_decref(ice);
 }
 
 static void on_done(struct admin_call **call)
 {
     struct question *q = (struct question *)(void *)*call; /* the call is the first member */
-    const struct admin_answer *a = &q->call.answer;
-    json_t *ice = NULL;
 
     *call = NULL;
     q->iceservers->out--;
-    tell(q->iceservers, a);
-    if (q->cb && a->status < 400 && a->body) {
-        ice = json_copy(a->body);
-        json_object_set_new(ice, "ttl", json_integer(q->ttl));
-    }
     if (q->cb)
-        q->cb(q->ctx, ice);
-    json_decref(ice);
+        on_issued(q);
+    else
+        on_revoked(q);
     free_question(q);
 }
 
@@ -126,43 +181,93 @@ const char *iceservers_name(const json_t *ice)
     return name;
 }
 
+/* Nothing is asked while the timer runs: a store that is away would be asked by each of them. */
+static void revoke_some(struct iceservers *i)
+{
+    int64_t now = clock_now().wall;
+    struct retracted *r;
+
+    while (i->revoking < REVOKING_MAX && !evtimer_pending(&i->again, NULL) && (r = STAILQ_FIRST(&i->retracted)) != NULL) {
+        struct question *q = r->expires_at > now ? new_question(i, ADMIN_TOKEN_REVOKE, NULL) : NULL;
+
+        if (!q && r->expires_at > now) {
+            evtimer_add(&i->again, &(struct timeval){.tv_sec = REVOKE_AGAIN_S});
+            return;
+        }
+        STAILQ_REMOVE_HEAD(&i->retracted, all);
+        i->nretracted--;
+        if (!q) {
+            free(r);
+            continue;
+        }
+        q->retracted = r;
+        q->call.request.id = r->name;
+        i->revoking++;
+        ask(q);
+    }
+}
+
+static void on_again(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    revoke_some(ctx);
+}
+
 void iceservers_retract(void *host, const json_t *ice)
 {
+    struct iceservers *i = host;
     const char *name = iceservers_name(ice);
-    struct question *q = name ? new_question(host, ADMIN_TOKEN_REVOKE, NULL) : NULL;
+    size_t len = name ? strlen(name) : 0;
+    struct retracted *r;
 
-    if (q)
-        q->id = strdup(name);
-    if (q && q->id) {
-        q->call.request.id = q->id;
-        ask(q);
+    if (!name || !i->thread)
+        return;
+    r = i->nretracted < RETRACTED_MAX ? malloc(sizeof(*r) + len + 1) : NULL;
+    if (!r) {
+        LOG(LOG_WARNING, "ice_servers_not_revoked",
+            LOG_STR("reason", i->nretracted < RETRACTED_MAX ? "no memory" : "too many wait to be revoked: they end by themselves"));
         return;
     }
-    if (q)
-        free_question(q);
-    if (name)
-        LOG(LOG_WARNING, "ice_servers_not_revoked", LOG_STR("reason", "too much is asked of the store already"));
+    memcpy(r->name, name, len + 1);
+    r->expires_at = clock_now().wall + json_integer_value(json_object_get(ice, "ttl"));
+    STAILQ_INSERT_TAIL(&i->retracted, r, all);
+    i->nretracted++;
+    revoke_some(i);
 }
 
 /* ---- Life. ---- */
 
 int iceservers_attach(struct iceservers *i, struct event_base *base)
 {
+    evtimer_assign(&i->again, base, on_again, i);
     return storethread_new(&i->thread, base, i->ops, on_done);
 }
 
 void iceservers_detach(struct iceservers *i)
 {
+    struct retracted *r;
+
+    if (i->thread)
+        evtimer_del(&i->again);
     storethread_free(&i->thread);
+    if (i->nretracted)
+        LOG(LOG_WARNING, "ice_servers_not_revoked", LOG_INT("count", i->nretracted), LOG_STR("reason", "the server ends"));
+    while ((r = STAILQ_FIRST(&i->retracted))) {
+        STAILQ_REMOVE_HEAD(&i->retracted, all);
+        free(r);
+    }
+    i->nretracted = 0;
 }
 
 int iceservers_new(struct iceservers **out, struct storeops **ops)
 {
     *out = calloc(1, sizeof(**out));
-    if (*out)
+    if (*out) {
         (*out)->ops = *ops;
-    else
+        STAILQ_INIT(&(*out)->retracted);
+    } else {
         storeops_free(ops);
+    }
     *ops = NULL;
     return *out ? 0 : ERR_NOMEM;
 }

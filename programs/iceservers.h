@@ -24,7 +24,8 @@ void iceservers_free(struct iceservers **i);
 int iceservers_attach(struct iceservers *i, struct event_base *base);
 void iceservers_detach(struct iceservers *i);
 
-/* What `ice` and `retract` of struct desk_host do; `host` is the struct iceservers. */
+/* What `ice` and `retract` of struct desk_host do; `host` is the struct iceservers. What is retracted is asked of the store until it is revoked, or ends by
+ * itself. */
 int iceservers_ice(void *host, const struct desk_ice *request, desk_ice_cb *cb, void *ctx);
 void iceservers_retract(void *host, const json_t *ice);
 /* The name of the credential in what was handed out; borrowed. NULL: there is none. */
