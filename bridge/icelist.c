@@ -11,15 +11,17 @@ enum { STUN_PORT_DEFAULT = 3478, TTL_MAX_S = 30 * 86400 };
 static void note_relay(struct icelist *s, const char *uri)
 {
     const char *host = uri + strlen("turn:");
-    int len = (int)strcspn(host, "?");
-    const char *bracket = memchr(host, ']', (size_t)len), *colon = memchr(bracket ? bracket : host, ':', (size_t)len);
+    size_t len = strcspn(host, "?");
+    const char *bracket = memchr(host, ']', len),
+               *name = bracket ? bracket : host; /* colons within brackets are the address's own */
+    bool port = memchr(name, ':', len - (size_t)(name - host)) != NULL;
 
     if (s->relay[0])
         return;
-    if (colon && colon < host + len)
-        snprintf(s->relay, sizeof(s->relay), "%.*s", len, host);
+    if (port)
+        snprintf(s->relay, sizeof(s->relay), "%.*s", (int)len, host);
     else
-        snprintf(s->relay, sizeof(s->relay), "%.*s:%d", len, host, STUN_PORT_DEFAULT);
+        snprintf(s->relay, sizeof(s->relay), "%.*s:%d", (int)len, host, STUN_PORT_DEFAULT);
 }
 
 static void add(struct icelist *s, const json_t *entry, const char *uri)

@@ -40,6 +40,7 @@ static void relays(void)
     } table[] = {{"turn:relay.example", "relay.example:3478"},
                  {"turn:192.0.2.1?transport=udp", "192.0.2.1:3478"},
                  {"turn:[2001:db8::1]?transport=udp", "[2001:db8::1]:3478"},
+                 {"turn:[2001:db8:1:2:3:4:5:6]", "[2001:db8:1:2:3:4:5:6]:3478"}, /* what stands behind the text is not read: ASan */
                  {"turn:[2001:db8::1]:443", "[2001:db8::1]:443"}};
     char json[256];
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
