@@ -399,9 +399,9 @@ bool sdp_candidate(const char *text, size_t *at, char out[static SDP_CANDIDATE_M
     for (const char *q = text; *q && !(past && !ours);) {
         struct span line = next_line(&q);
         if (line.len > 2 && strncmp(line.p, "m=", 2) == 0) {
-            struct span rest = {line.p + 2, line.len - 2};
+            struct span rest = {line.p + 2, line.len - 2}, kind = word(&rest), port = word(&rest);
             past = past || ours;
-            ours = !past && is(word(&rest), "audio") && number(until(&rest, '/'), 65535) != 0;
+            ours = !past && is(kind, "audio") && number(until(&port, '/'), 65535) > 0;
         }
         if (ours && line.p >= p && line.len >= sizeof(begin) && strncmp(line.p, begin, sizeof(begin) - 1) == 0) {
             *at = (size_t)(q - text);

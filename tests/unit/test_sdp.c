@@ -61,6 +61,11 @@ static void candidates(void)
     CHECK(!sdp_candidate(chromium, &at, line)); /* the video's is not ours */
     at = 0;
     CHECK(!sdp_candidate(pbx, &at, line));
+    at = 0; /* nor is an audio's that is refused */
+    CHECK(sdp_candidate("v=0\r\nm=audio 0 UDP/TLS/RTP/SAVPF 8\r\na=candidate:5 1 udp 1 192.0.2.9 5 typ host\r\n"
+                        "m=audio 9/2 UDP/TLS/RTP/SAVPF 8\r\na=candidate:6 1 udp 1 192.0.2.9 6 typ host\r\n",
+                        &at, line));
+    CHECK_STR(line, "candidate:6 1 udp 1 192.0.2.9 6 typ host");
 }
 
 static void answers_browser(void)
