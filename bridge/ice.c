@@ -12,8 +12,12 @@
 #include "bridge/pump.h"
 
 enum {
-    COMPONENT = 1,   /* the only one: RTCP goes with RTP */
-    CLOSE_MS = 3000, /* that a closing agent waits for its relay's answer */
+    COMPONENT = 1, /* the only one: RTCP goes with RTP */
+    /* What a closing agent asks of a relay that doesn't answer: three times within 2 s over UDP, and as long over TCP; libnice's own 40 s are too long to keep
+     * sockets for. */
+    CLOSE_ASKS = 3,
+    CLOSE_FIRST_MS = 500,
+    CLOSE_TCP_MS = 2000,
 };
 
 struct ice {
@@ -186,6 +190,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
     destroy(ice);
 }
 
+/* The agent's sockets live until here: what libnice has begun, it must end, or its task keeps the agent for ever. */
 static void on_closed(GObject *agent, GAsyncResult *result, gpointer ctx)
 {
     struct ice *ice = ctx;
@@ -198,7 +203,6 @@ static void on_closed(GObject *agent, GAsyncResult *result, gpointer ctx)
 void ice_close(struct ice **slot)
 {
     struct ice *ice = *slot;
-    static const struct timeval patience = {.tv_sec = CLOSE_MS / 1000};
 
     *slot = NULL;
     if (!ice)
@@ -213,8 +217,12 @@ void ice_close(struct ice **slot)
     ice->next = ice->config.yard->closing;
     ice->config.yard->closing = ice;
     evtimer_assign(&ice->end, ice->config.base, on_end, ice);
-    evtimer_add(&ice->end, &patience);
+    g_object_set(ice->agent, "stun-max-retransmissions", (guint)CLOSE_ASKS, "stun-initial-timeout", (guint)CLOSE_FIRST_MS,
+                 "stun-reliable-timeout", (guint)CLOSE_TCP_MS, NULL);
+    /* The end is told in the context that is the thread's default now, and GLib's own is one that nobody runs. */
+    g_main_context_push_thread_default(pump_context(ice->pump));
     nice_agent_close_async(ice->agent, on_closed, ice);
+    g_main_context_pop_thread_default(pump_context(ice->pump));
 }
 
 void ice_yard_clear(struct ice_yard *yard)

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -317,6 +318,30 @@ def _(d):
     within(allocations(d), 1, 8, "allocations of a call")
     d.well("begin")  # ends the call before
     d.wait(lambda: allocations(d) == 0, "no allocation is left")
+
+
+def descriptors(d):
+    """Of the driver, once the bridge's agents are closed: "begin" has ended the call before, and has made no agent yet."""
+    d.well("begin")
+    return len(os.listdir(f"/proc/{d.process.pid}/fd"))
+
+
+@relayed.case("descriptors and memory of an agent go with its call, also where the relay doesn't answer any more", 90)
+def _(d):
+    d.begin()
+    d.well("begin")
+    d.wait(lambda: allocations(d) == 0, "no allocation is left")
+    before = tap.wait_until(lambda: (lambda n: n if n == descriptors(d) else None)(descriptors(d)), "as many descriptors twice")
+    for _i in range(3):
+        d.begin()
+        d.well("offer", direction="sendrecv", restart=True)
+    d.wait(lambda: descriptors(d) <= before, lambda: f"no more than {before} descriptors: {descriptors(d)}")
+    d.begin()
+    d.server.kill(signal.SIGSTOP)
+    try:
+        d.wait(lambda: descriptors(d) <= before, lambda: f"no more than {before} descriptors without an answer: {descriptors(d)}")
+    finally:
+        d.server.kill(signal.SIGCONT)
 
 
 both = world()
