@@ -196,10 +196,26 @@ static int open_calls(struct bridge *b)
                                                        .ends = &b->ends});
 }
 
+/* What is not this host's would be found out by each call alone. */
+static int check_own(const char *key, const struct addr *ip, char text[static BRIDGE_TEXT_MAX])
+{
+    char ip_text[ADDR_TEXT_MAX];
+    int err = ip->family == ADDR_NONE ? 0 : route_own(ip);
+
+    if (!err)
+        return 0;
+    snprintf(text, BRIDGE_TEXT_MAX, "%s=%s is no address of this host: %s", key, addr_ip_text(ip, ip_text), err_str(err));
+    return ERR_CONFIG;
+}
+
 static int open_media(struct bridge *b, const struct addr *local, char text[static BRIDGE_TEXT_MAX])
 {
-    int err;
+    int err = check_own("rtp-ip", &b->config.rtp_ip, text);
 
+    for (size_t i = 0; i < b->config.nice_ips && !err; i++)
+        err = check_own("ice-ip", &b->config.ice_ips[i], text);
+    if (err)
+        return err;
     b->rtp_ip = b->config.rtp_ip.family == ADDR_NONE ? *local : b->config.rtp_ip;
     err = media_hub_new(&b->hub, &(struct media_hub_config){.base = b->config.base,
                                                             .rtp_ip = b->rtp_ip,
@@ -267,7 +283,9 @@ static int find_local(const struct bridge_config *config, struct addr *local, ch
     err = route_from(local, config->registrar);
     if (err)
         snprintf(text, BRIDGE_TEXT_MAX, "sip-registrar %.200s: %s", config->registrar,
-                 err == ERR_NOENT ? "there is no host of this name" : err_str(err));
+                 err == ERR_NOENT   ? "there is no host of this name"
+                 : err == ERR_INVAL ? "write HOST or HOST:PORT"
+                                    : err_str(err));
     return err;
 }
 

@@ -2,27 +2,11 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
-
-enum { HOST_MAX = 256 };
-
-/* Takes brackets and port away. */
-static void host_of(char out[static HOST_MAX], const char *registrar)
-{
-    const char *first = strchr(registrar, ':'), *last = strrchr(registrar, ':');
-
-    if (registrar[0] == '[')
-        snprintf(out, HOST_MAX, "%.*s", (int)strcspn(registrar + 1, "]"), registrar + 1);
-    else if (first && first == last) /* two colons without brackets are an IPv6 address alone */
-        snprintf(out, HOST_MAX, "%.*s", (int)(first - registrar), registrar);
-    else
-        snprintf(out, HOST_MAX, "%s", registrar);
-}
+#include "bridge/sipplace.h"
 
 /* A UDP socket that is connected sends nothing, but has chosen its address. */
 static int ask_kernel(struct addr *out, const struct addrinfo *to)
@@ -42,14 +26,30 @@ static int ask_kernel(struct addr *out, const struct addrinfo *to)
     return err;
 }
 
+int route_own(const struct addr *ip)
+{
+    struct addr a = addr_with_port(ip, 0);
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(&a, &ss);
+    int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)(const void *)&ss, len))
+        err = -errno;
+    close(fd);
+    return err;
+}
+
 int route_from(struct addr *out, const char *registrar)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list = NULL;
-    char host[HOST_MAX];
+    struct sipplace place;
     int err = ERR_NOENT;
 
-    host_of(host, registrar);
-    if (getaddrinfo(host, "5060", &hints, &list))
+    if (sipplace_read(&place, registrar))
+        return ERR_INVAL;
+    if (getaddrinfo(place.host, "5060", &hints, &list))
         return ERR_NOENT;
     for (const struct addrinfo *at = list; at && err; at = at->ai_next)
         err = ask_kernel(out, at);

@@ -10,7 +10,9 @@
 
 #include "base/addr.h"
 
-/* `registrar` is "HOST", "HOST:PORT" or "[IPv6]:PORT". The address has port 0. ERR_NOENT (no such name), or a negated errno (no route to it). */
+/* `registrar` as bridge/sipplace reads it. The address has port 0. ERR_INVAL (it can't be read), ERR_NOENT (no such name), or a negated errno (no route to it). */
 int route_from(struct addr *out, const char *registrar);
+/* Whether it is an address of this host: else a negated errno, EADDRNOTAVAIL first of all. */
+int route_own(const struct addr *ip);
 
 #endif

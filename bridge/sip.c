@@ -18,6 +18,7 @@
 #include "base/random.h"
 #include "bridge/pump.h"
 #include "bridge/sipparts.h"
+#include "bridge/sipplace.h"
 #include "bridge/siptext.h"
 
 enum {
@@ -267,29 +268,20 @@ static int copy_lines(struct sip *s)
     return ok ? 0 : ERR_NOMEM;
 }
 
-/* The registrar as "host[:port]": where everything goes to, and whose address calls are taken from. */
+/* Where everything goes to, and whose address calls are taken from. */
 static int place_registrar(struct sip *s, char text[static SIP_TEXT_MAX])
 {
-    const char *registrar = s->config.registrar, *port = strrchr(registrar, ':'), *bracket = strrchr(registrar, ']');
-    char host[256];
-    bool v6 = *registrar == '[';
-    size_t n = port && (!bracket || port > bracket) ? (size_t)(port - registrar) : strlen(registrar);
+    struct sipplace place;
 
-    if (n == 0 || n >= sizeof(host) || strcspn(registrar, " <>\"@;?\r\n\t") != strlen(registrar)) {
+    if (sipplace_read(&place, s->config.registrar)) {
         snprintf(text, SIP_TEXT_MAX, "the registrar can't be read: write HOST or HOST:PORT");
         return ERR_INVAL;
     }
-    snprintf(host, sizeof(host), "%.*s", (int)n, registrar);
-    snprintf(s->domain, sizeof(s->domain), "%.255s", s->config.domain ? s->config.domain : host);
-    snprintf(s->pbx, sizeof(s->pbx), "%s", registrar);
-    snprintf(s->registrar, sizeof(s->registrar), "sip:%.300s;transport=%s", registrar, s->config.tcp ? "tcp" : "udp");
-    if (v6 && n > 2) {
-        host[n - 1] = '\0';
-        s->nsources = addr_parse_ip(&s->sources[0], host + 1) == 0;
-    } else {
-        s->nsources = addr_parse_ip(&s->sources[0], host) == 0;
-    }
-    s->next_source = s->nsources;
+    snprintf(s->domain, sizeof(s->domain), "%.255s", s->config.domain ? s->config.domain : place.domain);
+    snprintf(s->pbx, sizeof(s->pbx), "%s", s->config.registrar);
+    snprintf(s->registrar, sizeof(s->registrar), "sip:%s;transport=%s", place.all, s->config.tcp ? "tcp" : "udp");
+    s->sources[0] = place.ip;
+    s->nsources = s->next_source = place.ip.family != ADDR_NONE;
     for (unsigned i = 0; i < s->config.nlines; i++) {
         if (!s->config.lines[i].password && !s->nsources) {
             snprintf(text, SIP_TEXT_MAX, "line %.64s has no password: then the registrar must be an IP address",

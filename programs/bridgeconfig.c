@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 #include "base/utf8.h"
+#include "bridge/media.h"
+#include "bridge/sipplace.h"
 
 enum {
     FIRST_RTP_PORT = 1024, /* below are the system's */
@@ -54,7 +56,26 @@ static int refuse(char *expected, size_t cap, const char *text)
 
 /* ---- Lines: EXTENSION:AUTHUSER:PASSWORD:PHONEUSER; only the password may hold a colon. ---- */
 
-static const char LINE_WANT[] = "EXTENSION:AUTHUSER:PASSWORD:PHONEUSER, of which all but EXTENSION may be empty";
+static const char LINE_WANT[] =
+    "EXTENSION:AUTHUSER:PASSWORD:PHONEUSER, of which all but EXTENSION may be empty; EXTENSION of letters, digits and "
+    "-_.!~*'()&=+$, alone, it and PHONEUSER of at most 64 bytes";
+
+/* It is written into URIs as it is (RFC 3261 section 25.1, `user`). */
+static bool extension_ok(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,");
+
+    return n > 0 && n <= NAME_MAX_BYTES && text[n] == '\0';
+}
+
+/* As the connect service names users; a longer one could never call. */
+static bool phone_ok(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7F)
+            return false;
+    return strlen(text) <= NAME_MAX_BYTES;
+}
 
 /* Takes the text apart in place. False: it is no line. */
 static bool split_line(char *text, struct sip_line *out)
@@ -66,7 +87,7 @@ static bool split_line(char *text, struct sip_line *out)
     *auth++ = *password++ = *phone++ = '\0';
     *out = (struct sip_line){
         .user = text, .auth_user = *auth ? auth : NULL, .password = *password ? password : NULL, .phone = *phone ? phone : NULL};
-    return true;
+    return extension_ok(text) && phone_ok(phone);
 }
 
 static int check_line(const char *value, char *expected, size_t cap)
@@ -83,6 +104,26 @@ static int check_line(const char *value, char *expected, size_t cap)
     return ok ? 0 : refuse(expected, cap, LINE_WANT);
 }
 
+/* An extension that is there already is an error; a phone that has one calls from that one, which its user may not expect. */
+static int compare_lines(struct bridgeconfig *c, const char *origin, struct conf_error *e)
+{
+    const struct sip_line *new = &c->lines[c->nlines - 1];
+    char text[384];
+
+    for (const struct sip_line *l = c->lines; l < new; l++)
+        if (strcmp(l->user, new->user) == 0)
+            return fail(e, "%s: the extension %.64s is given twice", origin, new->user);
+    for (const struct sip_line *l = c->lines; l < new &&new->phone; l++) {
+        if (!l->phone || strcmp(l->phone, new->phone) != 0)
+            continue;
+        snprintf(text, sizeof(text),
+                 "the extensions %.64s and %.64s are both of %.64s: both ring there, but calls go out from %.64s", l->user,
+                 new->user, new->phone, l->user);
+        return conf_list_add(&c->warnings, text);
+    }
+    return 0;
+}
+
 static int add_line(struct bridgeconfig *c, const char *text, const char *origin, struct conf_error *e)
 {
     struct bridgeconfig_text *copy = &c->texts[c->nlines];
@@ -95,10 +136,7 @@ static int add_line(struct bridgeconfig *c, const char *text, const char *origin
         return ERR_NOMEM;
     if (!split_line(copy->text, &c->lines[c->nlines++]))
         return fail(e, "%s: expected is %s", origin, LINE_WANT);
-    for (unsigned i = 0; i + 1 < c->nlines; i++)
-        if (strcmp(c->lines[i].user, copy->text) == 0)
-            return fail(e, "%s: the extension %.64s is given twice", origin, copy->text);
-    return 0;
+    return compare_lines(c, origin, e);
 }
 
 /* ---- Files with secrets. ---- */
@@ -156,6 +194,20 @@ static int read_lines(struct bridgeconfig *c, const struct conf *conf, struct co
     return err;
 }
 
+/* A trunk's calls are known by their source, which must not be another one tomorrow. */
+static int check_trunks(const struct bridgeconfig *c, const struct conf *conf, struct conf_error *e)
+{
+    struct sipplace place;
+
+    if (sipplace_read(&place, c->sip_registrar) == 0 && place.ip.family != ADDR_NONE)
+        return 0;
+    for (unsigned i = 0; i < c->nlines; i++)
+        if (!c->lines[i].password)
+            return fail(e, "%s: the line %.64s has no password: then sip-registrar must be an IP address",
+                        conf_origin(conf, "sip-registrar"), c->lines[i].user);
+    return 0;
+}
+
 static int read_token(struct bridgeconfig *c, const struct conf *conf, struct conf_error *e)
 {
     const char *colon;
@@ -172,7 +224,7 @@ static int read_token(struct bridgeconfig *c, const struct conf *conf, struct co
     assert(c->token);
     c->token[strcspn(c->token, "\r\n")] = '\0';
     colon = strchr(c->token, ':');
-    if (!colon || colon == c->token || !colon[1])
+    if (!colon || colon == c->token || !colon[1] || !utf8_ok(c->token))
         return fail(e, "%s: expected is USER:PASSWORD, as turnpikectl token issue has shown them",
                     conf_origin(conf, c->token_file ? "token-file" : "token"));
     c->username = strndup(c->token, (size_t)(colon - c->token));
@@ -219,6 +271,8 @@ static int set_ice_ip(void *target, const char *value, char *expected, size_t ca
 
     if (addr_parse_ip(&a, value) || addr_is_any(&a))
         return refuse(expected, cap, "one IP address of this host (not 0.0.0.0 or ::)");
+    if (l->n == MEDIA_IPS_MAX)
+        return refuse(expected, cap, "one of at most 16 addresses: there are more");
     grown = reallocarray(l->item, l->n + 1, sizeof(*grown));
     if (!grown)
         return ERR_NOMEM;
@@ -226,6 +280,8 @@ static int set_ice_ip(void *target, const char *value, char *expected, size_t ca
     l->item[l->n++] = a;
     return 0;
 }
+
+_Static_assert(MEDIA_IPS_MAX == 16, "set_ice_ip and the manual say so");
 
 /* MIN-MAX; a call takes two of them, of which the first is even. */
 static int set_rtp_ports(void *target, const char *value, char *expected, size_t cap)
@@ -238,6 +294,8 @@ static int set_rtp_ports(void *target, const char *value, char *expected, size_t
     snprintf(first, sizeof(first), "%.*s", dash ? (int)(dash - value) : 0, value);
     if (!dash || conf_read_uint(&min, first, FIRST_RTP_PORT, UINT16_MAX) || conf_read_uint(&max, dash + 1, min + 1, UINT16_MAX))
         return refuse(expected, cap, "MIN-MAX, two ports from 1024 on");
+    if (min + min % 2 + 1 > max)
+        return refuse(expected, cap, "MIN-MAX with an even port and the odd one above it: a call takes such a pair");
     c->rtp_min = (uint16_t)min;
     c->rtp_max = (uint16_t)max;
     return 0;
@@ -260,6 +318,13 @@ static int check_url(const char *value, char *expected, size_t cap)
     if (!tls && !plain)
         return refuse(expected, cap, "wss://HOST/connect (ws:// to this host itself only)");
     return 0;
+}
+
+static int check_registrar(const char *value, char *expected, size_t cap)
+{
+    struct sipplace place;
+
+    return sipplace_read(&place, value) ? refuse(expected, cap, "HOST or HOST:PORT, an IPv6 address with a port in brackets") : 0;
 }
 
 static int check_name(const char *value, char *expected, size_t cap)
@@ -333,6 +398,7 @@ static const struct conf_key KEYS[] = {
      .type = CONF_STRING,
      FIELD(sip_registrar),
      .flags = CONF_REQUIRED,
+     .check = check_registrar,
      .help = "HOST or HOST:PORT of the PBX"},
     {.name = "sip-domain",
      .type = CONF_STRING,
@@ -411,6 +477,8 @@ static int fill(struct bridgeconfig *c, struct conf *conf, struct conf_error *e)
         err = read_token(c, conf, e);
     if (!err)
         err = read_lines(c, conf, e);
+    if (!err)
+        err = check_trunks(c, conf, e);
     if (!err)
         err = default_name(c);
     return err ? err : copy_warnings(c, conf);
