@@ -423,6 +423,14 @@ void call_sip_reanswered(struct call *c, const char *sdp)
     follow_hold(c);
 }
 
+/* What was told is not known over there; what is to be told now, follow_hold looks at. */
+void call_sip_crossed(struct call *c)
+{
+    c->reoffering = false;
+    c->told_hold = !c->told_hold;
+    follow_hold(c);
+}
+
 void call_sip_digit(struct call *c, char digit)
 {
     const char digits[] = {digit, '\0'};

@@ -109,6 +109,7 @@ void call_sip_ringing(struct call *c, const char *sdp);
 void call_sip_answered(struct call *c, const char *sdp);
 void call_sip_reoffered(struct call *c, const char *sdp);
 void call_sip_reanswered(struct call *c, const char *sdp);
+void call_sip_crossed(struct call *c);
 void call_sip_digit(struct call *c, char digit);
 void call_sip_ended(struct call *c, const struct sip_end *end);
 

@@ -228,6 +228,15 @@ static void on_reanswered(void *ctx, void *call_ctx, const char *sdp)
         call_sip_reanswered(c, sdp);
 }
 
+static void on_crossed(void *ctx, void *call_ctx)
+{
+    struct call *c = live(call_ctx);
+
+    (void)ctx;
+    if (c)
+        call_sip_crossed(c);
+}
+
 static void on_digit(void *ctx, void *call_ctx, char digit)
 {
     struct call *c = live(call_ctx);
@@ -255,6 +264,7 @@ const struct sip_events *calls_sip_events(void)
         .answered = on_answered,
         .reoffered = on_reoffered,
         .reanswered = on_reanswered,
+        .crossed = on_crossed,
         .digit = on_digit,
         .ended = on_ended,
     };

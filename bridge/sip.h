@@ -23,7 +23,7 @@ struct sip_line {
     const char *user;      /* the extension: sip:USER@DOMAIN */
     const char *auth_user; /* NULL: as user */
     const char *password;  /* NULL: no REGISTER, calls are taken from the PBX's address alone (a trunk) */
-    const char *phone;     /* the user of the connect service that rings; */
+    const char *phone;     /* the user of the connect service that rings, and who calls from it; NULL: nobody */
 };
 struct sip_config {
     struct event_base *base;
@@ -48,9 +48,10 @@ struct sip_events {
     /* A call for a line; `sdp` NULL: an INVITE without one (we offer in the 200). Answer it by sip_ring, sip_answer or sip_hangup. */
     void (*invited)(void *ctx, struct sip_call *call, unsigned line, const char *from, const char *name, const char *sdp);
     void (*ringing)(void *ctx, void *call_ctx, const char *sdp /* early media, or NULL */);
-    void (*answered)(void *ctx, void *call_ctx, const char *sdp);        /* 200 came, or the ACK of our 200 */
-    void (*reoffered)(void *ctx, void *call_ctx, const char *sdp);       /* re-INVITE: answer it by sip_answer */
-    void (*reanswered)(void *ctx, void *call_ctx, const char *sdp);      /* to sip_reinvite; NULL: refused, the old holds */
+    void (*answered)(void *ctx, void *call_ctx, const char *sdp);   /* 200 came, or the ACK of our 200 */
+    void (*reoffered)(void *ctx, void *call_ctx, const char *sdp);  /* re-INVITE: answer it by sip_answer */
+    void (*reanswered)(void *ctx, void *call_ctx, const char *sdp); /* to sip_reinvite; NULL: refused, the old holds */
+    void (*crossed)(void *ctx, void *call_ctx); /* instead: one of theirs was under way, and the time has come to offer again */
     void (*digit)(void *ctx, void *call_ctx, char digit);                /* by INFO (application/dtmf-relay) */
     void (*ended)(void *ctx, void *call_ctx, const struct sip_end *end); /* the last of a call: the handle is gone */
 };
@@ -65,7 +66,7 @@ int sip_new(struct sip **out, const struct sip_config *config, const struct sip_
 void sip_free(struct sip **s);
 struct addr sip_address(const struct sip *s);
 
-/* To `to` (a user part, or a whole sip: URI) from a line. ERR_NOTCONN (no registration), ERR_INVAL (no user part), ERR_NOMEM. */
+/* To `to` (a user part) from a line. ERR_NOTCONN (no registration), ERR_INVAL (no user part), ERR_NOMEM. */
 int sip_invite(struct sip_call **out, struct sip *s, unsigned line, const char *to, const char *sdp,
                const char *call_id /* of ours, for logs */, void *call_ctx);
 void sip_set_ctx(struct sip_call *call, void *call_ctx);
@@ -74,9 +75,9 @@ int sip_ring(struct sip_call *call);
 /* 200 to what `invited` or `reoffered` brought. An INVITE within a call that has no SDP is answered by itself, with what was sent last. ERR_INVAL
  * (nothing waits for it), ERR_NOMEM. */
 int sip_answer(struct sip_call *call, const char *sdp);
-/* ERR_AGAIN: not answered yet, or an offer of either side is under way. ERR_NOMEM. */
 /* To `reoffered`, instead of an answer: what was agreed on before holds. ERR_INVAL: nothing is asked. */
 int sip_refuse(struct sip_call *call);
+/* Our offer within the call; `reanswered` or `crossed` follows. ERR_AGAIN: not answered yet, or an offer of either side is under way. ERR_NOMEM. */
 int sip_reinvite(struct sip_call *call, const char *sdp);
 /* ERR_NOTCONN: not answered yet. */
 int sip_info_digit(struct sip_call *call, char digit);

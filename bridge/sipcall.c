@@ -5,19 +5,22 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/random.h"
 #include "bridge/sipparts.h"
 #include "bridge/siptext.h"
 
 static const char SDP_TYPE[] = "application/sdp";
 
-/* ---- A call's struct and its end. ---- */
+/* RFC 3261 section 14.1: how long to wait after a 491, in steps of 10 ms; whoever has begun the call waits longer. */
+enum { GLARE_STEP_MS = 10, GLARE_THEIRS_MAX_MS = 2000, GLARE_OURS_MIN_MS = 2100, GLARE_OURS_MAX_MS = 4000 };
 
-static int new_call(struct sip_call **out, struct sip *s, unsigned line, bool incoming);
+/* ---- A call's struct and its end. ---- */
 
 void sipcall_release(struct sip_call *call)
 {
     LIST_REMOVE(call, link);
     event_del(&call->ring);
+    event_del(&call->again);
     if (*call->update)
         nua_destroy_event(call->update);
     if (call->nh) {
@@ -25,6 +28,7 @@ void sipcall_release(struct sip_call *call)
         nua_handle_destroy(call->nh);
     }
     free(call->sdp);
+    free(call->offer);
     free(call);
 }
 
@@ -33,6 +37,7 @@ static void end(struct sip_call *call, const char *reason, int status, const cha
     struct sip_end told = {.reason = reason, .status = status};
 
     event_del(&call->ring);
+    event_del(&call->again);
     if (call->dead)
         return;
     call->dead = true;
@@ -81,6 +86,7 @@ static void tear_down(struct sip_call *call, int status)
 void sip_hangup(struct sip_call *call, int status)
 {
     event_del(&call->ring);
+    event_del(&call->again);
     call->dead = true;
     tear_down(call, status >= 300 && status < 700 ? status : 480);
 }
@@ -95,6 +101,25 @@ static void on_no_answer(evutil_socket_t fd, short what, void *ctx)
     end(call, "no_answer", 0, NULL);
 }
 
+static void on_again(evutil_socket_t fd, short what, void *ctx)
+{
+    struct sip_call *call = ctx;
+
+    (void)fd;
+    (void)what;
+    call->sip->events.crossed(call->sip->ctx, call->ctx);
+}
+
+static void await_glare(struct sip_call *call)
+{
+    uint32_t random, min = call->incoming ? 0 : GLARE_OURS_MIN_MS, max = call->incoming ? GLARE_THEIRS_MAX_MS : GLARE_OURS_MAX_MS,
+                     ms;
+
+    random_bytes(&random, sizeof(random));
+    ms = min + random % ((max - min) / GLARE_STEP_MS + 1) * GLARE_STEP_MS;
+    event_add(&call->again, &(struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000L});
+}
+
 static int new_call(struct sip_call **out, struct sip *s, unsigned line, bool incoming)
 {
     struct sip_call *call = calloc(1, sizeof(*call));
@@ -107,6 +132,7 @@ static int new_call(struct sip_call **out, struct sip *s, unsigned line, bool in
     call->line = line;
     call->incoming = incoming;
     evtimer_assign(&call->ring, s->config.base, on_no_answer, call);
+    evtimer_assign(&call->again, s->config.base, on_again, call);
     LIST_INSERT_HEAD(&s->calls, call, link);
     *out = call;
     return 0;
@@ -122,12 +148,9 @@ int sip_invite(struct sip_call **out, struct sip *s, unsigned line, const char *
     *out = NULL;
     if (line >= s->nlines || (s->lines[line].password && !s->lines[line].registered))
         return ERR_NOTCONN;
-    if (strncmp(to, "sip:", 4) == 0)
-        snprintf(uri, sizeof(uri), "%s", to);
-    else if ((err = siptext_user(user, to)) != 0)
+    if ((err = siptext_user(user, to)) != 0)
         return err;
-    else
-        sipparts_uri(s, uri, user);
+    sipparts_uri(s, uri, user);
     sipparts_uri(s, from, s->lines[line].user);
     if (call_id && siptext_token(call_id))
         snprintf(header, sizeof(header), "X-Turnpike-Call: %s", call_id);
@@ -195,10 +218,15 @@ int sip_refuse(struct sip_call *call)
 
 int sip_reinvite(struct sip_call *call, const char *sdp)
 {
+    char *offer;
+
     if (!call->confirmed || call->offering || call->asked)
         return ERR_AGAIN;
-    if (keep_sdp(call, sdp))
+    offer = strdup(sdp);
+    if (!offer)
         return ERR_NOMEM;
+    free(call->offer);
+    call->offer = offer;
     call->offering = true;
     nua_invite(call->nh, SIPTAG_CONTENT_TYPE_STR(SDP_TYPE), SIPTAG_PAYLOAD_STR(sdp), TAG_END());
     return 0;
@@ -285,6 +313,11 @@ static void accepted(struct sip_call *call, const sip_t *sip)
     ack(call, !ours && sdp);
     call->answered = true;
     call->offering = false;
+    if (call->offer) { /* only now it holds */
+        free(call->sdp);
+        call->sdp = call->offer;
+        call->offer = NULL;
+    }
     event_del(&call->ring);
     if (call->dead) {
         if (first)
@@ -296,6 +329,19 @@ static void accepted(struct sip_call *call, const sip_t *sip)
         call->sip->events.reanswered(call->sip->ctx, call->ctx, sdp);
     }
     free(sdp);
+}
+
+static void refused(struct sip_call *call, int status)
+{
+    call->offering = false;
+    free(call->offer);
+    call->offer = NULL;
+    if (call->dead)
+        return;
+    if (status == 491)
+        await_glare(call);
+    else
+        call->sip->events.reanswered(call->sip->ctx, call->ctx, NULL);
 }
 
 static void on_invite_answer(struct sip_call *call, int status, const char *phrase, const sip_t *sip)
@@ -312,9 +358,7 @@ static void on_invite_answer(struct sip_call *call, int status, const char *phra
     } else if (status >= 300 && !call->answered) {
         end(call, siptext_reason(status, status != 407 && !sipparts_source(call->sip, &source)), status, phrase);
     } else if (status >= 300 && call->offering) {
-        call->offering = false;
-        if (!call->dead)
-            call->sip->events.reanswered(call->sip->ctx, call->ctx, NULL);
+        refused(call, status);
     }
 }
 

@@ -61,7 +61,9 @@ struct sip_call {
     bool offerless;              /* their INVITE had no offer: their ACK has the answer */
     nua_saved_event_t update[1]; /* their UPDATE that waits for sip_answer; NULL inside: an INVITE */
     struct event ring;           /* nobody answers */
-    char *sdp;                   /* our last description: what a refresh is answered with */
+    struct event again;          /* our offer has crossed one of theirs: time to make it again */
+    char *sdp;                   /* our last description that holds: what a refresh is answered with */
+    char *offer;                 /* of a re-INVITE of ours that is unanswered */
 };
 
 struct sip {

@@ -2,6 +2,7 @@
 """The bridge's SIP user agent: against kamailio as registrar, against sipp, and against a PBX that does what each case says."""
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import net, sip, tap  # noqa: E402 # pylint: disable=wrong-import-position
@@ -317,6 +318,17 @@ def _(ns):
         p.reply(p.expect("INVITE"), 488)
         p.expect("ACK")
         tap.equal(d.wait("reanswered")["sdp"], None, "the refusal")
+        d.order(reinvite=1, sdp=SDP.replace("t=0 0", "t=0 0\r\na=sendonly"))
+        p.reply(p.expect("INVITE"), 491)
+        begin = time.monotonic()
+        p.expect("ACK")
+        p.within(m, "INVITE", cseq=5)  # what was refused is not what holds
+        got = p.expect(200)
+        tap.equal(got.body, SDP, "our description")
+        p.within(m, "ACK", ANSWER, cseq=5)
+        tap.equal(d.wait("reanswered")["sdp"], ANSWER, "their answer")
+        d.wait("crossed")
+        tap.check(time.monotonic() - begin >= 2, "RFC 3261 section 14.1: whoever has called waits 2.1 s at least")
         d.order(reinvite=1, sdp=SDP)
         ours = p.expect("INVITE")
         p.within(m, "INVITE", SDP, cseq=7)

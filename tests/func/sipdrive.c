@@ -77,6 +77,12 @@ static void on_answered(void *ctx, void *call_ctx, const char *sdp)
     tell("answered", call_ctx, sdp);
 }
 
+static void on_crossed(void *ctx, void *call_ctx)
+{
+    (void)ctx;
+    tell("crossed", call_ctx, NULL);
+}
+
 static void on_reoffered(void *ctx, void *call_ctx, const char *sdp)
 {
     (void)ctx;
@@ -118,8 +124,8 @@ static int number_of(const json_t *o, const char *key)
 
 static void start(const json_t *order)
 {
-    static const struct sip_events EVENTS = {on_registered, on_invited,    on_ringing, on_answered,
-                                             on_reoffered,  on_reanswered, on_digit,   on_ended};
+    static const struct sip_events EVENTS = {on_registered, on_invited, on_ringing, on_answered, on_reoffered,
+                                             on_reanswered, on_crossed, on_digit,   on_ended};
     struct sip_line lines[SIP_LINES_MAX] = {{0}};
     struct sip_config config = {.base = base,
                                 .tcp = json_is_true(json_object_get(order, "tcp")),

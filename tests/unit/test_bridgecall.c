@@ -663,6 +663,12 @@ static void phone_holds(void)
     w.refuse_reinvite = 0;
     after(1);
     CHECK(strstr(took(), "reinvite HOLD; ") != NULL);
+    calls_sip_events()->crossed(calls, w.sip_ctx);
+    CHECK_STR(took(), "reinvite HOLD; "); /* again, as the PBX has not taken it */
+    says("call.offer", "{\"call\":\"c1\",\"sdp\":\"" AUDIO "a=sendrecv\\r\\n\"}");
+    took();
+    calls_sip_events()->crossed(calls, w.sip_ctx);
+    CHECK_STR(took(), ""); /* nobody holds any more */
     finish();
 }
 
