@@ -129,9 +129,13 @@ static void connect_signals(struct ice *ice)
 
 int ice_new(struct ice **out, const struct ice_config *config, const struct ice_events *events, void *ctx)
 {
-    struct ice *ice = calloc(1, sizeof(*ice));
-    int err = ERR_NOMEM;
+    struct ice *ice = NULL;
+    int err = ERR_NOSPC;
 
+    if (config->yard->n >= ICE_CLOSING_MAX)
+        goto out;
+    err = ERR_NOMEM;
+    ice = calloc(1, sizeof(*ice));
     if (!ice)
         goto out;
     ice->config = *config;
@@ -187,6 +191,7 @@ static void on_end(evutil_socket_t fd, short what, void *ctx)
     while (*at != ice)
         at = &(*at)->next;
     *at = ice->next;
+    ice->config.yard->n--;
     destroy(ice);
 }
 
@@ -216,6 +221,7 @@ void ice_close(struct ice **slot)
     nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, pump_context(ice->pump), on_late, NULL);
     ice->next = ice->config.yard->closing;
     ice->config.yard->closing = ice;
+    ice->config.yard->n++;
     evtimer_assign(&ice->end, ice->config.base, on_end, ice);
     g_object_set(ice->agent, "stun-max-retransmissions", (guint)CLOSE_ASKS, "stun-initial-timeout", (guint)CLOSE_FIRST_MS,
                  "stun-reliable-timeout", (guint)CLOSE_TCP_MS, NULL);
@@ -233,6 +239,7 @@ void ice_yard_clear(struct ice_yard *yard)
         event_del(&ice->end);
         destroy(ice);
     }
+    yard->n = 0;
 }
 
 /* ---- the other side ---- */

@@ -20,9 +20,14 @@
 struct event_base;
 struct ice;
 
+enum {
+    ICE_CLOSING_MAX = 512
+}; /* agents that are closing, when no new one is made: with as many that live some 10000 descriptors */
+
 /* Agents that are closing: the last word to the relay, that an allocation is over, takes a round trip. */
 struct ice_yard {
     struct ice *closing;
+    unsigned n;
 };
 void ice_yard_clear(struct ice_yard *yard);
 
@@ -33,7 +38,7 @@ struct ice_config {
     const struct addr *ips; /* addresses to gather on; none: all */
     size_t nips;
 };
-/* From the loop, or from within ice_gather. They may close no agent. */
+/* From the loop, or from within ice_gather; from within libnice either way: they may close another agent, never the one that tells. */
 struct ice_events {
     void (*candidate)(void *ctx, const struct ice *ice, const char *candidate); /* NULL: no more */
     /* A pair is selected, the first or another one. */
@@ -43,7 +48,7 @@ struct ice_events {
     void (*packet)(void *ctx, uint8_t *buf, size_t len); /* writable until it returns */
 };
 
-/* Copies the configuration. ERR_NOMEM, ERR_IO. */
+/* Copies the configuration. ERR_NOMEM, ERR_IO, ERR_NOSPC (too many are closing). */
 int ice_new(struct ice **out, const struct ice_config *config, const struct ice_events *events, void *ctx);
 /* Nothing is told any more; nulls. */
 void ice_close(struct ice **slot);

@@ -6,8 +6,6 @@
 #include "base/err.h"
 #include "base/random.h"
 
-enum { MS_NS = 1000000 };
-
 /* ---- what is told, from the loop ---- */
 static void call_back(struct media *m, const struct media_note *n)
 {
@@ -312,6 +310,7 @@ int media_new(struct media **out, struct media_hub *hub, const struct media_even
     m->last = &m->notes;
     random_bytes(&m->session_id, sizeof(m->session_id));
     m->session_id >>= 2; /* RFC 8829 section 5.2.1: a positive number in 63 bits */
+    rate_init(&m->paths, 1, MEDIA_PATHS_BURST * MEDIA_PATH_COST, now / MS_NS);
     init_side(&m->browser, now);
     init_side(&m->pbx, now);
     err = leg_new(&m->leg, hub->config.base, &hub->config.rtp_ip, hub->config.rtp_min, hub->config.rtp_max, on_leg, m);

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "base/rate.h"
 #include "bridge/dtls.h"
 #include "bridge/flow.h"
 #include "bridge/ice.h"
@@ -23,11 +24,14 @@
 #include "bridge/servers.h"
 
 enum {
+    MS_NS = 1000000,
     MEDIA_TICK_MS = 250,     /* the hub looks at all calls */
     MEDIA_CONNECT_MS = 9000, /* from an offer to a path; beyond it the call says that there is none */
     MEDIA_SILENCE_MS = 2500, /* without a packet of a browser that sends 50 a second; consent itself takes 10 s to go */
     MEDIA_REPORT_MS = 5000,  /* between RTCP reports, RFC 3550 section 6.2 */
     MEDIA_DIGITS_MAX = 32,   /* that wait */
+    MEDIA_PATH_COST = 2,     /* tokens, of one a second: a new path, which is an agent with ten sockets, every 2 s */
+    MEDIA_PATHS_BURST = 4,   /* and so many at once: a browser that changes its network restarts ICE once or twice */
     MEDIA_TYPES = RTP_TYPE_MAX + 1,
 };
 
@@ -88,6 +92,7 @@ struct media {
     struct event deliver;
     bool telling, doomed; /* something is being told; the call was freed meanwhile */
 
+    struct rate paths; /* new ones: MEDIA_PATH_COST each */
     struct ice *ice;   /* that carries media, or will */
     struct ice *fresh; /* of a restart, until it has a pair */
     bool waits_for_servers;

@@ -4,8 +4,6 @@
 
 #include "base/random.h"
 
-enum { MS_NS = 1000000 };
-
 static const char cname[] = "turnpike-bridge";
 
 static uint64_t ntp(const struct media *m, uint64_t now_ns)

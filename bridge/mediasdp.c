@@ -65,13 +65,17 @@ static int write_answer(struct media *m, const struct sdp *offer, char answer[st
 }
 
 /* Which parts of the offer are new. */
-static int begin(struct media *m, const struct sdp *offer)
+static int begin(struct media *m, const struct sdp *offer, char text[static MEDIA_TEXT_MAX])
 {
     bool first = m->offer.nsections == 0;
     bool keys = first || dtls_state(m->dtls) >= DTLS_CLOSED || !same_fingerprint(&offer->fingerprint, &m->offer.fingerprint);
     bool path = keys || strcmp(offer->ufrag, m->offer.ufrag) != 0 || strcmp(offer->pwd, m->offer.pwd) != 0;
     int err = 0;
 
+    if (path && !rate_take(&m->paths, MEDIA_PATH_COST, media_now_ns() / MS_NS)) {
+        snprintf(text, MEDIA_TEXT_MAX, "too many ICE restarts: a call may have one every 2 s");
+        return ERR_NOSPC;
+    }
     if (first)
         m->began_ns = media_now_ns();
     if (keys)
@@ -94,7 +98,7 @@ int media_offer(struct media *m, const char *sdp, char answer[static MEDIA_SDP_M
     int err = read_sdp(&offer, sdp, sdp_check_browser, text);
 
     if (!err)
-        err = begin(m, &offer);
+        err = begin(m, &offer, text);
     if (!err)
         err = write_answer(m, &offer, answer);
     if (err) {

@@ -218,6 +218,18 @@ def _(d):
     equal(set(d.states()), {"checking", "connected"}, "states")
 
 
+@direct_pair.case("ICE restarts are bounded, and one that is refused changes nothing")
+def _(d):
+    d.begin()
+    told = [d.order("offer", direction="sendrecv", restart=True) for _i in range(12)]
+    refused = [t for t in told if t["err"]]
+    check(refused and "too many ICE restarts" in refused[0]["why"], f"none was refused: {told}")
+    check(not told[0]["err"], "the first was refused")
+    before = len(d.events)
+    d.heard("pbx", 10)
+    check("failed" not in d.states(), f"what was told since {before}: {d.events}")
+
+
 def quiet(d):
     """The browser's end says nothing more, and what it has said has arrived."""
     d.well("speak", who="browser", on=False)
