@@ -5,8 +5,9 @@
  * Callers:  bridge/call.
  * RFC:      8445, 8838 (trickle), 7675 (consent), 5763, 5764 (DTLS-SRTP), 3550, 3711, 4733, 8843 (BUNDLE), 5761, 3551.
  *
- * Where the two legs have not agreed on one of the two laws of G.711, bytes are mapped one for one. A browser is given comfort noise (CN) only where the PBX
- * has it, because a browser that has it stops sending in silence. An ICE restart is a new agent with the servers of now; the old path carries on until the
+ * Where the two legs have not agreed on one of the two laws of G.711, bytes are mapped one for one. A browser is given comfort noise (CN) and keys (telephone-event)
+ * only where the PBX is known to have them: with the one it stops sending in silence, and keys of the other would be lost, while a page without it says them by
+ * call.dtmf, which finds a way to every PBX. An ICE restart is a new agent with the servers of now; the old path carries on until the
  * new one is there.
  */
 #ifndef BRIDGE_MEDIA_H

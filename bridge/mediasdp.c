@@ -33,12 +33,15 @@ static bool has_pbx(const struct media *m)
     return m->pbx_sdp.nsections > 0;
 }
 
-/* Comfort noise only where the PBX has it: see bridge/media.h. */
+/* Comfort noise and keys only where the PBX has them: see bridge/media.h. */
 static void choose_browser_types(const struct media *m, const struct sdp *offer, uint8_t out[static SDP_CODECS])
 {
+    static const enum sdp_codec both[] = {SDP_CN, SDP_EVENT};
+
     memcpy(out, offer->types, SDP_CODECS);
-    if (!has_pbx(m) || m->pbx_sdp.types[SDP_CN] == SDP_NO_TYPE)
-        out[SDP_CN] = SDP_NO_TYPE;
+    for (size_t i = 0; i < sizeof(both) / sizeof(both[0]); i++)
+        if (!has_pbx(m) || m->pbx_sdp.types[both[i]] == SDP_NO_TYPE)
+            out[both[i]] = SDP_NO_TYPE;
 }
 
 static int write_answer(struct media *m, const struct sdp *offer, char answer[static MEDIA_SDP_MAX])

@@ -135,6 +135,7 @@ def _(d):
 def _(d):
     d.begin()
     d.heard("pbx", 5)
+    check("telephone-event" in d.well("offer", direction="sendrecv")["sdp"], "the PBX has keys, and the browser is given none")
     d.well("press", who="browser", digits="12")
     d.wait(lambda: d.order("stats")["pbx"]["digits"] == "12", "the PBX hears the browser's keys")
     d.well("press", who="pbx", digits="9#")
@@ -149,6 +150,7 @@ def _(d):
     check(d.order("press", who="bridge", digits="1x")["err"] < 0, "a key that no telephone has was taken")
     d.well("pbx_offer", direction="sendrecv", types="8 0")
     check(d.order("press", who="bridge", digits="1")["err"] < 0, "keys were taken for a PBX that has none")
+    check("telephone-event" not in d.well("offer", direction="sendrecv")["sdp"], "the browser is given keys, and the PBX has none")
 
 
 @direct_pair.case("another source of the PBX's goes on in one stream: SSRC, numbers")
