@@ -381,7 +381,9 @@ void call_sip_answered(struct call *c, const char *sdp)
 {
     char text[MEDIA_TEXT_MAX] = "the PBX has answered without a description of its media";
     bool answers = c->state & (CALL_DIALLING | CALL_ALERTING), confirms = c->state == CALL_CONFIRMING;
-    int err = sdp ? take_answer(c, sdp, text) : answers && !c->early ? ERR_MALFORMED : 0;
+    /* Its ACK is no answer where the offer was its own. */
+    bool due = (answers && !c->early) || (confirms && !c->pbx_sdp);
+    int err = sdp ? take_answer(c, sdp, text) : due ? ERR_MALFORMED : 0;
 
     if (err) {
         call_end(c, "media_failed", text[0] ? text : err_str(err), "bridge");

@@ -538,6 +538,15 @@ static void late_offer(void)
     calls_sip_events()->answered(calls, w.sip_ctx, "ACKSDP");
     CHECK_STR(took(), "pbx-answer ACKSDP; call.answered c2; ");
     finish();
+    begin();
+    calls_sip_events()->invited(calls, (struct sip_call *)(void *)&w, 1, NULL, NULL, NULL);
+    started("{\"call\":\"c2\"}", NULL);
+    says("call.accept", "{\"call\":\"c2\",\"sdp\":\"OFFER\"}");
+    connected();
+    took();
+    calls_sip_events()->answered(calls, w.sip_ctx, NULL); /* nobody knows where to send to */
+    CHECK_STR(took(), "call.hangup c2 media_failed the PBX has answered without a description of its media; hangup 480; ");
+    finish();
 }
 
 /* What a phone, or the service, ends a ringing call with, and what the PBX hears. */
@@ -974,7 +983,7 @@ int main(void)
         {"what can't begin says why: no line, no number, no codec, no room, no registration", cannot_begin},
         {"the phone gives up: CANCEL", phone_gives_up},
         {"the PBX calls: phones ring, one accepts, the PBX is answered when media have a path", pbx_calls},
-        {"an INVITE without an offer gets ours, and its ACK answers it", late_offer},
+        {"an INVITE without an offer gets ours, and its ACK answers it, or the call ends", late_offer},
         {"a call that nobody takes ends with the status that says why", nobody_takes_it},
         {"a start that the service refuses ends the PBX's call", start_refused},
         {"a call that the PBX gives up while the service is asked is hung up there once its id is known", cancelled_while_asked},
