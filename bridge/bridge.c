@@ -14,7 +14,7 @@
 #include "connect/client.h"
 
 enum {
-    TICK_S = 1,
+    TICK_US = 1000000 / CALLS_TICKS_S,
     EXPIRES_S = 300,  /* of registrations */
     ASK_AGAIN_S = 10, /* for ICE servers that could not be had */
 };
@@ -28,6 +28,7 @@ struct bridge {
     struct media_hub *hub;
     struct sip *sip;
     struct event ticks, wakes, asks;
+    unsigned nticks;
     bool connected, ready, stopped;
 };
 
@@ -83,20 +84,14 @@ static void on_ask(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- The connect service. ---- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "";
-}
-
 static void on_up(void *ctx, const json_t *hello, bool resumed)
 {
     struct bridge *b = ctx;
 
-    LOG(LOG_INFO, "connected", LOG_STR("session", text_of(hello, "session")), LOG_STR("tenant", text_of(hello, "tenant")),
+    LOG(LOG_INFO, "connected", LOG_STR("session", calls_text(hello, "session")), LOG_STR("tenant", calls_text(hello, "tenant")),
         LOG_INT("resumed", resumed));
     b->connected = true;
+    calls_set_connected(b->calls, true);
     if (!resumed)
         calls_lost(b->calls, "the session was not resumed");
     calls_forget_status(b->calls);
@@ -111,6 +106,7 @@ static void on_down(void *ctx, const char *why, bool lost)
 
     LOG(LOG_WARNING, "not_connected", LOG_STR("reason", why), LOG_INT("lost", lost));
     b->connected = false;
+    calls_set_connected(b->calls, false);
     if (lost)
         calls_lost(b->calls, why);
 }
@@ -131,7 +127,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd, (void)what;
     calls_tick(b->calls);
-    if (b->connected && !b->stopped)
+    if (++b->nticks % CALLS_TICKS_S == 0 && b->connected && !b->stopped)
         calls_tell_status(b->calls);
 }
 
@@ -187,7 +183,7 @@ static int open_calls(struct bridge *b)
     b->ends.ctx = b;
     if (event_assign(&b->ticks, b->config.base, -1, EV_PERSIST, on_tick, b) ||
         event_assign(&b->wakes, b->config.base, -1, 0, on_wake, b) || event_assign(&b->asks, b->config.base, -1, 0, on_ask, b) ||
-        evtimer_add(&b->ticks, &(struct timeval){.tv_sec = TICK_S}))
+        evtimer_add(&b->ticks, &(struct timeval){.tv_usec = TICK_US}))
         return ERR_NOMEM;
     return calls_new(&b->calls, &(struct calls_config){.lines = b->config.lines,
                                                        .nlines = b->config.nlines,

@@ -10,7 +10,6 @@
 #include "base/utf8.h"
 
 enum {
-    MS_PER_S = 1000,
     ASK_S = 10,      /* for the service to answer call.start */
     NUMBER_MAX = 64, /* characters of `to` (docs/connect-protocol.md) */
     DIGITS_MAX = 32, /* of one call.dtmf */
@@ -22,14 +21,6 @@ static const char DIGIT_CHARS[] = "0123456789*#ABCD";
 static uint64_t now_ms(const struct call *c)
 {
     return c->calls->ends->now().ms;
-}
-
-/* A text of these params; "" where there is none. Borrowed. */
-static const char *text_of(const json_t *params, const char *key)
-{
-    const char *text = json_string_value(json_object_get(params, key));
-
-    return text ? text : "";
 }
 
 /* A copy that fits and is UTF-8, whoever wrote it. */
@@ -142,9 +133,9 @@ void call_from_phone(struct calls *calls, const json_t *params)
 
     if (!c)
         return; /* the service gives the call up by itself */
-    snprintf(c->id, sizeof(c->id), "%s", text_of(params, "call"));
-    copy_name(c->user, text_of(params, "from"));
-    copy_name(c->number, text_of(params, "to"));
+    snprintf(c->id, sizeof(c->id), "%s", calls_text(params, "call"));
+    copy_name(c->user, calls_text(params, "from"));
+    copy_name(c->number, calls_text(params, "to"));
     LOG(LOG_INFO, "call_started", LOG_STR("call", c->id), LOG_STR("way", "out"), LOG_STR("user", c->user),
         LOG_STR("to", c->number));
     line = line_of(calls, c->user);
@@ -154,9 +145,9 @@ void call_from_phone(struct calls *calls, const json_t *params)
         return;
     }
     c->line = (unsigned)line;
-    if (!number_ok(text_of(params, "to")))
+    if (!number_ok(calls_text(params, "to")))
         call_end(c, "unknown_number", "that is no number", "bridge");
-    else if (call_answer_phone(c, text_of(params, "sdp")) == 0)
+    else if (call_answer_phone(c, calls_text(params, "sdp")) == 0)
         dial(c);
 }
 
@@ -165,11 +156,11 @@ void call_from_phone(struct calls *calls, const json_t *params)
 static void on_started(void *ctx, const json_t *result, const json_t *error)
 {
     struct call *c = ctx;
-    const char *reason = text_of(json_object_get(error, "data"), "reason");
+    const char *reason = calls_text(json_object_get(error, "data"), "reason");
 
     c->asked = false;
     if (result)
-        snprintf(c->id, sizeof(c->id), "%s", text_of(result, "call"));
+        snprintf(c->id, sizeof(c->id), "%s", calls_text(result, "call"));
     if (c->state == CALL_OVER) { /* the PBX has given up meanwhile */
         if (c->id[0])
             tell_hangup(c, "cancelled", NULL);
@@ -181,7 +172,7 @@ static void on_started(void *ctx, const json_t *result, const json_t *error)
                  strcmp(reason, "limit") == 0      ? "limit"
                  : strcmp(reason, "no_phone") == 0 ? "no_answer"
                                                    : "bridge_lost",
-                 error ? text_of(error, "message") : "the connect service has not answered", "service");
+                 error ? calls_text(error, "message") : "the connect service has not answered", "service");
         return;
     }
     c->state = CALL_RINGING;
@@ -193,13 +184,13 @@ static void on_started(void *ctx, const json_t *result, const json_t *error)
 
 void call_from_pbx(struct calls *calls, struct sip_call *sip, unsigned line, const char *from, const char *name, const char *sdp)
 {
-    const char *user = line < calls->config.nlines ? calls->config.lines[line].phone : NULL;
+    const char *user = line < calls->config.nlines && !calls->stopped ? calls->config.lines[line].phone : NULL;
     struct call *c = user ? call_add(calls, CALL_ASKING, true) : NULL;
     char shown[CALL_NAME_MAX];
     json_t *params;
 
     if (!c) {
-        calls->ends->sip_hangup(sip, user ? 503 : 404);
+        calls->ends->sip_hangup(sip, user || calls->stopped ? 503 : 404);
         return;
     }
     c->sip = sip;
@@ -276,7 +267,7 @@ static void on_accept(struct call *c, const json_t *params)
     c->state = CALL_JOINING;
     c->due_ms = 0;
     if (prepare_pbx(c) == 0)
-        call_answer_phone(c, text_of(params, "sdp"));
+        call_answer_phone(c, calls_text(params, "sdp"));
 }
 
 /* Tells the PBX that the phone holds, or goes on; one offer at a time. */
@@ -300,7 +291,7 @@ static void follow_hold(struct call *c)
 
 static void on_offer(struct call *c, const json_t *params)
 {
-    if (call_answer_phone(c, text_of(params, "sdp")) == 0)
+    if (call_answer_phone(c, calls_text(params, "sdp")) == 0)
         follow_hold(c);
 }
 
@@ -316,7 +307,7 @@ static void on_candidate(struct call *c, const json_t *params)
 
 static void on_dtmf(struct call *c, const json_t *params)
 {
-    const char *digits = text_of(params, "digits");
+    const char *digits = calls_text(params, "digits");
     size_t len = strlen(digits);
 
     if (len == 0 || len > DIGITS_MAX || strspn(digits, DIGIT_CHARS) != len)
@@ -329,7 +320,7 @@ static void on_dtmf(struct call *c, const json_t *params)
 
 static void on_ended(struct call *c, const json_t *params)
 {
-    call_close(c, text_of(params, "reason"), text_of(params, "text"), text_of(params, "by"));
+    call_close(c, calls_text(params, "reason"), calls_text(params, "text"), calls_text(params, "by"));
 }
 
 void call_message(struct call *c, const char *method, const json_t *params)
@@ -454,10 +445,23 @@ static bool past(uint64_t due_ms, uint64_t now)
     return due_ms && now >= due_ms;
 }
 
+/* Has another second of this call begun? */
+static bool next_second(struct call *c, uint64_t now)
+{
+    uint64_t second = (now + c->phase_ms) / MS_PER_S;
+    bool next = second != c->second;
+
+    c->second = second;
+    return next;
+}
+
 void call_tick(struct call *c, uint64_t now)
 {
     char text[CALL_TEXT_MAX];
+    bool next = next_second(c, now);
 
+    if (next)
+        call_count_lost(c);
     if (past(c->due_ms, now)) {
         call_end(c, c->state == CALL_ASKING ? "bridge_lost" : "no_answer", NULL, "bridge");
     } else if (past(c->connect_due_ms, now)) {
@@ -467,6 +471,7 @@ void call_tick(struct call *c, uint64_t now)
         call_end(c, "media_lost", "the media's path was lost, and no other was found in 30 s", "bridge");
     } else if (c->state == CALL_TALKING) {
         follow_hold(c);
-        call_tell_stats(c);
+        if (next)
+            call_tell_stats(c);
     }
 }

@@ -10,6 +10,7 @@
 
 #include "bridge/calls.h"
 
+enum { MS_PER_S = 1000 };
 enum { CALL_ID_MAX = 65, CALL_NAME_MAX = 65, CALL_TEXT_MAX = 512, CALL_REASONS = 16, CALL_MID_MAX = 32 };
 
 /*
@@ -39,7 +40,10 @@ struct call {
     enum call_state state;
     char id[CALL_ID_MAX]; /* the service's; "": not known yet */
     bool from_pbx;
-    bool asked; /* call.start has not been answered: this call can't go yet */
+    uint64_t phase_ms, second; /* each call's seconds begin elsewhere; the last that was looked at */
+    uint64_t
+        lost[CALLS_LEGS]; /* the most that its media ever counted: what comes late takes some back, and a counter never falls */
+    bool asked;           /* call.start has not been answered: this call can't go yet */
     unsigned line;
     char user[CALL_NAME_MAX], number[CALL_NAME_MAX]; /* at the phone's end, and at the PBX's */
 
@@ -82,6 +86,8 @@ struct calls {
     int64_t since, pbx_since; /* wall clock: of the calls, and of the lines' state */
     json_t *told;             /* the status as it was told last, without figures; NULL: not yet, to whoever listens now */
     uint64_t told_ms;
+    bool connected, stopped; /* the service hears us; no more calls begin */
+    uint64_t serial;         /* calls that ever began */
     char relay[CALLS_RELAY_MAX];
     struct calls_counts counts;
     uint64_t ended[CALL_REASONS];
@@ -93,8 +99,10 @@ struct calls {
 struct call *call_add(struct calls *calls, enum call_state state, bool from_pbx);
 void call_count_setup(struct calls *calls, enum calls_part part, double seconds);
 enum calls_state calls_state_of(const struct call *c);
+/* What its media have lost so far; more than once a second is of no use. */
+void call_count_lost(struct call *c);
 /* With what its media have seen. */
-void call_count_end(const struct call *c, const char *reason);
+void call_count_end(struct call *c, const char *reason);
 
 /* ---- call.c: what begins a call, and what happens to it ---- */
 

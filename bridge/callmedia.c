@@ -9,8 +9,6 @@
 #include "bridge/call.h"
 #include "bridge/sdp.h"
 
-enum { MS_PER_S = 1000 };
-
 void call_tell(struct call *c, const char *method, json_t *more)
 {
     json_t *params = more ? more : json_object();
@@ -222,6 +220,8 @@ void call_tell_stats(struct call *c)
         if (c->joined && !c->restart_due_ms)
             tell_connected(c, &stats);
     }
+    if (!c->calls->connected)
+        return; /* it would wait with others, and be told when it is old */
     o = json_pack("{s:I,s:I,s:f,s:I}", "lost", (json_int_t)stats.browser.lost, "received", (json_int_t)stats.browser.packets_in,
                   "jitter_ms", stats.browser.jitter_s * MS_PER_S, "bytes", (json_int_t)stats.browser.bytes_in);
     if (o && stats.browser.rtt_s >= 0)

@@ -71,6 +71,7 @@ struct call *call_add(struct calls *calls, enum call_state state, bool from_pbx)
     c->from_pbx = from_pbx;
     c->began_ms = calls->ends->now().ms;
     c->began_at = calls->ends->now().wall;
+    c->phase_ms = calls->serial++ % CALLS_TICKS_S * (MS_PER_S / CALLS_TICKS_S);
     c->next = calls->first;
     c->prev = &calls->first;
     if (c->next)
@@ -118,6 +119,13 @@ void calls_reap(struct calls *calls)
 
 /* ---- The connect service. ---- */
 
+const char *calls_text(const json_t *params, const char *key)
+{
+    const char *text = json_string_value(json_object_get(params, key));
+
+    return text ? text : "";
+}
+
 static struct call *find(const struct calls *calls, const char *id)
 {
     for (struct call *c = calls->first; c; c = c->next)
@@ -143,8 +151,14 @@ void calls_lost(struct calls *calls, const char *why)
         call_close(c, "bridge_lost", why, "service");
 }
 
+void calls_set_connected(struct calls *calls, bool connected)
+{
+    calls->connected = connected;
+}
+
 void calls_end(struct calls *calls, const char *reason)
 {
+    calls->stopped = true;
     for (struct call *c = calls->first; c; c = c->next)
         call_end(c, reason, NULL, "bridge");
 }
@@ -307,18 +321,35 @@ static void add_media(const struct call *c, struct calls_counts *to)
     if (!c->media)
         return;
     c->calls->ends->media_read(c->media, &stats);
-    to->lost[CALLS_BROWSER] += stats.browser.lost;
-    to->lost[CALLS_PBX] += stats.pbx.lost;
+    to->lost[CALLS_BROWSER] += c->lost[CALLS_BROWSER];
+    to->lost[CALLS_PBX] += c->lost[CALLS_PBX];
     to->received[CALLS_BROWSER] += stats.browser.packets_in;
     to->received[CALLS_PBX] += stats.pbx.packets_in;
     to->jitter_s[CALLS_BROWSER] = fmax(to->jitter_s[CALLS_BROWSER], stats.browser.jitter_s);
     to->jitter_s[CALLS_PBX] = fmax(to->jitter_s[CALLS_PBX], stats.pbx.jitter_s);
 }
 
-void call_count_end(const struct call *c, const char *reason)
+static uint64_t more(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+void call_count_lost(struct call *c)
+{
+    struct media_stats stats;
+
+    if (!c->media)
+        return;
+    c->calls->ends->media_read(c->media, &stats);
+    c->lost[CALLS_BROWSER] = more(c->lost[CALLS_BROWSER], stats.browser.lost);
+    c->lost[CALLS_PBX] = more(c->lost[CALLS_PBX], stats.pbx.lost);
+}
+
+void call_count_end(struct call *c, const char *reason)
 {
     struct calls *calls = c->calls;
 
+    call_count_lost(c);
     add_media(c, &calls->counts);
     calls->counts.jitter_s[CALLS_BROWSER] = calls->counts.jitter_s[CALLS_PBX] = 0; /* of those that live */
     for (unsigned i = 0; i < CALL_REASONS; i++)

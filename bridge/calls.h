@@ -24,6 +24,7 @@ enum {
     CALLS_CONNECT_S = 8,   /* until media must be connected: whoever calls hears within 10 s which rule is missing */
     CALLS_RESTART_S = 30,  /* for a path that was lost: as long as a session may be away */
     CALLS_SETUP_BOUNDS = 8,
+    CALLS_TICKS_S = 10, /* what 200 calls tell each second goes out in ten parts */
 };
 
 /* What the calls do at their three ends: the functions of those headers, with the handles that they get. */
@@ -77,14 +78,18 @@ void calls_free(struct calls **calls);
 const struct sip_events *calls_sip_events(void);
 /* A notification of the connect service. */
 void calls_message(struct calls *calls, const char *method, const json_t *params);
+/* A text of these params; "" where there is none. Borrowed. */
+const char *calls_text(const json_t *params, const char *key);
 /* The session at the connect service is over, and whatever it knew of our calls. `why` is for the log. */
 void calls_lost(struct calls *calls, const char *why);
-/* Ends all calls, at both ends. */
+/* Whether it hears us now: statistics are told to nobody else. */
+void calls_set_connected(struct calls *calls, bool connected);
+/* Ends all calls, at both ends; no more begin. */
 void calls_end(struct calls *calls, const char *reason);
-/* Once a second: limits, statistics. */
+/* CALLS_TICKS_S times a second: limits; statistics of each call once a second, a part of the calls at each tick. */
 void calls_tick(struct calls *calls);
 void calls_reap(struct calls *calls);
-/* As often, while connected: tells how the bridge is (bridge.status), if that has changed or figures are due. */
+/* Once a second, while connected: tells how the bridge is (bridge.status), if that has changed or figures are due. */
 void calls_tell_status(struct calls *calls);
 /* Whoever listens from now on has not heard of it. */
 void calls_forget_status(struct calls *calls);

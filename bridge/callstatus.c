@@ -7,7 +7,6 @@
 #include "bridge/call.h"
 
 enum {
-    MS_PER_S = 1000,
     CHANGE_MS =
         2000, /* between two statuses: a full one has some 40 KB, and a hundred calls that begin at once are told of together */
     FIGURES_MS =

@@ -272,6 +272,7 @@ static void begin(void)
     if (calls_new(&calls, &(struct calls_config){.lines = LINES, .nlines = 3, .version = "0.1.0", .ring_s = 60, .ends = &ENDS}))
         abort();
     calls_set_relay(calls, "relay.example:3478");
+    calls_set_connected(calls, true);
 }
 
 /* Whatever a test leaves, is freed; a call that is over goes with the next pass. */
@@ -779,6 +780,57 @@ static void statistics(void)
     finish();
 }
 
+/* What came late, or twice, takes back what was lost of the call, but no counter. */
+static void lost_never_falls(void)
+{
+    struct calls_counts counts;
+    talking();
+    w.stats.pbx.lost = 5;
+    after(1);
+    w.stats.pbx.lost = 4;
+    after(1);
+    calls_read(calls, &counts);
+    CHECK_INT(counts.lost[CALLS_PBX], 5);
+    sip_ended("hangup", "");
+    calls_read(calls, &counts);
+    CHECK_INT(counts.lost[CALLS_PBX], 5);
+    finish();
+}
+
+/* How many calls tell statistics at this tick. */
+static unsigned telling(void)
+{
+    unsigned n = 0;
+    w.now_ms += 1000 / CALLS_TICKS_S;
+    took();
+    calls_tick(calls);
+    for (const char *p = w.did; (p = strstr(p, "call.stats")); p++)
+        n++;
+    return n;
+}
+
+static void statistics_spread(void)
+{
+    char json[128];
+    begin();
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(json, sizeof(json), "{\"call\":\"c%u\",\"from\":\"bob\",\"to\":\"4711\",\"sdp\":\"x\"}", i);
+        says("call.incoming", json);
+        connected();
+        calls_sip_events()->answered(calls, w.sip_ctx, "PBXANSWER");
+        took();
+    }
+    telling(); /* the first is told at once */
+    for (unsigned i = 0; i < 3 * CALLS_TICKS_S; i++)
+        CHECK_INT(telling(), 2);
+    calls_set_connected(calls, false);
+    for (unsigned i = 0; i < CALLS_TICKS_S; i++)
+        CHECK_INT(telling(), 0);
+    calls_set_connected(calls, true);
+    CHECK_INT(telling(), 2); /* of now, not of then */
+    finish();
+}
+
 /* ---- No path. ---- */
 
 static void no_path(const char *offer, const char *ours, const char *want)
@@ -864,6 +916,8 @@ static void shut_down(void)
     CHECK_STR(took(), "call.hangup c1 shutdown; hangup 503; ");
     calls_end(calls, "shutdown");
     CHECK_STR(took(), "");
+    invited();
+    CHECK_STR(took(), "hangup 503; "); /* one that comes now */
     calls_read(calls, &counts);
     CHECK_INT(counts.now[CALLS_TALKING], 0);
     CHECK(all_gone());
@@ -994,10 +1048,12 @@ int main(void)
         {"digits both ways, by INFO where the PBX takes no events", digits},
         {"a path that is lost asks for an ICE restart, and ends the call after 30 s", restart},
         {"statistics each second; the time to the first audio once", statistics},
+        {"what was lost never falls, whatever came late", lost_never_falls},
+        {"many calls' statistics are spread over the second, and none waits for a service that is away", statistics_spread},
         {"media without a path end the call after 8 s, and name the firewall's rule", names_the_rule},
         {"a failed handshake ends the call at once, and says so", fails_at_once},
         {"a session that is lost ends the calls towards the PBX", session_lost},
-        {"shutdown ends the calls at both ends", shut_down},
+        {"shutdown ends the calls at both ends, and none begins", shut_down},
         {"registrations are kept by line, and a trunk needs none", registrations},
         {"the status is told at once, when it changes, and to another session; what the PBX wrote is cleaned", status},
         {"the status has the calls: changes within 2 s, figures every 10", status_of_calls},
