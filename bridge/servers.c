@@ -2,6 +2,7 @@
 
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <event2/util.h>
 #include <netdb.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 enum {
     PORT_DEFAULT = 3478, /* RFC 7065 section 3.2 */
     HOST_MAX = 256,
+    ASK_AGAIN_S = 10, /* for a name that has no address, or whose address could not be asked for */
 };
 
 struct servers {
@@ -20,8 +22,11 @@ struct servers {
     struct evdns_base *dns;                /* made for the first name */
     struct server list[MEDIA_SERVERS_MAX]; /* without an address while, or because, the name has none */
     size_t n;
+    char hosts[MEDIA_SERVERS_MAX][HOST_MAX];       /* names; "": an address was given */
+    bool lacking[MEDIA_SERVERS_MAX];               /* the last question had no answer */
     struct question *questions[MEDIA_SERVERS_MAX]; /* NULL: none */
-    unsigned open;
+    unsigned open;                                 /* those that calls wait for */
+    struct event again;
     void (*ready)(void *ctx);
     void *ctx;
 };
@@ -30,6 +35,7 @@ struct servers {
 struct question {
     struct servers *servers; /* NULL: nobody */
     size_t i;
+    bool waited; /* calls wait for it */
     struct evdns_getaddrinfo_request *request;
 };
 
@@ -41,19 +47,10 @@ struct uri {
     bool usable;
 };
 
-int servers_new(struct servers **out, struct event_base *base)
-{
-    struct servers *s = calloc(1, sizeof(*s));
-    *out = s;
-    if (!s)
-        return ERR_NOMEM;
-    s->base = base;
-    return 0;
-}
-
 static void forget(struct servers *s)
 {
     s->ready = NULL;
+    evtimer_del(&s->again);
     for (size_t i = 0; i < MEDIA_SERVERS_MAX; i++) {
         struct question *q = s->questions[i];
         s->questions[i] = NULL;
@@ -64,6 +61,8 @@ static void forget(struct servers *s)
     }
     s->open = 0;
     explicit_bzero(s->list, sizeof(s->list));
+    memset(s->hosts, 0, sizeof(s->hosts));
+    memset(s->lacking, 0, sizeof(s->lacking));
     s->n = 0;
 }
 
@@ -128,61 +127,119 @@ static int split(struct uri *u, const char *text)
     return 0;
 }
 
+static void lack(struct servers *s, size_t i)
+{
+    s->lacking[i] = true;
+    evtimer_add(&s->again, &(struct timeval){.tv_sec = ASK_AGAIN_S});
+}
+
 static void on_resolved(int result, struct evutil_addrinfo *res, void *arg)
 {
     struct question *q = arg;
     struct servers *s = q->servers;
     size_t i = q->i;
+    bool last = s && q->waited && --s->open == 0;
+    struct addr a;
 
     free(q);
     if (s) {
         s->questions[i] = NULL;
-        s->open--;
-    }
-    if (s && result == 0 && res) {
-        uint16_t port = s->list[i].addr.port;
-        if (addr_from_sockaddr(&s->list[i].addr, res->ai_addr))
-            s->list[i].addr = (struct addr){0};
-        s->list[i].addr.port = port;
+        if (result == 0 && res && addr_from_sockaddr(&a, res->ai_addr) == 0)
+            s->list[i].addr = addr_with_port(&a, s->list[i].addr.port);
+        else
+            lack(s, i); /* an address of before is better than none */
     }
     if (res)
         evutil_freeaddrinfo(res);
-    if (s && s->open == 0 && s->ready)
+    if (last && s->ready)
         s->ready(s->ctx);
 }
 
-/* An address at once, or a question. What can't even be asked stays without an address. */
-static void resolve(struct servers *s, size_t i, const struct uri *u)
+/* A question; what can't even be asked is asked later. */
+static void ask(struct servers *s, size_t i, bool waited)
 {
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM, .ai_protocol = IPPROTO_UDP};
     struct question *q;
     struct evdns_getaddrinfo_request *request;
     void (*ready)(void *ctx) = s->ready;
 
-    if (addr_parse_ip(&s->list[i].addr, u->host) == 0) {
-        s->list[i].addr.port = u->port;
-        return;
-    }
-    s->list[i].addr.port = u->port;
+    s->lacking[i] = false;
     if (!s->dns)
         s->dns = evdns_base_new(s->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     q = s->dns ? calloc(1, sizeof(*q)) : NULL;
-    if (!q)
+    if (!q) {
+        lack(s, i);
         return;
+    }
     /* What /etc/hosts knows is told at once, from within the call, and the question is gone. */
-    *q = (struct question){.servers = s, .i = i};
+    *q = (struct question){.servers = s, .i = i, .waited = waited};
     s->questions[i] = q;
-    s->open++;
+    s->open += waited;
     s->ready = NULL;
-    request = evdns_getaddrinfo(s->dns, u->host, NULL, &hints, on_resolved, q);
+    request = evdns_getaddrinfo(s->dns, s->hosts[i], NULL, &hints, on_resolved, q);
     if (request)
         q->request = request;
     s->ready = ready;
 }
 
+/* Nobody waits for these: calls go on with what there is. */
+static void on_again(evutil_socket_t fd, short what, void *ctx)
+{
+    struct servers *s = ctx;
+
+    (void)fd;
+    (void)what;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->lacking[i])
+            ask(s, i, false);
+}
+
+int servers_new(struct servers **out, struct event_base *base)
+{
+    struct servers *s = calloc(1, sizeof(*s));
+    *out = s;
+    if (!s)
+        return ERR_NOMEM;
+    s->base = base;
+    evtimer_assign(&s->again, base, on_again, s);
+    return 0;
+}
+
+/* What was known of names. */
+struct known {
+    char hosts[MEDIA_SERVERS_MAX][HOST_MAX];
+    struct addr addrs[MEDIA_SERVERS_MAX];
+    size_t n;
+};
+
+static void remember(struct known *k, const struct servers *s)
+{
+    memcpy(k->hosts, s->hosts, sizeof(k->hosts));
+    k->n = s->n;
+    for (size_t i = 0; i < s->n; i++)
+        k->addrs[i] = s->list[i].addr;
+}
+
+/* An address at once, or a question; with the address that the name had before nobody need wait for the answer. */
+static void resolve(struct servers *s, size_t i, const struct uri *u, const struct known *known)
+{
+    struct addr *a = &s->list[i].addr;
+    bool name = addr_parse_ip(a, u->host) != 0;
+
+    for (size_t k = 0; k < known->n && name && a->family == ADDR_NONE; k++)
+        if (strcmp(known->hosts[k], u->host) == 0)
+            *a = known->addrs[k];
+    a->port = u->port;
+    if (!name)
+        return;
+    memcpy(s->hosts[i], u->host, HOST_MAX);
+    ask(s, i, a->family == ADDR_NONE);
+}
+
 int servers_set(struct servers *s, const struct media_server *list, size_t n, void (*ready)(void *ctx), void *ctx)
 {
     struct uri uris[MEDIA_SERVERS_MAX];
+    struct known known;
     int err = n > MEDIA_SERVERS_MAX ? ERR_INVAL : 0;
 
     memset(uris, 0, sizeof(uris));
@@ -190,6 +247,7 @@ int servers_set(struct servers *s, const struct media_server *list, size_t n, vo
         err = split(&uris[i], list[i].uri);
     if (err)
         return err;
+    remember(&known, s);
     forget(s);
     s->ready = ready;
     s->ctx = ctx;
@@ -199,7 +257,7 @@ int servers_set(struct servers *s, const struct media_server *list, size_t n, vo
         s->list[s->n] = uris[i].server;
         memcpy(s->list[s->n].username, list[i].username, sizeof(list[i].username));
         memcpy(s->list[s->n].password, list[i].password, sizeof(list[i].password));
-        resolve(s, s->n++, &uris[i]);
+        resolve(s, s->n++, &uris[i], &known);
     }
     return 0;
 }

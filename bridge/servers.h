@@ -28,9 +28,10 @@ struct server {
 int servers_new(struct servers **out, struct event_base *base);
 void servers_free(struct servers **s);
 /* Replaces what there was. A `turns:` or a transport that we don't have is left out. ERR_INVAL: one that can't be read, or one too many; then nothing has
- * changed. `ready` is called from the loop once all names are resolved or given up, unless none was open when this returns. */
+ * changed. `ready` is called from the loop once all names are resolved or given up, unless none was open when this returns. A name that there was before keeps its address
+ * until it has another one; one that is not answered is asked for again every 10 s. */
 int servers_set(struct servers *s, const struct media_server *list, size_t n, void (*ready)(void *ctx), void *ctx);
-/* False while names are being resolved. */
+/* False while names are being resolved that have no address yet. */
 bool servers_ready(const struct servers *s);
 /* The n-th that has an address; NULL: no further one. */
 const struct server *servers_at(const struct servers *s, size_t n);
