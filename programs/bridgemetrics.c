@@ -2,30 +2,19 @@
 
 #include "programs/bridgemetrics.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
-#include <event2/event.h>
-#include <event2/http.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "admin/metric.h"
 #include "base/clock.h"
 #include "base/err.h"
-
-enum {
-    HEAD_MAX = 8192, /* bytes of a request's head */
-    BODY_MAX = 0,
-    TIMEOUT_S = 10,
-};
+#include "programs/scrape.h"
 
 struct bridgemetrics {
-    struct evhttp *http;
+    struct scrape *scrape;
     const struct bridge *bridge;
     const struct sip_line *lines;
     unsigned nlines;
     int64_t started;
-    struct addr address;
 };
 
 /* ---- Families. ---- */
@@ -86,8 +75,9 @@ static void about_media(struct metric_writer *w, const struct calls_counts *c)
         metric_value(w, METRIC_LABELS({"leg", CALLS_LEG_NAMES[i]}), c->jitter_s[i]);
 }
 
-static char *all(const struct bridgemetrics *m, bool open, size_t *len)
+static char *all(void *ctx, bool open, size_t *len)
 {
+    const struct bridgemetrics *m = ctx;
     struct metric_writer *w;
     struct calls_counts counts;
 
@@ -101,46 +91,11 @@ static char *all(const struct bridgemetrics *m, bool open, size_t *len)
     return metric_close(&w, len);
 }
 
-/* ---- HTTP. ---- */
-
-static void on_metrics(struct evhttp_request *request, void *ctx)
-{
-    const struct bridgemetrics *m = ctx;
-    const char *accept = evhttp_find_header(evhttp_request_get_input_headers(request), "Accept");
-    bool open = accept && strstr(accept, "application/openmetrics-text");
-    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
-    size_t len;
-    char *text = all(m, open, &len);
-
-    if (!text || evhttp_add_header(headers, "Content-Type", metric_type_name(open)) ||
-        evbuffer_add(evhttp_request_get_output_buffer(request), text, len))
-        evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-    else
-        evhttp_send_reply(request, HTTP_OK, "OK", NULL);
-    free(text);
-}
-
-static int bind_to(struct bridgemetrics *m, const struct addr *listen)
-{
-    char text[ADDR_TEXT_MAX];
-    struct evhttp_bound_socket *bound;
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof(ss);
-
-    errno = 0;
-    bound = evhttp_bind_socket_with_handle(m->http, addr_ip_text(listen, text), listen->port);
-    if (!bound)
-        return errno ? -errno : ERR_IO;
-    if (getsockname(evhttp_bound_socket_get_fd(bound), (struct sockaddr *)(void *)&ss, &len))
-        return -errno;
-    return addr_from_sockaddr(&m->address, (const struct sockaddr *)(const void *)&ss);
-}
-
 int bridgemetrics_new(struct bridgemetrics **out, struct event_base *base, const struct addr *listen, const struct bridge *bridge,
                       const struct sip_line *lines, unsigned nlines)
 {
     struct bridgemetrics *m = calloc(1, sizeof(*m));
-    int err = 0;
+    int err;
 
     if (!m)
         return ERR_NOMEM;
@@ -148,16 +103,7 @@ int bridgemetrics_new(struct bridgemetrics **out, struct event_base *base, const
     m->lines = lines;
     m->nlines = nlines;
     m->started = clock_now().wall;
-    m->http = evhttp_new(base);
-    if (!m->http || evhttp_set_cb(m->http, "/metrics", on_metrics, m))
-        err = ERR_NOMEM;
-    if (!err) {
-        evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET);
-        evhttp_set_max_headers_size(m->http, HEAD_MAX);
-        evhttp_set_max_body_size(m->http, BODY_MAX);
-        evhttp_set_timeout(m->http, TIMEOUT_S);
-        err = bind_to(m, listen);
-    }
+    err = scrape_new(&m->scrape, base, listen, all, m);
     if (err)
         bridgemetrics_free(&m);
     else
@@ -169,13 +115,12 @@ void bridgemetrics_free(struct bridgemetrics **m)
 {
     if (!*m)
         return;
-    if ((*m)->http)
-        evhttp_free((*m)->http);
+    scrape_free(&(*m)->scrape);
     free(*m);
     *m = NULL;
 }
 
 struct addr bridgemetrics_address(const struct bridgemetrics *m)
 {
-    return m->address;
+    return scrape_address(m->scrape);
 }

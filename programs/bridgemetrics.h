@@ -3,7 +3,7 @@
  * Owner:    the program's one thread.
  * Lifetime: bridgemetrics_new to bridgemetrics_free, within that of the bridge.
  * Callers:  programs/turnpike-bridge.c.
- * RFC:      9110, as far as libevent has it.
+ * RFC:      none.
  */
 #ifndef PROGRAMS_BRIDGEMETRICS_H
 #define PROGRAMS_BRIDGEMETRICS_H

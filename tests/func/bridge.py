@@ -5,6 +5,8 @@ Browsers are sockets here that speak the connect protocol and have no media, so 
 import json
 import os
 import re
+import resource
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -76,6 +78,13 @@ def _(d):
 def _(d):
     status, _, err = run("--config", d.file("good.conf", GOOD.replace("pbx.example", "pbx.invalid")))
     check(status == 1 and "pbx.invalid" in err, f"{status} {err}")
+
+
+@command_line.case("an address that is not this host's ends the start with its key: status 2")
+def _(d):
+    for key in ("rtp-ip", "ice-ip"):
+        status, _, err = run("--config", d.file("good.conf", GOOD.replace("pbx.example", "127.0.0.1")), f"--{key}=192.0.2.77")
+        check(status == 2 and f"{key}=192.0.2.77" in err and "address of this host" in err, f"{status} {err}")
 
 
 # ---- With a service, a PBX and a phone. ----
@@ -187,6 +196,82 @@ def _(w):
     equal((status["calls_now"], status["ended"]), (0, {"cancelled": 1}), "what has ended")
     for log in (w.bridge, w.relay):
         log.wait_log(f"event=call_ended call={call} reason=cancelled")
+
+
+def descriptors(w):
+    return len(os.listdir(f"/proc/{w.bridge.pid}/fd"))
+
+
+def ask_metrics(w):
+    """A connection that has asked for metrics, and waits for them."""
+    s = silent(w)
+    s.sendall(b"GET /metrics HTTP/1.1\r\nHost: bridge\r\n\r\n")
+    return s
+
+
+def silent(w):
+    s = w.ns.socket(socket.AF_INET, socket.SOCK_STREAM)
+    s.settimeout(tap.PATIENCE_S)
+    s.connect((L, w.bridge.ready["metrics"]["port"]))
+    return s
+
+
+def whole(s):
+    with s.makefile("rb") as f:
+        return f.read()
+
+
+@bridged.case("metrics: other paths and methods, a head without an end, and HEAD, each with its answer and the end of the connection")
+def _(w):
+    for asked, status in ((b"GET / HTTP/1.1\r\nHost: b\r\n\r\n", 404), (b"POST /metrics HTTP/1.1\r\nHost: b\r\n\r\n", 405), (b"x\r\n\r\n", 400),
+                          (b"GET /metrics HTTP/1.1\r\nx: ".ljust(8192, b"y"), 431), (b"HEAD /metrics HTTP/1.1\r\nHost: b\r\n\r\n", 200)):
+        with silent(w) as s:
+            s.sendall(asked)
+            got = whole(s)
+            check(got.startswith(b"HTTP/1.1 %d " % status) and got.endswith(b"\r\n\r\n"), f"{asked[:40]}: {got[:200]}")
+    with silent(w) as s:
+        s.sendall(b"GET /metrics HTTP/1.1\r\nHost: b\r\nAccept: application/openmetrics-text\r\n\r\n")
+        check(whole(s).endswith(b"# EOF\n"), "OpenMetrics")
+
+
+@bridged.case("metrics: sixteen silent connections keep others waiting, not the bridge; who says nothing is closed")
+def _(w):
+    before = descriptors(w)
+    held = [silent(w) for _i in range(20)]
+    tap.wait_until(lambda: descriptors(w) >= before + 16, "sixteen are taken")
+    with ask_metrics(w) as s:
+        equal(descriptors(w), before + 16, "descriptors with 21 connections")
+        for h in held:
+            h.close()
+        check(whole(s).startswith(b"HTTP/1.1 200 "), "an answer, once there is room")
+    tap.wait_until(lambda: descriptors(w) == before, "all are closed")
+    with silent(w) as s:
+        equal(whole(s), b"", "what a silent connection gets, 10 s later")
+
+
+@bridged.case("metrics: without descriptors connections wait, the bridge does not spin, and they are answered later")
+def _(w):
+    old = resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE)
+    used = {int(n) for n in os.listdir(f"/proc/{w.bridge.pid}/fd")}
+    resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), old[1]))  # not one more
+    try:
+        with ask_metrics(w) as s:
+            begin = cpu_s(w)
+            with w.phone() as p:  # the bridge goes on
+                p.call("call.start", to="4711", sdp=offer())
+                p.expect("call.ended")
+            check(cpu_s(w) - begin < 0.5, "the bridge spins")
+            resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, old)
+            check(whole(s).startswith(b"HTTP/1.1 200 "), "an answer, once there are descriptors")
+    finally:
+        resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, old)
+
+
+def cpu_s(w):
+    """Of the bridge, so far."""
+    with open(f"/proc/{w.bridge.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @bridged.case("a phone calls: INVITE with PCMA, ringing, answered, INFO digits, hung up by the PBX")
