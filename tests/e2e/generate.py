@@ -28,24 +28,16 @@ SIDES = {"office": ("office", OFFICE, "server"), "home": ("browser", HOME, "brow
 PATIENCE_S = 60  # a run of the probe's, though nothing of it waits for long
 ELSEWHERE = [(RELAY, "udp", 3479), (RELAY, "udp", 50000), (RELAY, "tcp", 3478), (CONNECT, "udp", 3478), (STRANGER, "tcp", 443), (STRANGER, "udp", 3478)]
 
-# What comes to a firewall from each side, and what of that goes on: before and behind all that it may be told.
-WATCH = f"""
-table ip watch {{
-    counter out {{ }}
-    counter went {{ }}
-    counter back {{ }}
-    counter came {{ }}
-    chain first {{
-        type filter hook forward priority -300
-        iifname {firewall.LAN} counter name out
-        iifname {firewall.WAN} counter name back
-    }}
-    chain last {{
-        type filter hook forward priority 300
-        iifname {firewall.LAN} counter name went
-        iifname {firewall.WAN} counter name came
-    }}
-}}
+# What of one port comes to a firewall, from each side, and what of that goes on: before and behind all that it may be told.
+WATCH = """
+table ip watch {
+    counter out { }
+    counter went { }
+    counter back { }
+    counter came { }
+    chain first { type filter hook forward priority -300; }
+    chain last { type filter hook forward priority 300; }
+}
 """
 OUT, BACK = ("out", "went"), ("back", "came")
 
@@ -57,11 +49,12 @@ def generate(*words, hosts=HOSTS):
 
 
 @contextlib.contextmanager
-def asking(ns, source, to, protocol, port):
-    """Begins a connection, or sends a Binding request: a function that tells whether it was answered."""
+def asking(ns, source, to, protocol, port, watch=lambda port: None):
+    """Begins a connection, or sends a Binding request: a function that tells whether it was answered. `watch` hears its port before."""
     with ns.socket(socket.AF_INET, socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as s:
         s.setblocking(False)
         s.bind((source, 0))
+        watch(s.getsockname()[1])
         s.connect_ex((to, port))
         if protocol == "udp":
             s.send(stun.encode(stun.BINDING, stun.REQUEST))
@@ -84,15 +77,28 @@ class Place:
     def _count(self, name):
         return json.loads(self.fw.nft.run(f"list counter ip watch {name}"))["nftables"][1]["counter"]["packets"]
 
+    def _watch(self, port):
+        """From now on these packets are counted and no others: what another connection's end still sends is not taken for this one's."""
+        lines = []
+        for chain, out, back in (("first", "out", "back"), ("last", "went", "came")):
+            lines.append(f"flush chain ip watch {chain}")
+            lines.append(f"add rule ip watch {chain} iifname {firewall.LAN} meta l4proto {{ tcp, udp }} th sport {port} counter name {out}")
+            lines.append(f"add rule ip watch {chain} iifname {firewall.WAN} meta l4proto {{ tcp, udp }} th dport {port} counter name {back}")
+        self.fw.nft.run("\n".join(lines))
+
     def passes(self, to, protocol, port, way=OUT):
         """Is (address, port) reached, and is what comes from there let in? The firewall tells what it has dropped of that way, so nobody waits for it."""
-        before = [self._count(name) for name in way]
+        before = []
+
+        def watch(own):
+            self._watch(own)
+            before.extend(self._count(name) for name in way)
 
         def dropped():
             tried = self._count(way[0]) - before[0]  # first: what passes meanwhile is in the other one
             return tried > self._count(way[1]) - before[1]
 
-        with asking(self.ns, self.host, to, protocol, port) as answered:
+        with asking(self.ns, self.host, to, protocol, port, watch) as answered:
             tap.wait_until(lambda: answered() or dropped(), f"{to}, {port}/{protocol} answers, or is dropped")
             return answered()
 
