@@ -34,7 +34,9 @@ static void write_line(FILE *f, const struct openings *openings, const struct op
     fprintf(f, " -p %s --dport %u", rules_protocol_name(o->protocol), (unsigned)o->port);
     if (o->last != o->port)
         fprintf(f, ":%u", (unsigned)o->last);
-    fputs(" -m conntrack --ctstate NEW", f);
+    /* what comes in at the relay may be exempt from tracking: thousands of streams have no use for it */
+    if (o->n)
+        fputs(" -m conntrack --ctstate NEW", f);
     if (o->rule)
         fprintf(f, " -m comment --comment \"turnpike rule %u\"", o->rule);
     fputs(" -j ACCEPT\n", f);

@@ -37,7 +37,8 @@ static void write_match(FILE *f, const struct opening *o, enum addr_family famil
     fprintf(f, "%s dport %u", rules_protocol_name(o->protocol), (unsigned)o->port);
     if (o->last != o->port)
         fprintf(f, "-%u", (unsigned)o->last);
-    fprintf(f, " ct state new accept");
+    /* what comes in at the relay may be exempt from tracking: thousands of streams have no use for it */
+    fputs(o->n ? " ct state new accept" : " accept", f);
     if (o->rule)
         fprintf(f, " comment \"turnpike rule %u\"", o->rule);
     fputc('\n', f);
