@@ -1,4 +1,5 @@
-/* Whatever is in a file of firewall rules: it is refused in one line that names the file, or each rule of it is whole. */
+/* Whatever is in a file of firewall rules: it is refused in one line that names the file, or each rule of it is whole. What is generated from it
+ * has a line for each rule, and what the file says in words stands in comments. */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/utf8.h"
+#include "probe/generate.h"
 #include "probe/rules.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,6 +32,65 @@ static void check_rule(const struct rules *rules, size_t i)
         need(rules->item[before].number != r->number);
 }
 
+/* ---- What is generated. ---- */
+
+static int resolve(const char *name, struct addr *out, size_t max)
+{
+    need(*name && max);
+    need(addr_parse_ip(out, "203.0.113.10") == 0);
+    return 1;
+}
+
+/* Lines that a firewall acts on; comments may hold UTF-8, unless the format is ASCII. */
+static size_t count_lines(char *text, bool ascii)
+{
+    char *rest = NULL;
+    size_t n = 0;
+
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        bool comment = line[strspn(line, " ")] == '#';
+
+        for (const char *p = line; *p; p++)
+            need(*p >= ' ' || (*p < 0 && comment && !ascii));
+        n += !comment;
+    }
+    return n;
+}
+
+static void check_generated(const struct openings *openings, enum generate_format format)
+{
+    /* beside the openings: of a gateway, and of the relay's own host with loopback and neighbours */
+    static const size_t FIXED[][2] = {[GENERATE_NFTABLES] = {8, 10}, [GENERATE_IPTABLES] = {6, 11}, [GENERATE_WINDOWS] = {3, 3}};
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+
+    need(f);
+    generate_write(f, format, openings, GENERATE_GATEWAY);
+    need(fclose(f) == 0 && utf8_ok(text));
+    if (format != GENERATE_TEXT)
+        need(count_lines(text, format == GENERATE_WINDOWS) == FIXED[format][openings->side == OPENINGS_RELAY] + openings->n);
+    free(text);
+}
+
+static void check_openings(const struct rules *rules)
+{
+    static struct openings openings;
+    char error[OPENINGS_ERROR_MAX];
+
+    for (int side = 0; side < OPENINGS_SIDES; side++) {
+        struct openings_config config = {.rules = rules, .side = (enum openings_side)side, .resolve = resolve};
+
+        for (int target = 0; target < RULES_HOST; target++)
+            config.host[target].name = "turn.example.org";
+        if (openings_make(&openings, &config, error))
+            continue; /* no rule of that side */
+        need(openings.n && openings.n <= OPENINGS_MAX);
+        for (int format = 0; format < GENERATE_FORMATS; format++)
+            check_generated(&openings, (enum generate_format)format);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct rules rules;
@@ -46,6 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     need(err != 0 || (rules.n > 0 && rules.n <= RULES_MAX && !*error));
     for (size_t i = 0; !err && i < rules.n; i++)
         check_rule(&rules, i);
+    if (!err)
+        check_openings(&rules);
     free(text);
     return 0;
 }
