@@ -256,22 +256,14 @@ def _(w):
     resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), old[1]))  # not one more
     try:
         with ask_metrics(w) as s:
-            begin = cpu_s(w)
             with w.phone() as p:  # the bridge goes on
                 p.call("call.start", to="4711", sdp=offer())
                 p.expect("call.ended")
-            check(cpu_s(w) - begin < 0.5, "the bridge spins")
+            check("accept" not in w.bridge.log(), "libevent says at each turn of the loop that it can't accept: it turns all the time")
             resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, old)
             check(whole(s).startswith(b"HTTP/1.1 200 "), "an answer, once there are descriptors")
     finally:
         resource.prlimit(w.bridge.pid, resource.RLIMIT_NOFILE, old)
-
-
-def cpu_s(w):
-    """Of the bridge, so far."""
-    with open(f"/proc/{w.bridge.pid}/stat", encoding="ascii") as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @bridged.case("a phone calls: INVITE with PCMA, ringing, answered, INFO digits, hung up by the PBX")
