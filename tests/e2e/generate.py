@@ -206,16 +206,16 @@ def _(w):
     nft.run("delete table ip filter\n" + w.home.text)
 
 
-@generated.case("every side and place, in IPv4 and IPv6, is taken by the programs that it is for")
+@generated.case("every side and place, with IPv4 and IPv6 in one file, is taken by the programs that it is for")
 def _(w):
-    ns = w.net.pbx
-    six = ["--app", "2001:db8::3", "--connect", "2001:db8::2", "--relay", "2001:db8::1", "--from", "2001:db8::/32"]
-    for side, at in (("office", "gateway"), ("office", "host"), ("relay", "host")):
-        for hosts in (HOSTS, six):
-            words = ["--side", side, "--at", at, *(["--peers-outside"] if side == "relay" else [])]
-            ns.run(["nft", "-c", "-f", "-"], generate("nftables", *words, hosts=hosts))
-            for program in ("iptables-restore", "ip6tables-restore"):
-                ns.run([program, "--test"], generate("iptables", *words, hosts=hosts))
+    nft = firewall.Nft(w.net.pbx)
+    both = ["--relay", RELAY, "--connect", "2001:db8::2", "--app", "2001:db8::3"]
+    for words in (["--side", "office"], ["--side", "browser", "--at", "host"], ["--side", "relay", "--peers-outside"]):
+        nft.run(generate("nftables", *words, hosts=both))
+        text = generate("iptables", *words, hosts=both)
+        for program in ("iptables-restore", "ip6tables-restore"):
+            w.net.pbx.run([program, "--test"], text)
+    nft.close()
 
 
 @generated.case("all of them at once, on both gateways, both hosts and the relay's own: every rule holds, media from relayed address to relayed address too")
