@@ -94,6 +94,8 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
     calls_set_connected(b->calls, true);
     if (!resumed)
         calls_lost(b->calls, "the session was not resumed");
+    else
+        calls_resumed(b->calls, json_object_get(hello, "calls"));
     calls_forget_status(b->calls);
     evtimer_del(&b->asks);
     take_servers(b, json_object_get(hello, "ice"));

@@ -462,7 +462,9 @@ void call_tick(struct call *c, uint64_t now)
 
     if (next)
         call_count_lost(c);
-    if (past(c->due_ms, now)) {
+    if (past(c->gone_due_ms, now)) {
+        call_close(c, "hangup", "the connect service has ended it while the bridge was away", "service");
+    } else if (past(c->due_ms, now)) {
         call_end(c, c->state == CALL_ASKING ? "bridge_lost" : "no_answer", NULL, "bridge");
     } else if (past(c->connect_due_ms, now)) {
         call_fault_text(c, text);

@@ -62,6 +62,7 @@ struct call {
     uint64_t began_ms, signalled_ms, offered_ms, relays_ms,
         answered_ms;                                 /* 0: not yet; `relays`: each side knows the other's relay candidate */
     uint64_t due_ms, connect_due_ms, restart_due_ms; /* 0: no limit */
+    uint64_t gone_due_ms;                            /* the service has it no more; 0: it has */
 };
 
 /* A line, and how its registration stands. */

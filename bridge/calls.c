@@ -156,6 +156,51 @@ void calls_set_connected(struct calls *calls, bool connected)
     calls->connected = connected;
 }
 
+static const char *listed(const json_t *list, const struct call *c)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        const char *id = json_string_value(json_object_get(entry, "call"));
+
+        if (id && strcmp(id, c->id) == 0)
+            return json_string_value(json_object_get(entry, "state"));
+    }
+    return NULL;
+}
+
+static void end_unknown(struct calls *calls, const json_t *list)
+{
+    const json_t *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        const char *id = json_string_value(json_object_get(entry, "call"));
+
+        if (id && !find(calls, id))
+            calls->ends->notify(calls->ends->client, "call.hangup",
+                                json_pack("{s:s,s:s,s:s}", "call", id, "reason", "pbx_error", "text",
+                                          "the call was lost with the bridge's connection"));
+    }
+}
+
+void calls_resumed(struct calls *calls, const json_t *list)
+{
+    uint64_t now = calls->ends->now().ms;
+
+    for (struct call *c = calls->first; c; c = c->next) {
+        const char *state = c->id[0] ? listed(list, c) : "";
+
+        c->gone_due_ms = state ? 0 : now + CALLS_GONE_MS;
+        if (state && c->state == CALL_TALKING && state[0] && strcmp(state, "answered") != 0)
+            call_tell(c, "call.answered", NULL);
+    }
+    end_unknown(calls, list);
+}
+
 void calls_end(struct calls *calls, const char *reason)
 {
     calls->stopped = true;

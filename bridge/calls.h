@@ -22,6 +22,7 @@ struct calls;
 enum {
     CALLS_RELAY_MAX = 256, /* bytes of a relay's name */
     CALLS_CONNECT_S = 8,   /* until media must be connected: whoever calls hears within 10 s which rule is missing */
+    CALLS_GONE_MS = 1000,  /* for the service to say why a call has ended that it does not list any more */
     CALLS_RESTART_S = 30,  /* for a path that was lost: as long as a session may be away */
     CALLS_SETUP_BOUNDS = 8,
     CALLS_TICKS_S = 10, /* what 200 calls tell each second goes out in ten parts */
@@ -84,6 +85,8 @@ const char *calls_text(const json_t *params, const char *key);
 void calls_lost(struct calls *calls, const char *why);
 /* Whether it hears us now: statistics are told to nobody else. */
 void calls_set_connected(struct calls *calls, bool connected);
+/* The session goes on with these calls, as `hello` lists them. Ours that is not there has ended; what had waited at the service says why, in a moment. */
+void calls_resumed(struct calls *calls, const json_t *list);
 /* Ends all calls, at both ends; no more begin. */
 void calls_end(struct calls *calls, const char *reason);
 /* CALLS_TICKS_S times a second: limits; statistics of each call once a second, a part of the calls at each tick. */

@@ -908,6 +908,33 @@ static void session_lost(void)
     finish();
 }
 
+static void resumed(const char *list)
+{
+    json_t *calls_there = json_loads(list, 0, NULL);
+
+    calls_resumed(calls, calls_there);
+    json_decref(calls_there);
+}
+
+static void session_resumed(void)
+{
+    talking();
+    resumed("[{\"call\":\"c1\",\"state\":\"answered\"}]");
+    CHECK_STR(took(), "");
+    resumed("[{\"call\":\"c1\",\"state\":\"ringing\"}]"); /* our answer was lost */
+    CHECK_STR(took(), "call.answered c1; ");
+    resumed("[{\"call\":\"c1\",\"state\":\"answered\"},{\"call\":\"c2\",\"state\":\"offered\"}]"); /* its beginning was lost */
+    CHECK_STR(took(), "call.hangup c2 pbx_error the call was lost with the bridge's connection; ");
+    resumed("[]");
+    CHECK_STR(took(), "");
+    w.now_ms += CALLS_GONE_MS;
+    calls_tick(calls);
+    CHECK_STR(took(), "hangup 480; ");
+    CHECK_INT(ended("hangup"), 1);
+    CHECK(all_gone());
+    finish();
+}
+
 static void shut_down(void)
 {
     struct calls_counts counts;
@@ -1053,6 +1080,7 @@ int main(void)
         {"media without a path end the call after 8 s, and name the firewall's rule", names_the_rule},
         {"a failed handshake ends the call at once, and says so", fails_at_once},
         {"a session that is lost ends the calls towards the PBX", session_lost},
+        {"a session that is resumed: what it has no more ends, what it has not heard is told again, what is unknown is hung up", session_resumed},
         {"shutdown ends the calls at both ends, and none begins", shut_down},
         {"registrations are kept by line, and a trunk needs none", registrations},
         {"the status is told at once, when it changes, and to another session; what the PBX wrote is cleaned", status},
