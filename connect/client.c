@@ -429,6 +429,14 @@ static void on_dial_down(void *ctx, const char *why, unsigned code)
     leave(ctx);
 }
 
+/* The network may be another one since the last look: name servers come with it. Names of /etc/hosts are read once, at the start. */
+static void read_name_servers(struct connect_client *c)
+{
+    evdns_base_clear_nameservers_and_suspend(c->dns);
+    evdns_base_resolv_conf_parse(c->dns, DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC, "/etc/resolv.conf");
+    evdns_base_resume(c->dns);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *ctx)
 {
     static const struct dial_events EVENTS = {on_dial_up, on_dial_text, on_dial_down};
@@ -444,6 +452,8 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     enter(c);
+    if (!c->dial && c->failures)
+        read_name_servers(c);
     if (c->dial)
         over(c, "the connect service has not answered our hello in 10 s", false, pause_ms(c->failures++));
     else if (dial_new(&c->dial, &config, &EVENTS, c))

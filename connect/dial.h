@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "connect/dialurl.h"
+#include "connect/link.h"
 
 struct dial;
 struct event_base;
@@ -18,9 +19,9 @@ struct evdns_base;
 struct ssl_ctx_st;
 
 enum {
-    DIAL_MESSAGE_MAX = 65536, /* bytes of a message, either way: the protocol's limit */
-    DIAL_QUEUE_MAX = 262144,  /* bytes that wait to be sent: the service has the same limit */
-    DIAL_WHY_MAX = 256,       /* bytes of a reason and its NUL */
+    DIAL_MESSAGE_MAX = LINK_MESSAGE_MAX,
+    DIAL_QUEUE_MAX = LINK_QUEUE_MAX, /* the service's limits are ours */
+    DIAL_WHY_MAX = 256,              /* bytes of a reason and its NUL */
 };
 
 struct dial_config {

@@ -100,13 +100,32 @@ static bool has(const char *head, size_t len, const char *name, const char *valu
     return p && n == strlen(value) && (any_case ? strncasecmp(p, value, n) : strncmp(p, value, n)) == 0;
 }
 
+/* Is it one of the words of a list, whatever their case? */
+static bool lists(const char *head, size_t len, const char *name, const char *word)
+{
+    size_t n = 0, wordlen = strlen(word), item;
+    const char *p = dialhead_field(head, len, name, &n), *end = p ? p + n : NULL;
+
+    for (; p < end; p += item + 1) {
+        p += strspn(p, " \t,");
+        item = strcspn(p, " \t,\r");
+        if (p + item <= end && item == wordlen && strncasecmp(p, word, item) == 0)
+            return true;
+    }
+    return false;
+}
+
 const char *dialhead_wrong(const char *head, size_t len, const char *accept, const char *subprotocol)
 {
-    if (!has(head, len, "upgrade", "websocket", true) || !has(head, len, "connection", "upgrade", true))
+    size_t n = 0;
+
+    if (!has(head, len, "upgrade", "websocket", true) || !lists(head, len, "connection", "upgrade"))
         return "a proxy between has taken the upgrade to a WebSocket out of the answer";
     if (!has(head, len, "sec-websocket-accept", accept, false))
         return "the answer is not one to our request (a proxy's cache?)";
     if (!has(head, len, "sec-websocket-protocol", subprotocol, false))
         return "the server does not speak our version of the connect protocol";
+    if (dialhead_field(head, len, "sec-websocket-extensions", &n) || n)
+        return "the server uses an extension of WebSockets that we have not offered";
     return NULL;
 }

@@ -12,11 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "connect/link.h"
+
 enum {
-    RPC_TEXT_MAX = 65536, /* bytes of a message, as docs/connect-protocol.md has it */
-    RPC_DEPTH_MAX = 16,   /* of objects and arrays in each other: a parser that calls itself is bounded before it starts */
-    RPC_ID_MAX = 64,      /* bytes of an id */
-    RPC_METHOD_MAX = 64,  /* bytes of a method's name */
+    RPC_TEXT_MAX = LINK_MESSAGE_MAX,
+    RPC_DEPTH_MAX = 16,  /* of objects and arrays in each other: a parser that calls itself is bounded before it starts */
+    RPC_ID_MAX = 64,     /* bytes of an id */
+    RPC_METHOD_MAX = 64, /* bytes of a method's name */
 };
 
 /* In the order of docs/connect-protocol.md. */

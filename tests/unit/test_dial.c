@@ -42,6 +42,16 @@ static void heads(void)
     static const char GOOD[] =
         "HTTP/1.1 101 OK\r\nUPGRADE:  websocket \r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
         "Sec-WebSocket-Protocol: turnpike.connect.v1\r\n\r\nrest";
+    static const struct {
+        const char *value;
+        bool good;
+    } CONNECTIONS[] = {{"Upgrade", true},
+                       {"keep-alive, upgrade", true}, /* what a proxy adds */
+                       {"upgrade,close", true},
+                       {"keep-alive", false},
+                       {"upgrades", false},
+                       {"", false},
+                       {"Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate", false}}; /* RFC 6455 section 4.1 */
     static char big[DIAL_HEAD_MAX];
     char accept[DIAL_ACCEPT_MAX];
     int len = dialhead_len(GOOD, strlen(GOOD));
@@ -53,6 +63,14 @@ static void heads(void)
     CHECK(!dialhead_wrong(GOOD, (size_t)len, accept, "turnpike.connect.v1"));
     CHECK(dialhead_wrong(GOOD, (size_t)len, accept, "turnpike.connect.v2"));
     CHECK(dialhead_wrong(GOOD, (size_t)len, "s3pPLMBiTxaQ9kYGzzhZRbK+xOO=", "turnpike.connect.v1"));
+    for (size_t i = 0; i < sizeof(CONNECTIONS) / sizeof(CONNECTIONS[0]); i++) {
+        len = snprintf(big, sizeof(big),
+                       "HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: %s\r\nSec-WebSocket-Accept: %s\r\n"
+                       "Sec-WebSocket-Protocol: x\r\n\r\n",
+                       CONNECTIONS[i].value, accept);
+        printf("# %s\n", CONNECTIONS[i].value);
+        CHECK_INT(!dialhead_wrong(big, (size_t)len, accept, "x"), CONNECTIONS[i].good);
+    }
     CHECK_INT(dialhead_len(GOOD, 40), 0);
     CHECK_INT(dialhead_status("HTTP/2 101 OK\r\n\r\n", 17), ERR_MALFORMED);
     CHECK_INT(dialhead_status("HTTP/1.1 1x1 OK\r\n\r\n", 19), ERR_MALFORMED);
