@@ -408,7 +408,7 @@ int connect_check(const struct connect *c, const struct connect_config *config, 
 int connect_reload(struct connect *c, const struct connect_config *config, char text[static CONNECT_TEXT_MAX])
 {
     struct letter letter = {.kind = LETTER_SETTINGS};
-    int err = connect_check(c, config, text);
+    int err = c ? check(config, text) : 0;
 
     if (c && !err)
         err = read_settings(&letter.settings, config, text);

@@ -66,7 +66,7 @@ bool http_text_is(const struct http_text *t, const char *text)
     return t->p && t->len == strlen(text) && memcmp(t->p, text, t->len) == 0;
 }
 
-static bool is_named(const struct http_text *t, const char *name)
+bool http_text_is_named(const struct http_text *t, const char *name)
 {
     return t->len == strlen(name) && strncasecmp(t->p, name, t->len) == 0;
 }
@@ -208,8 +208,8 @@ static int on_connection(struct reading *r, const struct http_text *value)
     struct http_text element;
 
     while (next_element(&c, &element)) {
-        r->connection_upgrade |= is_named(&element, "upgrade");
-        r->connection_close |= is_named(&element, "close");
+        r->connection_upgrade |= http_text_is_named(&element, "upgrade");
+        r->connection_close |= http_text_is_named(&element, "close");
     }
     return 0;
 }
@@ -220,7 +220,7 @@ static int on_upgrade(struct reading *r, const struct http_text *value)
     struct http_text element;
 
     while (next_element(&c, &element))
-        r->upgrade_websocket |= is_named(&element, "websocket");
+        r->upgrade_websocket |= http_text_is_named(&element, "websocket");
     return 0;
 }
 
@@ -276,7 +276,7 @@ static int take_field(struct reading *r, struct cursor *c)
     while (value.len && is_blank(value.p[value.len - 1]))
         value.len--;
     for (size_t i = 0; i < sizeof(FIELDS) / sizeof(FIELDS[0]); i++)
-        if (is_named(&name, FIELDS[i].name))
+        if (http_text_is_named(&name, FIELDS[i].name))
             return FIELDS[i].take(r, &value);
     return 0;
 }

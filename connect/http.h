@@ -51,6 +51,7 @@ int http_read(struct http_head *out, const char *buf, size_t len);
 int http_may_upgrade(struct http_head *h);
 /* Sec-WebSocket-Accept of a key, with a NUL. ERR_CRYPTO. */
 int http_accept(char out[static HTTP_ACCEPT_LEN + 1], const struct http_text *key);
+bool http_text_is_named(const struct http_text *t, const char *name); /* whatever the case of its letters */
 bool http_text_is(const struct http_text *t, const char *text);
 /* "Not Found" and the like. */
 const char *http_reason(int status);

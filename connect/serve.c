@@ -149,7 +149,7 @@ static bool origin_ok(const struct conn *c, const struct http_head *h)
     if (!h->origin.p)
         return true;
     for (size_t i = 0; i < c->service->norigins; i++)
-        if (http_text_is(&h->origin, c->service->origins[i]))
+        if (http_text_is_named(&h->origin, c->service->origins[i])) /* scheme and host have no case */
             return true;
     return page_is_own(&h->origin, &s, &h->host);
 }

@@ -323,7 +323,7 @@ def certificate_of_any(w, *contexts):
 @service.case("connect-origin and connect-url are taken over by a reload")
 def _(w):
     url = "wss://connect.example/connect"
-    w.daemon.reload({"connect-origin": ["https://new.example", "https://newer.example"], "connect-url": url})
+    w.daemon.reload({"connect-origin": ["https://new.example", "https://Newer.Example"], "connect-url": url})
     tap.wait_until(lambda: json.loads(w.get("/config.json")[1]) == {"connect": url}, "the new URL is told")
     equal(w.ask(websocket.request(HOST, headers={"Origin": ORIGIN}))[0].status, 403, "the status for the old origin")
     with w.websocket(headers={"Origin": "https://newer.example"}) as ws:
