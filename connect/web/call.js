@@ -14,6 +14,7 @@ const ANSWER_MS = 8000; // until the office has answered the offer
 const MEDIA_MS = 7500; // from its answer until there is a way for the sound
 const GATHER_MS = 6000; // until there is an address of the relay, if nothing else may be used
 const TEXT_MAX = 200; // of what is said to the office beside a reason: a line
+export const RESUMED_MS = 2000; // for what has waited at the service while the connection was lost
 const RELAY_MS = 3000; // after which a relay that can be reached has given one
 
 // What is not known yet is not said.
@@ -28,6 +29,7 @@ export class Call {
   #held = []; // what is to be said once the service knows the call
   #known = false;
   #clicked = 0;
+  #opened = 0; // microphones that were asked for: only the last one counts
   #timers = {};
 
   // settings: {servers(): ICE servers now, relayOnly}. on: {change(), ended(call), heard(stream), office(what), digits(digits), trouble(name, said): null is none}.
@@ -139,6 +141,23 @@ export class Call {
     return figures;
   }
 
+  // The session goes on. What was said into the dead connection is lost on both sides; `state` is the service's, undefined: it has no such call.
+  resume(state) {
+    if (!this.live || !this.id) return;
+    clearTimeout(this.#timers.resume);
+    this.#timers.resume = setTimeout(() => {
+      if (state === undefined) this.#finish({ reason: "hangup" });
+      else if (state === "answered") this.#talk();
+      if (this.live && this.#known) this.#media?.repeat();
+    }, RESUMED_MS);
+  }
+
+  // The service says once more that it rings: what we have answered has not arrived.
+  again() {
+    if (this.state === "answering" && this.#known) this.#link.notify("call.accept", { call: this.id, sdp: this.#media.sdp });
+    else if (this.state === "incoming") this.ring();
+  }
+
   // The session is not resumed: whatever went on, the service knows nothing of it.
   lose() {
     this.#finish({ reason: "phone_lost", trouble: "phone_lost" });
@@ -177,9 +196,10 @@ export class Call {
   }
 
   async #open(fail) {
+    const mine = ++this.#opened;
     try {
       const stream = await devices.open();
-      if (!this.live) {
+      if (!this.live || mine !== this.#opened) {
         devices.close(stream);
         return false;
       }
@@ -188,12 +208,23 @@ export class Call {
       this.#listen();
       return true;
     } catch (error) {
-      if (this.live) fail(error.trouble ?? "mic_busy", error.message);
+      if (this.live && mine === this.#opened) fail(error.trouble ?? "mic_busy", error.message);
       return false;
     }
   }
 
+  // Null: it has failed, and the call with it.
   async #offer() {
+    try {
+      this.#connect();
+      return await this.#media.begin(this.#stream);
+    } catch (error) {
+      this.#leave({ reason: "media_failed", text: error.message, trouble: "media_failed", said: error.message });
+      return null;
+    }
+  }
+
+  #connect() {
     const servers = this.#settings.servers();
     this.#media = new Media({
       servers, relayOnly: this.#settings.relayOnly,
@@ -207,7 +238,6 @@ export class Call {
       },
     });
     if (this.#settings.relayOnly) this.#timers.gather = setTimeout(() => this.#media.evidence.relayed || this.#failMedia(), GATHER_MS);
-    return this.#media.begin(this.#stream);
   }
 
   #found(candidate, mid) {
@@ -235,6 +265,7 @@ export class Call {
   }
 
   #talk() {
+    if (this.state === "talking") return;
     this.since = performance.now();
     this.#change("talking");
   }

@@ -6,7 +6,7 @@ const OPEN_MS = 6000; // a firewall that drops says nothing, and the user is tol
 const ANSWER_MS = 7000;
 const RETRY_MS = [500, 10000]; // the first pause, and the longest
 const WAITING_MAX = 200; // notifications that wait for a lost connection
-const CLOSE = { PROTOCOL: 1002, GOING: 1000, UNAUTHORIZED: 4001, RESUMED: 4003 };
+const CLOSE = { GOING: 1000, UNAUTHORIZED: 4001, RESUMED: 4003 };
 
 // What the service answers in place of a result; `reason` is the protocol's, or "lost": no connection.
 export class Refused extends Error {
@@ -38,10 +38,6 @@ export class Link {
     this.#url = url;
     this.#token = token;
     this.#on = on;
-  }
-
-  get isUp() {
-    return this.#up;
   }
 
   open() {

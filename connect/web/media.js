@@ -55,7 +55,16 @@ export class Media {
     this.#sender = this.#transceiver.sender;
     this.#pending = true;
     await this.#connection.setLocalDescription();
-    return this.#connection.localDescription.sdp;
+    return this.sdp;
+  }
+
+  // An offer, or its answer, may have been lost with a connection.
+  repeat() {
+    if (this.#connection.signalingState === "have-local-offer") this.#on.offer(this.sdp);
+  }
+
+  get sdp() {
+    return this.#connection.localDescription?.sdp ?? null;
   }
 
   async answer(sdp) {
@@ -122,7 +131,7 @@ export class Media {
     this.#pending = true;
     try {
       await this.#connection.setLocalDescription();
-      this.#on.offer(this.#connection.localDescription.sdp);
+      this.#on.offer(this.sdp);
     } catch (error) {
       if (this.#connection.signalingState !== "closed") throw error;
     }

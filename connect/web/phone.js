@@ -1,6 +1,6 @@
 // The page: who is signed in, what goes on, what is seen of it. The call is call.js's, the connection link.js's.
 
-import { Call } from "./call.js";
+import { Call, RESUMED_MS } from "./call.js";
 import * as devices from "./devices.js";
 import { $, announce, setText } from "./dom.js";
 import { Link } from "./link.js";
@@ -70,12 +70,19 @@ function up(hello, resumed) {
   complained = null;
   trouble.hide("service_silent", "service_closed", "unavailable");
   present(hello.bridges ?? bridges);
-  if (call?.live && !resumed) call.lose();
-  for (const { call: id } of hello.calls) {
-    if (id !== call?.id) link.notify("call.hangup", { call: id, reason: "cancelled" }); // begun when the connection broke
-  }
+  if (!resumed) call?.lose();
+  else catchUp(hello.calls);
   if (first) rest();
   render();
+}
+
+// The service repeats what rings; what we know nothing of a moment later was begun when the connection broke.
+function catchUp(calls) {
+  const mine = link;
+  call?.resume(calls.find(({ call: id }) => id === call.id)?.state);
+  setTimeout(() => {
+    for (const { call: id } of calls) if (id !== call?.id && mine === link) link.notify("call.hangup", { call: id, reason: "cancelled" });
+  }, RESUMED_MS);
 }
 
 function down(why) {
@@ -133,7 +140,8 @@ function message(method, params) {
 
 function incoming({ call: id, from, name }) {
   if (call?.live) {
-    link.notify("call.hangup", { call: id, reason: "busy" });
+    if (id === call.id) call.again();
+    else link.notify("call.hangup", { call: id, reason: "busy" });
     return;
   }
   start({ id, from, name });
@@ -275,18 +283,25 @@ function watch(stream) {
 }
 
 // ---- hands ----
-let testing = null;
+let testing = null, tests = 0; // microphones that were asked for: only the last one counts
 
 // The level without a call.
 async function test(on) {
+  const mine = ++tests;
   devices.close(testing);
   testing = null;
   $("test").setAttribute("aria-pressed", String(on));
   if (on) {
     try {
-      testing = await devices.open();
+      const stream = await devices.open();
+      if (mine !== tests) {
+        devices.close(stream);
+        return;
+      }
+      testing = stream;
       trouble.hide("mic_denied", "mic_missing", "mic_busy", "insecure");
     } catch (error) {
+      if (mine !== tests) return;
       $("test").setAttribute("aria-pressed", "false");
       trouble.show(error.trouble ?? "mic_busy", error.message);
     }
@@ -334,7 +349,7 @@ function wire() {
     "mute": () => call?.mute(!call.isMuted),
     "hold": () => call?.hold(!call.isHeld),
     "trouble-close": () => trouble.hide(),
-    "test": () => test(!testing),
+    "test": () => test($("test").getAttribute("aria-pressed") !== "true"),
     "erase": () => {
       $("number").value = $("number").value.slice(0, -1);
       $("number").focus();
@@ -351,6 +366,7 @@ function wire() {
   document.addEventListener("keydown", typed);
   addEventListener("online", probe);
   addEventListener("pagehide", () => link?.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload()); // out of the browser's cache, signed out without a word
   addEventListener("beforeunload", (event) => call?.live && event.preventDefault());
   document.addEventListener("visibilitychange", () => document.hidden || probe());
   pad.start(press);

@@ -2,15 +2,16 @@
 
 const KEY = "turnpike-phone", TOKEN = "turnpike-phone-token";
 
-function load() {
+// A browser that may keep nothing of a site throws when it is asked.
+function ifAllowed(work) {
   try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? {};
+    return work() ?? null;
   } catch {
-    return {};
+    return null;
   }
 }
 
-const kept = load();
+const kept = ifAllowed(() => JSON.parse(localStorage.getItem(KEY))) ?? {};
 
 export const prefs = {
   get(name, otherwise) {
@@ -18,22 +19,12 @@ export const prefs = {
   },
   set(name, value) {
     kept[name] = value;
-    try {
-      localStorage.setItem(KEY, JSON.stringify(kept));
-    } catch {
-      // A browser that keeps nothing: the choice holds as long as the page.
-    }
+    ifAllowed(() => localStorage.setItem(KEY, JSON.stringify(kept))); // else the choice holds as long as the page
   },
 };
 
 export const token = {
-  get() {
-    return JSON.parse(sessionStorage.getItem(TOKEN));
-  },
-  keep(value) {
-    sessionStorage.setItem(TOKEN, JSON.stringify(value));
-  },
-  forget() {
-    sessionStorage.removeItem(TOKEN);
-  },
+  get: () => ifAllowed(() => JSON.parse(sessionStorage.getItem(TOKEN))),
+  keep: (value) => ifAllowed(() => sessionStorage.setItem(TOKEN, JSON.stringify(value))),
+  forget: () => ifAllowed(() => sessionStorage.removeItem(TOKEN)),
 };

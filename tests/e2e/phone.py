@@ -19,8 +19,8 @@ class Phone:
     def __init__(self, n, d, service, page, turn):
         self.net, self.daemon, self.service, self.page = n, d, service, page
         self.turn = turn
-
         self.call = CALL
+        self.offered = None  # the `o=` of the offer that was answered last
 
     def open(self):
         """A fresh page that asks who it is."""
@@ -89,8 +89,10 @@ class Phone:
         self.page.wait("!document.getElementById('dial').hidden", "the call has ended")
 
     def reoffer(self, **options):
-        """The phone's next offer, answered; the offer."""
-        sdp = self.service.expect("call.offer")["sdp"]
+        """The phone's next offer, answered; the offer. One that it repeats, because nobody has answered in time, is none."""
+        while (version := (sdp := self.service.expect("call.offer")["sdp"]).splitlines()[1]) == self.offered:
+            pass
+        self.offered = version
         self.service.tell("call.answer", call=self.call, sdp=self.office(f"again({json.dumps(sdp)}, {json.dumps(options)})"))
         return sdp
 
