@@ -5,39 +5,14 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "connect/callparts.h"
 #include "connect/params.h"
 #include "connect/relayed.h"
 #include "connect/session.h"
 #include "connect/tenant.h"
 
-enum call_state {
-    CALL_FORKED,  /* it rings at all phones of a user, and none has taken it */
-    CALL_OFFERED, /* there are a phone and a bridge, and an offer */
-    CALL_RINGING,
-    CALL_ANSWERED,
-};
-
 static const char *const STATES[] = {
     [CALL_FORKED] = "offered", [CALL_OFFERED] = "offered", [CALL_RINGING] = "ringing", [CALL_ANSWERED] = "answered"};
-
-/* One side of a call. */
-struct leg {
-    LIST_ENTRY(leg) of_session, of_call;
-    struct call *call;
-    struct session *session;
-    uint64_t stats_ms; /* when its last call.stats went on; 0: never */
-    unsigned nrelayed; /* relayed addresses that it has named */
-};
-
-struct call {
-    struct map_node by_id; /* first */
-    struct desk *desk;
-    char id[DESK_ID_MAX];
-    enum call_state state;
-    struct leg *bridge, *phone; /* phone NULL: forked */
-    LIST_HEAD(, leg) legs;      /* the bridge's, and the phone's or the forked phones' */
-    uint64_t started_ms, answered_ms;
-};
 
 static struct call *of_node(struct map_node *n)
 {
@@ -90,12 +65,6 @@ static unsigned count_legs(const struct call *c)
     return n;
 }
 
-/* The other side; NULL: there is none yet, or several. */
-static struct leg *peer_of(const struct leg *l)
-{
-    return l == l->call->bridge ? l->call->phone : l->call->bridge;
-}
-
 /* ---- Where it relays: the lines of the relay's log that are about this call. ---- */
 
 static void on_relayed(void *ctx, const struct addr *relayed)
@@ -145,8 +114,7 @@ static void tell_end(const struct leg *l, enum desk_reason reason, const char *t
     session_notify(l->session, "call.ended", params);
 }
 
-/* `silent`: who has ended it himself; NULL: nobody. Frees the call. */
-static void end(struct call *c, enum desk_reason reason, const char *text, const char *by, const struct leg *silent)
+void call_end(struct call *c, enum desk_reason reason, const char *text, const char *by, const struct leg *silent)
 {
     log_end(c, reason, by);
     for (struct leg *l = LIST_FIRST(&c->legs), *next; l; l = next) {
@@ -168,7 +136,7 @@ static void leave(struct leg *l, enum desk_reason reason, const char *text, cons
 
     remove_leg(l);
     if (count_legs(c) == 1)
-        end(c, reason, text, by, NULL);
+        call_end(c, reason, text, by, NULL);
 }
 
 void call_end_all(struct session *s, enum desk_reason reason)
@@ -181,76 +149,10 @@ void call_end_all(struct session *s, enum desk_reason reason)
             tell_end(l, reason, "", "service");
             leave(l, reason, "", "service");
         } else {
-            end(l->call, reason, "", by_itself ? desk_role_name(s->role) : "service", by_itself ? l : NULL);
+            call_end(l->call, reason, "", by_itself ? desk_role_name(s->role) : "service", by_itself ? l : NULL);
         }
     }
 }
-
-/* ---- What one side says to the other. ---- */
-
-/* A client's words are passed on within bounds, so that none can cut off another one: a bridge has the calls of all. */
-static bool may_say(struct session *s, size_t len)
-{
-    return s->role == DESK_BRIDGE || rate_take(&s->passed, len, s->desk->now.ms);
-}
-
-/* Of the calls of a session that is away, the one that fills what is kept for it. */
-static struct call *greediest(const struct session *s, struct leg *now, size_t len)
-{
-    struct leg *l, *most = now;
-    size_t n, max = session_held(s, now) + len;
-
-    LIST_FOREACH(l, &s->legs, of_session)
-    {
-        n = l == now || s->seat ? 0 : session_held(s, l);
-        if (n > max) {
-            max = n;
-            most = l;
-        }
-    }
-    return most->call;
-}
-
-/* RPC_OK; else the call may be over, and `from` with it: what can't be said any more would leave one side waiting. */
-static enum rpc_error say(struct leg *to, const char *text, size_t len)
-{
-    struct call *c = to->call, *full;
-    int err;
-
-    while ((err = session_pass(to->session, to, text, len)) == ERR_NOSPC) {
-        full = greediest(to->session, to, len);
-        end(full, DESK_LIMIT, "", "service", NULL);
-        if (full == c)
-            return RPC_LIMIT;
-    }
-    if (err)
-        end(c, DESK_LIMIT, "", "service", NULL);
-    return err ? RPC_UNAVAILABLE : RPC_OK;
-}
-
-static enum rpc_error pass(struct leg *from, const char *method, json_t *params)
-{
-    struct leg *to = peer_of(from);
-    enum rpc_error error = RPC_OK;
-    size_t len;
-    char *text;
-
-    if (!to)
-        return RPC_OK;
-    text = rpc_notification(&len, method, json_incref(params));
-    if (text && len > LINK_MESSAGE_MAX) {
-        error = RPC_LIMIT; /* numbers are written anew, and may have become longer */
-    } else if (!text || !may_say(from->session, len)) {
-        end(from->call, DESK_LIMIT, "", "service", NULL);
-        error = text ? RPC_LIMIT : RPC_UNAVAILABLE;
-    } else {
-        error = say(to, text, len);
-    }
-    free(text);
-    return error;
-}
-
-/* ---- By themselves. ---- */
 
 static void sweep_one(struct map_node *n, void *ctx)
 {
@@ -258,7 +160,7 @@ static void sweep_one(struct map_node *n, void *ctx)
     struct call *c = of_node(n);
 
     if (c->state != CALL_ANSWERED && d->now.ms >= c->started_ms + CALL_UNANSWERED_S * 1000ULL)
-        end(c, DESK_NO_ANSWER, "", "service", NULL);
+        call_end(c, DESK_NO_ANSWER, "", "service", NULL);
 }
 
 void call_sweep(struct desk *d)
@@ -325,24 +227,6 @@ static void begun(const struct call *c, const char *user)
             LOG_STR("bridge", c->bridge->session->id));
 }
 
-/* The bridge hears of it; RPC_LIMIT: that would be too much for it. */
-static enum rpc_error offer(struct call *c, const json_t *params)
-{
-    struct session *phone = c->phone->session;
-    enum rpc_error error = RPC_UNAVAILABLE;
-    size_t len;
-    char *text = rpc_notification(&len, "call.incoming",
-                                  json_pack("{s:s,s:s,s:s,s:s,s:s}", "call", c->id, "from", phone->user, "name", phone->name, "to",
-                                            params_text(params, "to"), "sdp", params_text(params, "sdp")));
-
-    if (text && (len > LINK_MESSAGE_MAX || !may_say(phone, len)))
-        error = RPC_LIMIT;
-    else if (text)
-        error = session_pass(c->bridge->session, c->bridge, text, len) ? RPC_LIMIT : RPC_OK;
-    free(text);
-    return error;
-}
-
 static enum rpc_error start_out(struct session *s, const json_t *params, struct call **out)
 {
     struct session *bridge = tenant_bridge(s->tenant);
@@ -358,7 +242,7 @@ static enum rpc_error start_out(struct session *s, const json_t *params, struct 
         return RPC_UNAVAILABLE;
     c->phone = add_leg(c, s);
     c->bridge = c->phone ? add_leg(c, bridge) : NULL;
-    error = c->bridge ? offer(c, params) : RPC_UNAVAILABLE;
+    error = c->bridge ? call_pass_first(c, params) : RPC_UNAVAILABLE;
     if (error) {
         discard(c);
         return error;
@@ -383,6 +267,22 @@ static enum rpc_error fork_call(struct call *c, const struct tenant *t, const ch
     return error;
 }
 
+static void ring(const struct leg *l)
+{
+    const struct call *c = l->call;
+
+    session_notify(l->session, "call.incoming", json_pack("{s:s,s:s,s:s}", "call", c->id, "from", c->from, "name", c->name));
+}
+
+void call_ring_again(struct session *s)
+{
+    const struct leg *l;
+
+    LIST_FOREACH(l, &s->legs, of_session)
+    if (l->call->state == CALL_FORKED && l != l->call->bridge)
+        ring(l);
+}
+
 static enum rpc_error start_in(struct session *s, const json_t *params, struct call **out)
 {
     const char *user = params_text(params, "user");
@@ -399,12 +299,12 @@ static enum rpc_error start_in(struct session *s, const json_t *params, struct c
         discard(c);
         return error;
     }
+    snprintf(c->from, sizeof(c->from), "%s", params_text(params, "from"));
+    snprintf(c->name, sizeof(c->name), "%s", params_text(params, "name"));
     begun(c, user);
     LIST_FOREACH(l, &c->legs, of_call)
     if (l != c->bridge)
-        session_notify(
-            l->session, "call.incoming",
-            json_pack("{s:s,s:s,s:s}", "call", c->id, "from", params_text(params, "from"), "name", params_text(params, "name")));
+        ring(l);
     *out = c;
     return RPC_OK;
 }
@@ -419,9 +319,12 @@ enum rpc_error call_start(struct session *s, const json_t *params, json_t **resu
     if (*detail)
         return RPC_PARAMS;
     error = out ? start_out(s, params, &c) : start_in(s, params, &c);
-    if (!error)
-        *result = json_pack("{s:s}", "call", c->id);
-    return error;
+    if (error)
+        return error;
+    *result = json_pack("{s:s}", "call", c->id);
+    if (!*result) /* a call whose id nobody learns */
+        call_end(c, DESK_LIMIT, "", "service", out ? c->phone : c->bridge);
+    return *result ? RPC_OK : RPC_UNAVAILABLE;
 }
 
 /* ---- What is said in it. ---- */
@@ -467,7 +370,7 @@ static const struct params_member HANGUP[] = {
 static enum rpc_error on_accept(struct leg *from, json_t *params)
 {
     struct call *c = from->call;
-    enum rpc_error error = pass(from, "call.accept", params);
+    enum rpc_error error = call_pass(from, "call.accept", params);
     struct leg *next;
 
     if (error)
@@ -491,7 +394,7 @@ static enum rpc_error on_ringing(struct leg *from, json_t *params)
 {
     if (from->call->state == CALL_OFFERED)
         from->call->state = CALL_RINGING;
-    return pass(from, "call.ringing", params);
+    return call_pass(from, "call.ringing", params);
 }
 
 static enum rpc_error on_answered(struct leg *from, json_t *params)
@@ -503,7 +406,7 @@ static enum rpc_error on_answered(struct leg *from, json_t *params)
     desk_count(c->desk, COUNT_ANSWERED, 1);
     if (desk_may_log(c->desk))
         LOG(LOG_INFO, "call_answered", LOG_STR("call", c->id), LOG_INT("ms", c->answered_ms - c->started_ms));
-    return pass(from, "call.answered", params);
+    return call_pass(from, "call.answered", params);
 }
 
 static enum rpc_error on_media(struct leg *from, json_t *params)
@@ -512,19 +415,19 @@ static enum rpc_error on_media(struct leg *from, json_t *params)
         LOG(LOG_INFO, "call_media", LOG_STR("call", from->call->id), LOG_STR("of", desk_role_name(from->session->role)),
             LOG_STR("state", params_text(params, "state")), LOG_STR("local", params_text(params, "local")),
             LOG_STR("remote", params_text(params, "remote")));
-    return pass(from, "call.media", params);
+    return call_pass(from, "call.media", params);
 }
 
 /* Those of a time in which the other side was away help nobody, and what is kept for it has a limit that they would use up. */
 static enum rpc_error on_stats(struct leg *from, json_t *params)
 {
     uint64_t now = from->call->desk->now.ms;
-    const struct leg *to = peer_of(from);
+    const struct leg *to = call_peer(from);
 
     if ((from->stats_ms && now < from->stats_ms + CALL_STATS_MS) || !to || !to->session->seat)
         return RPC_OK;
     from->stats_ms = now;
-    return pass(from, "call.stats", params);
+    return call_pass(from, "call.stats", params);
 }
 
 static enum desk_reason reason_of(const char *name)
@@ -546,7 +449,7 @@ static enum rpc_error on_hangup(struct leg *from, json_t *params)
     if (c->state == CALL_FORKED && from != c->bridge && reason != DESK_DECLINED)
         leave(from, reason, text, by);
     else
-        end(c, reason, text, by, from);
+        call_end(c, reason, text, by, from);
     return RPC_OK;
 }
 
@@ -592,5 +495,5 @@ enum rpc_error call_message(struct session *s, const char *method, json_t *param
     if (*detail)
         return RPC_PARAMS;
     note_relayed(from, params);
-    return rule->heard ? rule->heard(from, params) : pass(from, method, params);
+    return rule->heard ? rule->heard(from, params) : call_pass(from, method, params);
 }

@@ -26,6 +26,8 @@ enum rpc_error call_message(struct session *s, const char *method, json_t *param
 void call_end_all(struct session *s, enum desk_reason reason);
 /* [{"call":…,"state":…}]; NULL: no memory. */
 json_t *call_list(const struct session *s);
+/* What rings at a phone is told once more: it may have been said into a connection that was dead. */
+void call_ring_again(struct session *s);
 /* Ends those that nobody answers. */
 void call_sweep(struct desk *d);
 

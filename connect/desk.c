@@ -186,6 +186,7 @@ static void on_ice(void *ctx, json_t *ice)
 static enum rpc_error on_ice_servers(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
 {
     const struct session *s = seat->session;
+    enum rpc_error error;
 
     (void)detail;
     if (!m->id)
@@ -201,18 +202,21 @@ static enum rpc_error on_ice_servers(struct desk_seat *seat, const struct rpc_me
         return RPC_UNAVAILABLE;
     if (seat->handout)
         return RPC_OK;
-    if (handout_ask(&seat->handout, seat->desk, &(struct desk_ice){s->user, s->tenant->name, s->expires_at}, on_ice, seat) == 0)
-        return RPC_OK;
-    json_array_clear(seat->later);
-    return RPC_UNAVAILABLE;
+    error = handout_ask(&seat->handout, seat->desk, &(struct desk_ice){s->user, s->tenant->name, s->expires_at}, on_ice, seat);
+    if (error)
+        json_array_clear(seat->later);
+    return error;
 }
 
 static enum rpc_error on_bye(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
 {
     struct session *s = seat->session;
 
-    (void)m, (void)result, (void)detail;
-    session_end(&s, DESK_HANGUP, LINK_NORMAL);
+    (void)result, (void)detail;
+    if (m->id) /* behind the end nothing is said any more */
+        desk_answer(seat, m->id, json_object());
+    if (seat->session)
+        session_end(&s, DESK_HANGUP, LINK_NORMAL);
     return RPC_OK;
 }
 

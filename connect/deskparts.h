@@ -19,11 +19,15 @@
 #include "stun/names.h"
 
 enum {
-    DESK_ID_MAX = 24,     /* bytes of a session's or a call's id, with the NUL */
-    DESK_SECRET_MAX = 33, /* 128 random bits in hex, with the NUL */
-    DESK_NAME_MAX = 64,   /* bytes of a session's name */
-    DESK_TEXT_MAX = 255,  /* bytes of a user, a caller, a tenant: as tokens have them */
-    DESK_LATER_MAX = 8,   /* requests for ICE servers that wait at the same time: one is enough */
+    DESK_ID_MAX = 24,      /* bytes of a session's or a call's id, with the NUL */
+    DESK_SECRET_MAX = 33,  /* 128 random bits in hex, with the NUL */
+    DESK_NAME_MAX = 64,    /* bytes of a session's name */
+    DESK_TEXT_MAX = 255,   /* bytes of a user, a caller, a tenant: as tokens have them */
+    DESK_HANDED_PER_S = 1, /* ICE servers handed out to one user, */
+    DESK_HANDED_BURST_MS =
+        120000,               /* and how many at once, as the time that they take: his 32 sessions, lost and new again, twice */
+    DESK_HANDED_SLOTS = 4096, /* of users, by a keyed hash: 32 KB, however many there are */
+    DESK_LATER_MAX = 8,       /* requests for ICE servers that wait at the same time: one is enough */
 };
 _Static_assert((int)DESK_TEXT_MAX == (int)AUTH_TENANT_MAX, "a token's tenant is a tenant");
 
@@ -78,6 +82,7 @@ struct desk {
     struct board *board;         /* the bridges, for other threads */
     LIST_HEAD(, tenant) changed; /* whose members are to be told */
     LIST_HEAD(, handout) handouts;
+    struct rate_shared handed[DESK_HANDED_SLOTS];
     struct rate log_rate;
     uint64_t unlogged; /* lines that log_rate has held back since it was told */
     bool stopping;

@@ -1,6 +1,7 @@
 #include "connect/handout.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct handout {
     LIST_ENTRY(handout) all;
@@ -9,7 +10,7 @@ struct handout {
     void *ctx;
 };
 
-static void retract(const struct desk *d, const json_t *ice)
+void handout_retract(const struct desk *d, const json_t *ice)
 {
     if (ice && d->config.host.retract)
         d->config.host.retract(d->config.host.host, ice);
@@ -28,16 +29,27 @@ static void on_ice(void *ctx, json_t *ice)
     if (cb)
         cb(cb_ctx, ice);
     else if (d)
-        retract(d, ice);
+        handout_retract(d, ice);
+}
+
+/* Each is a credential in the store: whoever says hello and goes, again and again, gets no more of them than this. */
+static bool may_have(struct desk *d, const struct desk_ice *request)
+{
+    uint64_t user = map_hash(&d->tenants, request->user, strlen(request->user)),
+             tenant = map_hash(&d->tenants, request->tenant, strlen(request->tenant));
+
+    return rate_shared_take(&d->handed[(user ^ tenant << 1) % DESK_HANDED_SLOTS], 1, DESK_HANDED_PER_S, DESK_HANDED_BURST_MS,
+                            d->now.ms);
 }
 
 enum rpc_error handout_ask(struct handout **out, struct desk *d, const struct desk_ice *request, handout_cb *cb, void *ctx)
 {
-    struct handout *h = calloc(1, sizeof(*h));
+    bool may = may_have(d, request);
+    struct handout *h = may ? calloc(1, sizeof(*h)) : NULL;
 
     *out = h;
     if (!h)
-        return RPC_UNAVAILABLE;
+        return may ? RPC_UNAVAILABLE : RPC_LIMIT;
     *h = (struct handout){.desk = d, .cb = cb, .ctx = ctx};
     LIST_INSERT_HEAD(&d->handouts, h, all);
     if (d->config.host.ice(d->config.host.host, request, on_ice, h) == 0)

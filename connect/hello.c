@@ -13,6 +13,8 @@
 #include "connect/tenant.h"
 #include "stun/integrity.h"
 
+static const char TOO_MANY[] = "this user has too many phones or bridges";
+
 enum { PASSWORD_MAX = 1023 }; /* bytes; no protocol limit, a bound for the stack */
 
 struct hello {
@@ -106,7 +108,8 @@ static void finish(struct hello *h, json_t *ice)
     enum rpc_error error = s ? RPC_OK : resumes ? RPC_NO_SESSION : session_new(&s, d, &config);
 
     if (error) {
-        refuse(h, error, error == RPC_LIMIT ? "this user has too many phones or bridges" : NULL);
+        handout_retract(d, ice);
+        refuse(h, error, error == RPC_LIMIT ? TOO_MANY : NULL);
         return;
     }
     desk_count(d, resumes ? COUNT_RESUMED : COUNT_HELLOS, 1);
@@ -115,11 +118,14 @@ static void finish(struct hello *h, json_t *ice)
     session_attach(s, seat);
     seat->link.ops->known(seat->link.carrier);
     s->told_bridges = tenant_bridges(s->tenant);
+    session_log(s, resumes ? "session_resumed" : "session_started", NULL);
+    tenant_changed(s->tenant);
     desk_answer(seat, h->id, welcome(s, ice ? json_incref(ice) : handout_young(s)));
     hello_cancel(seat);
-    session_log(s, resumes ? "session_resumed" : "session_started", NULL);
+    if (seat->closed) /* there was no memory for the answer: it may try again */
+        return;
+    call_ring_again(s);
     session_flush(s); /* what it has missed stands behind the answer, and what is new behind that */
-    tenant_changed(s->tenant);
 }
 
 /* A call is not ended because the store is away: a session that goes on does so without. */
@@ -163,6 +169,8 @@ static void good(struct hello *h, const struct auth_answer *answer)
     struct session_config config;
     struct session *s = NULL;
     json_t *young = NULL;
+    enum rpc_error error;
+    bool has;
 
     snprintf(h->credential, sizeof(h->credential), "%s", answer->name);
     snprintf(h->user, sizeof(h->user), "%s", answer->owner[0] ? answer->owner : answer->name);
@@ -173,11 +181,19 @@ static void good(struct hello *h, const struct auth_answer *answer)
         s = session_resume(d, &config, h->session, h->secret);
     if (s)
         young = handout_young(s);
-    if (young || (h->session[0] && !s))
-        finish(h, NULL);
-    else if (handout_ask(&h->handout, d, &(struct desk_ice){h->user, h->tenant, h->expires_at}, on_ice, h))
-        on_ice(h, NULL);
+    has = young != NULL;
     json_decref(young);
+    if (has || (h->session[0] && !s)) {
+        finish(h, NULL);
+    } else if (!s && !session_may_begin(d, &config)) { /* before anything is made for it */
+        refuse(h, RPC_LIMIT, TOO_MANY);
+    } else {
+        error = handout_ask(&h->handout, d, &(struct desk_ice){h->user, h->tenant, h->expires_at}, on_ice, h);
+        if (error == RPC_LIMIT && !s)
+            refuse(h, error, "this user has begun too often");
+        else if (error)
+            on_ice(h, NULL);
+    }
 }
 
 static void judge(struct hello *h, const struct auth_answer *answer)

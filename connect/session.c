@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "connect/board.h"
 #include "connect/call.h"
+#include "connect/handout.h"
 #include "connect/tenant.h"
 
 struct held {
@@ -186,11 +187,13 @@ bool session_has_room(const struct session *s)
     return s->ncalls < (s->role == DESK_PHONE ? (unsigned)SESSION_PHONE_CALLS : (unsigned)SESSION_BRIDGE_CALLS);
 }
 
-/* One more of this user's: if there are too many, the one that is away the longest, and has no call, makes room. */
-static bool make_room(struct tenant *t, const struct session_config *config)
+/* One more of this user's: if there are too many, the one that is away the longest, and has no call, makes room (`oldest`). */
+static bool has_room(const struct tenant *t, const struct session_config *config, struct session **out)
 {
     struct session *s, *oldest = NULL;
     unsigned n = 0;
+
+    *out = NULL;
 
     LIST_FOREACH(s, &t->sessions, of_tenant)
     {
@@ -200,11 +203,28 @@ static bool make_room(struct tenant *t, const struct session_config *config)
         if (!s->seat && !s->ncalls && (!oldest || s->away_ms < oldest->away_ms))
             oldest = s;
     }
-    if (n >= SESSION_USER_MAX && !oldest)
-        return false;
-    if (n >= SESSION_USER_MAX)
+    if (n < SESSION_USER_MAX)
+        return true;
+    *out = oldest;
+    return oldest != NULL;
+}
+
+bool session_may_begin(const struct desk *d, const struct session_config *config)
+{
+    const struct tenant *t = tenant_find(d, config->tenant);
+    struct session *oldest;
+
+    return !t || has_room(t, config, &oldest);
+}
+
+static bool make_room(const struct tenant *t, const struct session_config *config)
+{
+    struct session *oldest;
+    bool room = has_room(t, config, &oldest);
+
+    if (oldest)
         session_end(&oldest, DESK_LIMIT, LINK_POLICY);
-    return true;
+    return room;
 }
 
 static void free_session(struct session *s)
@@ -263,7 +283,7 @@ void session_end(struct session **sp, enum desk_reason reason, enum link_code co
 {
     struct session *s = *sp;
     struct desk_seat *seat = s->seat;
-    const struct desk_host *host = &s->desk->config.host;
+    bool unused = reason == DESK_TOKEN_ENDED || reason == DESK_HANGUP; /* behind its `bye` nobody uses them */
 
     *sp = NULL;
     session_log(s, "session_ended", desk_reason_name(reason));
@@ -271,12 +291,8 @@ void session_end(struct session **sp, enum desk_reason reason, enum link_code co
     session_detach(s);
     if (seat)
         desk_close(seat, code, desk_reason_name(reason));
-    if (reason == DESK_TOKEN_ENDED && host->retract) {
-        if (s->ice_before)
-            host->retract(host->host, s->ice_before);
-        if (s->ice)
-            host->retract(host->host, s->ice);
-    }
+    handout_retract(s->desk, unused ? s->ice_before : NULL);
+    handout_retract(s->desk, unused ? s->ice : NULL);
     map_remove(&s->desk->sessions, &s->by_id);
     LIST_REMOVE(s, of_tenant);
     tenant_changed(s->tenant);

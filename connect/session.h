@@ -33,6 +33,8 @@ struct session_config {
 
 /* Without a connection yet. RPC_LIMIT: this user has too many; RPC_UNAVAILABLE: no memory. */
 enum rpc_error session_new(struct session **out, struct desk *d, const struct session_config *config);
+/* Would session_new have room for one more of this user's? */
+bool session_may_begin(const struct desk *d, const struct session_config *config);
 /* The one of this id and secret, if it may be gone on with by whoever this is; its credential is the newer one from now on. NULL: there is none. */
 struct session *session_resume(struct desk *d, const struct session_config *config, const char *id, const char *secret);
 /* This is its connection from now on; one that it had is closed. What was kept for it is sent by session_flush, when the hello has been answered. */

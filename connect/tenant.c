@@ -114,7 +114,7 @@ void tenant_tell(struct desk *d)
 
 /* ---- Life. ---- */
 
-static struct tenant *find(const struct desk *d, const char *name)
+struct tenant *tenant_find(const struct desk *d, const char *name)
 {
     struct map_node *n = map_first(&d->tenants, map_hash(&d->tenants, name, strlen(name)));
 
@@ -126,7 +126,7 @@ static struct tenant *find(const struct desk *d, const char *name)
 struct tenant *tenant_hold(struct desk *d, const char *name)
 {
     size_t len = strlen(name);
-    struct tenant *t = find(d, name);
+    struct tenant *t = tenant_find(d, name);
 
     if (!t) {
         t = calloc(1, sizeof(*t) + len + 1);

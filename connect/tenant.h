@@ -27,6 +27,8 @@ struct tenant {
     char name[];
 };
 
+/* NULL: there is none of this name. */
+struct tenant *tenant_find(const struct desk *d, const char *name);
 /* The one of this name, made if there is none; it stays until it is released. NULL: no memory. */
 struct tenant *tenant_hold(struct desk *d, const char *name);
 /* NULL-safe; nulls the pointer. */

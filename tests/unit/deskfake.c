@@ -22,6 +22,15 @@ bool fake_ice_refuses, fake_ice_waits;
 
 static json_t *last;
 
+/* ---- jansson's memory. ---- */
+
+long fake_json_left = -1;
+
+static void *allocate(size_t n)
+{
+    return fake_json_left >= 0 && fake_json_left-- == 0 ? NULL : malloc(n);
+}
+
 /* ---- The source: the name says all of it. ---- */
 
 static const struct {
@@ -172,12 +181,17 @@ void fake_ice_comes(bool good)
 static void link_send(void *carrier, const char *text, size_t len)
 {
     struct fake_client *c = carrier;
-    json_t *message = json_loadb(text, len, 0, NULL);
+    long left = fake_json_left;
+    json_t *message;
+
+    fake_json_left = -1; /* we have enough */
+    message = json_loadb(text, len, 0, NULL);
 
     if (c->code || !message || len > LINK_MESSAGE_MAX)
         abort(); /* behind a close; no JSON; too long */
     json_array_append_new(c->heard, message);
     c->nheard++;
+    fake_json_left = left;
 }
 
 static void link_close(void *carrier, enum link_code code, const char *reason)
@@ -323,6 +337,7 @@ bool fake_up(void)
 {
     struct auth_source source = {.name = "fake", .check = check, .cancel = cancel, .forget = forget};
 
+    json_set_alloc_funcs(allocate, free);
     fake_down();
     log_reconfigure(&(struct log_config){.level = LOG_ERROR});
     fake_now = (struct now){.ms = 1000000, .wall = FAKE_WALL};

@@ -27,6 +27,7 @@ extern struct fake_client fake[FAKE_CLIENTS];
 extern struct desk *fake_desk;
 extern struct auth *fake_auth;
 extern struct now fake_now;
+extern long fake_json_left; /* pieces of memory that jansson gets before there is none once; negative: there is always some */
 
 /* The source's tokens are called NAME, with the password "pw", and are what FAKE_TOKENS in deskfake.c says. */
 extern int64_t fake_expires_at; /* of all of them; 0: never */

@@ -169,6 +169,32 @@ static void forks(void)
     CHECK(fake_hears_at_last(OFFICE, "'reason':'phone_lost'"));
 }
 
+/* A phone whose connection was dead when it was called. */
+static void rings_again(void)
+{
+    char session[64], secret[64], want[256];
+
+    CHECK(fake_up());
+    CHECK(fake_hello(OFFICE, "office", "bridge"));
+    CHECK(fake_hello(ALICE, "alice", "phone"));
+    snprintf(session, sizeof(session), "%s", fake_member("session"));
+    snprintf(secret, sizeof(secret), "%s", fake_member("secret"));
+    CHECK(in());
+    fake_gone(ALICE);
+    fake_open(ALICE);
+    fake_say(ALICE,
+             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'alice','password':'pw'},'role':'phone',"
+             "'resume':{'session':'%s','secret':'%s'}}}",
+             session, secret);
+    snprintf(want, sizeof(want), "'calls':[{'call':'%s','state':'offered'}]", call);
+    CHECK(fake_hears_of(ALICE, want));
+    snprintf(want, sizeof(want), "{'jsonrpc':'2.0','method':'call.incoming','params':{'call':'%s','from':'0123','name':'Eve'}}",
+             call);
+    CHECK_STR(fake_hears(ALICE), want);
+    say(ALICE, "call.accept", ",'sdp':'offer'");
+    CHECK(fake_hears_at_last(OFFICE, "call.accept"));
+}
+
 /* ---- Each method in each state, from each side. ---- */
 
 enum state { NONE, FORKED, OFFERED, RINGING, ANSWERED, STATES };
@@ -516,6 +542,7 @@ static const struct tap_test TESTS[] = {
     {"a phone calls: each side hears what the other says, and of the end", outbound},
     {"a bridge calls: all phones of the user ring, one takes it, the others hear that", inbound},
     {"of several phones one may be busy, decline for all, or be lost", forks},
+    {"a phone that comes back is told again that it rings", rings_again},
     {"each method in each state from each side: passed on, or refused and not heard", states},
     {"members that are missing or wrong are refused and not heard", members},
     {"each reason that a client may have is heard on the other side, and counted", reasons},
