@@ -20,11 +20,9 @@ daemon.need_daemon()
 faulty.need()
 
 S = net.Standard
-HOST = f"{S.SERVER}:443"
-ORIGIN = "https://phone.example"
+HOST, ORIGIN = f"{S.SERVER}:443", "https://phone.example"
 HEAD_MAX, FIELDS_MAX, MESSAGE_MAX, FRAGMENTS_MAX = 8192, 100, 65536, 64
-SOURCE_MAX = 256
-HEAD_S, PING_S, SILENCE_S = 10, 25, 60
+SOURCE_MAX, HEAD_S, PING_S, SILENCE_S = 256, 10, 25, 60
 LENIENT = "openssl_conf=init\n[init]\nssl_conf=ssl\n[ssl]\nsystem_default=all\n[all]\nMinProtocol=TLSv1\nCipherString=DEFAULT@SECLEVEL=0\n"  # a host that would speak anything
 HELLO = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ice.servers", "params": {}})  # before a hello: answered with an error
 
@@ -478,13 +476,10 @@ def _(w):
 @apart.case("S15 on a port for both families, ten wrong passwords from one IPv4 address lock that user out from there, and from no other one")
 def _(w):
     def reason(ns):
-        wrong = {"username": "alice", "password": "wrong"}
         with WebSocket(websocket.connect((S.SERVER, 443), ns, w.tls), HOST) as ws:
-            return ws.answer(ws.ask("hello", token=wrong, role="phone"))["error"]["data"]["reason"]
+            return ws.answer(ws.ask("hello", token={"username": "alice", "password": "wrong"}, role="phone"))["error"]["data"]["reason"]
 
-    for _ in range(10):
-        equal(reason(w.net.srv), "unauthorized", "the reason of a refusal")
-    equal(reason(w.net.srv), "limit", "the reason of the eleventh")
+    equal([reason(w.net.srv) for _ in range(11)], 10 * ["unauthorized"] + ["limit"], "the reasons of refusals")
     equal(reason(w.net.cli), "unauthorized", "the reason of a refusal elsewhere")
 
 

@@ -2,7 +2,6 @@
 #include "tests/unit/deskfake.h"
 
 #include "base/throttle.h"
-#include "connect/deskparts.h"
 #include "connect/session.h"
 
 enum { ALICE, BOB, OFFICE, CAROL, SOUTHERN, OTHER, SPARE = 16 };
@@ -334,74 +333,6 @@ static void many(void)
     CHECK_INT(sessions_of("alice"), SESSION_USER_MAX);
 }
 
-/* Who says hello and goes, again and again, fills the store with credentials: they are bounded, and end with his session. */
-static void again_and_again(void)
-{
-    enum { MOST = DESK_HANDED_BURST_MS / 1000 * DESK_HANDED_PER_S };
-
-    CHECK(fake_up());
-    for (int i = 0; i < MOST; i++) {
-        CHECK(fake_hello(ALICE, "alice", "phone"));
-        fake_say(ALICE, "{'jsonrpc':'2.0','id':1,'method':'bye'}");
-        CHECK_STR(fake_hears(ALICE), "{'jsonrpc':'2.0','id':1,'result':{}}");
-    }
-    CHECK_INT(fake_ice_retracted, MOST);
-    fake_open(ALICE);
-    hello(ALICE, "alice", "pw", "phone");
-    CHECK(fake_hears_of(ALICE, "'code':-32009,"));
-    CHECK_INT(fake_ice_wanted, MOST);
-    CHECK(fake_hello(BOB, "bob", "phone"));
-    fake_after(1000);
-    CHECK(fake_hello(ALICE, "alice", "phone"));
-}
-
-/* A hello that is refused at last, after its ICE servers were made. */
-static void too_late(void)
-{
-    CHECK(fake_up());
-    fake_ice_waits = true;
-    for (int i = 0; i <= SESSION_USER_MAX; i++) {
-        fake_open(SPARE + i);
-        hello(SPARE + i, "alice", "pw", "phone");
-    }
-    fake_ice_comes(true);
-    CHECK_INT(sessions_of("alice"), SESSION_USER_MAX);
-    CHECK_INT(fake_ice_wanted, SESSION_USER_MAX + 1);
-    CHECK_INT(fake_ice_retracted, 1);
-}
-
-/* F13: a call in which something waits for the phone that comes back; the n-th piece of memory is missing, for each n. */
-static void no_memory(void)
-{
-    char session[64], secret[64], call[64];
-    long n = 0;
-    bool failed;
-
-    do {
-        CHECK(fake_up());
-        CHECK(fake_hello(OFFICE, "office", "bridge"));
-        CHECK(fake_hello(ALICE, "alice", "phone"));
-        snprintf(session, sizeof(session), "%s", fake_member("session"));
-        snprintf(secret, sizeof(secret), "%s", fake_member("secret"));
-        fake_say(ALICE, "{'jsonrpc':'2.0','id':2,'method':'call.start','params':{'to':'12','sdp':'v=0'}}");
-        CHECK(fake_hears_at_last(ALICE, "'result'"));
-        snprintf(call, sizeof(call), "%s", fake_member("call"));
-        fake_gone(ALICE);
-        fake_say(OFFICE, "{'jsonrpc':'2.0','method':'call.ringing','params':{'call':'%s'}}", call);
-        fake_open(ALICE);
-        fake_ice_waits = true;
-        fake_json_left = n++;
-        hello_resume(ALICE, "alice", "phone", session, secret);
-        failed = fake_json_left < 0;
-        fake_json_left = -1;
-        fake_ice_waits = false;
-        fake_after(1000);
-        CHECK(fake_hello(BOB, "bob", "phone")); /* it lives */
-    } while (failed);
-    CHECK(n > 20);
-    CHECK(fake_hears_at_last(ALICE, "call.ringing"));
-}
-
 static void goodbye(void)
 {
     char call[64];
@@ -607,9 +538,6 @@ static const struct tap_test TESTS[] = {
     {"what is kept for one that is away is bounded", held},
     {"sessions of one user are bounded, and one that is away makes room", many},
     {"bye ends the session and its calls at once", goodbye},
-    {"credentials that are handed out to one user are bounded, and end with his bye, which is answered", again_and_again},
-    {"ICE servers that were made for a hello that is refused are retracted", too_late},
-    {"F13 any allocation of JSON may fail while a session is resumed", no_memory},
     {"presence: bridges hear of phones, phones of bridges, once a second", presence},
     {"presence: what changed between two tellings is told to whom it is news", presence_between},
     {"presence: a crowd is told of as far as a message holds it, and the rest as a number", crowd},
