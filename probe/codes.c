@@ -56,6 +56,8 @@ static const struct {
     [CODE_UDP_IDLE_SHORT] = {"udp_idle_short", "the address translation forgets UDP too soon",
                              "let UDP live for 30 s at least in the firewall's state table", false},
     [CODE_OPEN_TOO_WIDE] = {"open_too_wide", "more is open than the rules need", "take away what is open beyond the rules", false},
+    [CODE_OTHER_END_MISSING] = {"other_end_missing", "the other end's probe was not met at the connect service",
+                                "start it there at the same time, with --both and a token of the same tenant", false},
     [CODE_INTERNAL] = {"internal", "the probe itself could not go on", "see the evidence: memory, descriptors, libraries", false},
 };
 

@@ -42,6 +42,7 @@ enum code {
     CODE_MTU_LOW,
     CODE_UDP_IDLE_SHORT,
     CODE_OPEN_TOO_WIDE,
+    CODE_OTHER_END_MISSING,
     CODE_INTERNAL,
     CODE_N,
 };

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "connect/client.h"
+#include "probe/hold.h"
 #include "probe/trial.h"
 
 enum {
@@ -13,9 +14,12 @@ enum {
 };
 
 struct hold {
-    struct trial *trial;
+    struct trial *trial; /* NULL: its step is over */
     struct connect_client *client;
     bool up;
+    json_t *call; /* the last that another end has begun; owned */
+    hold_message *message;
+    void *ctx;
 };
 
 /* What the softphone uses at the relay. */
@@ -41,11 +45,14 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
 {
     struct hold *h = ctx;
     struct trial *t = h->trial;
-    unsigned asked = t->probe->config->idle_s;
+    unsigned asked;
 
     (void)resumed;
     h->up = true;
+    if (!t)
+        return; /* back again */
     take_credentials(t->probe, json_object_get(hello, "ice"));
+    asked = t->probe->config->idle_s;
     t->line->measures.idle_s = asked ? asked : IDLE_S;
     if (!t->probe->config->quick || asked)
         trial_wait(t, t->line->measures.idle_s * 1000);
@@ -58,6 +65,8 @@ static void on_down(void *ctx, const char *why, bool lost)
     struct hold *h = ctx;
 
     (void)lost;
+    if (!h->trial)
+        return; /* whoever talks over it has a deadline */
     if (h->up)
         trial_fail(h->trial, CODE_WS_IDLE_KILLED, "the WebSocket was cut within %u s of nothing but signs of life: %s",
                    h->trial->line->measures.idle_s, why);
@@ -67,9 +76,47 @@ static void on_down(void *ctx, const char *why, bool lost)
 
 static void on_message(void *ctx, const char *method, const json_t *params)
 {
-    (void)ctx;
-    (void)method;
-    (void)params;
+    struct hold *h = ctx;
+
+    if (strcmp(method, "call.incoming") == 0) {
+        json_decref(h->call);
+        h->call = json_deep_copy(params);
+    }
+    if (h->call && strcmp(method, "call.ended") == 0 &&
+        json_equal(json_object_get(h->call, "call"), json_object_get(params, "call"))) {
+        json_decref(h->call);
+        h->call = NULL;
+    }
+    if (h->message)
+        h->message(h->ctx, method, params);
+}
+
+const json_t *hold_call(const struct hold *h)
+{
+    return h->call;
+}
+
+void hold_listen(struct hold *h, hold_message *message, void *ctx)
+{
+    h->message = message;
+    h->ctx = ctx;
+}
+
+struct connect_client *hold_client(const struct hold *h)
+{
+    return h->client;
+}
+
+void hold_free(struct hold **h)
+{
+    struct hold *hold = *h;
+
+    *h = NULL;
+    if (!hold)
+        return;
+    connect_client_free(&hold->client);
+    json_decref(hold->call);
+    free(hold);
 }
 
 static void begin(struct trial *t)
@@ -82,7 +129,7 @@ static void begin(struct trial *t)
                                            .url = text,
                                            .ca_file = c->ca_file,
                                            .proxy = c->proxy,
-                                           .role = "phone",
+                                           .role = c->both && c->role == RULES_SERVER ? "bridge" : "phone",
                                            .name = "turnpike-probe",
                                            .username = c->token_user,
                                            .password = c->token_password};
@@ -121,13 +168,17 @@ static void late(struct trial *t)
     trial_pass(t);
 }
 
+/* For a run of both ends the way between them stays. */
 static void end(struct trial *t)
 {
     struct hold *h = t->state;
 
-    if (h)
-        connect_client_free(&h->client);
-    free(h);
+    if (h && h->up && !t->over && t->probe->config->both && !t->probe->held) {
+        h->trial = NULL;
+        t->probe->held = h;
+        return;
+    }
+    hold_free(&h);
 }
 
 const struct step HOLD_STEP = {REPORT_AUTH, RULES_WEBSOCKET, begin, late, end};

@@ -28,23 +28,48 @@ uint64_t pair_now_us(void)
 
 /* ---- Payloads. ---- */
 
-void pair_head(uint8_t out[static PAIR_HEAD], enum pair_kind kind, unsigned from, uint32_t sequence)
+static void write_head(uint8_t out[static PAIR_HEAD], const struct pair_packet *packet)
 {
     struct wire_out w = wire_into(out, PAIR_HEAD);
 
     wire_put_u32(&w, MAGIC);
-    wire_put_u16(&w, (uint16_t)kind);
-    wire_put_u16(&w, (uint16_t)from);
-    wire_put_u32(&w, sequence);
-    wire_put_u64(&w, pair_now_us());
+    wire_put_u16(&w, (uint16_t)packet->kind);
+    wire_put_u16(&w, (uint16_t)packet->from);
+    wire_put_u32(&w, packet->sequence);
+    wire_put_u64(&w, packet->sent_us);
 }
 
+void pair_head(uint8_t out[static PAIR_HEAD], enum pair_kind kind, unsigned from, uint32_t sequence)
+{
+    write_head(out, &(struct pair_packet){.kind = kind, .from = from, .sequence = sequence, .sent_us = pair_now_us()});
+}
+
+/* To the far end we are the second one, as it is to us. */
 bool pair_send(struct pair *p, unsigned from, enum pair_kind kind, uint32_t sequence, size_t len)
 {
     uint8_t buf[END_ROOM + END_PAYLOAD_MAX] = {0};
 
-    pair_head(buf + END_ROOM, kind, from, sequence);
+    pair_head(buf + END_ROOM, kind, p->far ? 1 : from, sequence);
     return end_send(p->end[from], buf + END_ROOM, len);
+}
+
+static void send_back(struct pair *p, const struct pair_packet *packet)
+{
+    uint8_t buf[END_ROOM + PAIR_HEAD];
+    struct pair_packet back = *packet;
+
+    back.kind = PAIR_ECHO;
+    write_head(buf + END_ROOM, &back);
+    (void)end_send(p->end[0], buf + END_ROOM, PAIR_HEAD);
+}
+
+void pair_take_stream(struct pair *p, const struct pair_packet *packet)
+{
+    int64_t transit_us = (int64_t)(pair_now_us() - packet->sent_us); /* by two clocks */
+
+    if (packet->kind == PAIR_STREAM && way_take(&p->far_way, packet->sequence, p->far_packets, transit_us) &&
+        packet->sequence % PAIR_ECHO_EVERY == 0)
+        send_back(p, packet);
 }
 
 static void on_data(void *ctx, struct end *e, const uint8_t *data, size_t len)
@@ -53,7 +78,7 @@ static void on_data(void *ctx, struct end *e, const uint8_t *data, size_t len)
     struct wire w = wire_over(data, len);
     uint32_t magic = wire_u32(&w);
     struct pair_packet packet = {.kind = (enum pair_kind)wire_u16(&w), .from = wire_u16(&w)};
-    unsigned by = e == p->end[1];
+    unsigned by = e != p->end[0];
 
     packet.sequence = wire_u32(&w);
     packet.sent_us = wire_u64(&w);
@@ -67,7 +92,7 @@ static void on_done(void *ctx, struct end *e, const struct end_result *r)
     struct pair *p = ctx;
 
     if (!p->trial->settled)
-        p->done(p->trial, e == p->end[1], r);
+        p->done(p->trial, e != p->end[0], r);
 }
 
 void pair_free(struct pair **p)
@@ -80,6 +105,27 @@ void pair_free(struct pair **p)
     end_free(&pair->end[0]);
     end_free(&pair->end[1]);
     free(pair);
+}
+
+void pair_choose_credentials(struct trial *t)
+{
+    const struct probe *p = t->probe;
+    const struct probe_config *c = p->config;
+    struct pair *pair = t->pair;
+
+    pair->user = c->user ? c->user : p->ice_user ? p->ice_user : c->token_user;
+    pair->password = c->user ? c->password : p->ice_user ? p->ice_password : c->token_password;
+}
+
+struct pair *pair_new(struct trial *t)
+{
+    t->pair = calloc(1, sizeof(*t->pair));
+    if (!t->pair) {
+        trial_broken(t, ERR_NOMEM);
+        return NULL;
+    }
+    t->pair->trial = t;
+    return t->pair;
 }
 
 /* ---- What a relay refuses. ---- */
@@ -151,8 +197,7 @@ static void refused(struct trial *t, const struct end_result *r)
     trial_fail(t, CODE_TURN_REFUSED, "the relay answers %d %s", r->answer.code, stun_reason(r->answer.code));
 }
 
-/* True: it was answered as it should be. */
-static bool went_well(struct trial *t, const struct end_result *r)
+bool pair_went_well(struct trial *t, const struct end_result *r)
 {
     switch (r->how) {
     case END_ANSWERED:
@@ -176,7 +221,7 @@ static bool went_well(struct trial *t, const struct end_result *r)
 
 /* ---- The first end: may we relay? ---- */
 
-static void allocate(struct trial *t, unsigned which)
+void pair_allocate(struct trial *t, unsigned which)
 {
     static const struct end_events EVENTS = {on_done, on_data};
     const struct end_config config = {.base = t->probe->base,
@@ -194,11 +239,11 @@ static void allocate(struct trial *t, unsigned which)
         end_request(p->end[which], STUN_ALLOCATE, &p->params[which]);
 }
 
-static bool take_relayed(struct trial *t, unsigned which, const struct end_result *r)
+bool pair_take_relayed(struct trial *t, unsigned which, const struct end_result *r)
 {
     struct addr *relayed = &t->pair->relayed[which];
 
-    if (!went_well(t, r))
+    if (!pair_went_well(t, r))
         return false;
     *relayed = r->answer.relayed[r->answer.relayed[0].family ? 0 : 1];
     return true;
@@ -206,19 +251,10 @@ static bool take_relayed(struct trial *t, unsigned which, const struct end_resul
 
 static void on_first(struct trial *t, unsigned which, const struct end_result *r)
 {
-    if (!take_relayed(t, which, r))
+    if (!pair_take_relayed(t, which, r))
         return;
     t->line->measures.relayed = t->pair->relayed[which];
     trial_pass(t);
-}
-
-/* The caller's credentials, those that the connect service hands out, as a softphone has them, or the token itself. */
-static void choose_credentials(const struct probe *p, struct pair *pair)
-{
-    const struct probe_config *c = p->config;
-
-    pair->user = c->user ? c->user : p->ice_user ? p->ice_user : c->token_user;
-    pair->password = c->user ? c->password : p->ice_user ? p->ice_password : c->token_password;
 }
 
 /* Looks whether what it needs is known; the second time on, if it has been refused, what time it is elsewhere. */
@@ -234,18 +270,14 @@ static void look(struct trial *t)
         trial_wait(t, LOOK_MS);
         return;
     }
-    choose_credentials(p, t->pair);
-    allocate(t, 0);
+    pair_choose_credentials(t);
+    pair_allocate(t, 0);
 }
 
 static void begin_allocate(struct trial *t)
 {
-    t->pair = calloc(1, sizeof(*t->pair));
-    if (!t->pair) {
-        trial_broken(t, ERR_NOMEM);
+    if (!pair_new(t))
         return;
-    }
-    t->pair->trial = t;
     t->pair->done = on_first;
     look(t);
 }
@@ -257,7 +289,7 @@ const struct step ALLOCATE_STEP = {REPORT_AUTH, RULES_TURN, begin_allocate, look
 static void on_bound(struct trial *t, unsigned which, const struct end_result *r)
 {
     (void)which;
-    if (went_well(t, r) && --t->pair->pending == 0)
+    if (pair_went_well(t, r) && --t->pair->pending == 0)
         trial_pass(t);
 }
 
@@ -265,7 +297,7 @@ static void on_second(struct trial *t, unsigned which, const struct end_result *
 {
     struct pair *p = t->pair;
 
-    if (!take_relayed(t, which, r))
+    if (!pair_take_relayed(t, which, r))
         return;
     p->done = on_bound;
     p->pending = 2;
@@ -278,7 +310,7 @@ static void on_second(struct trial *t, unsigned which, const struct end_result *
 static void begin_bind(struct trial *t)
 {
     t->pair->done = on_second;
-    allocate(t, 1);
+    pair_allocate(t, 1);
 }
 
 const struct step BIND_STEP = {REPORT_RELAY, RULES_TURN, begin_bind, NULL, NULL};

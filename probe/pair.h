@@ -2,7 +2,7 @@
  * Purpose:  two ends of a call at the same relay: their allocations, their channels to each other, and the first packets between them.
  * Owner:    the thread of the run.
  * Lifetime: from the first allocation's step to the end of its rule.
- * Callers:  probe/stream, probe/size, probe/wide, probe/idle, probe/probe.
+ * Callers:  probe/stream, probe/size, probe/wide, probe/idle, probe/meet, probe/far, probe/probe.
  * RFC:      8656.
  */
 #ifndef PROBE_PAIR_H
@@ -14,16 +14,19 @@
 
 #include "base/addr.h"
 #include "probe/end.h"
+#include "probe/way.h"
 
 struct trial;
 
 enum {
     PAIR_HEAD = 20, /* bytes of what each payload begins with */
     PAIR_QUICK_RTO_MS = 100,
+    PAIR_ECHO_EVERY = 5, /* packets of a far end's stream: one of so many comes back, for the delay */
+    PAIR_CALL_MAX = 64,  /* bytes of a call's id and its NUL */
 };
 
 /* What a payload is sent for: a late one is not taken for another's. */
-enum pair_kind { PAIR_HELLO, PAIR_STREAM, PAIR_SIZE, PAIR_IDLE, PAIR_WIDE };
+enum pair_kind { PAIR_HELLO, PAIR_STREAM, PAIR_SIZE, PAIR_IDLE, PAIR_WIDE, PAIR_ECHO };
 
 /* What a payload that arrives has to say. */
 struct pair_packet {
@@ -41,6 +44,11 @@ struct pair {
     struct addr relayed[2];
     struct turn_params params[2]; /* of their requests */
     unsigned pending;             /* requests that the step waits for */
+    bool far;                     /* the second end is another probe's: end[1] is NULL */
+    char call[PAIR_CALL_MAX];     /* at the connect service, with the far end; "": none */
+    bool meeting;                 /* the far end is looked for */
+    uint32_t far_packets;         /* that the far end's stream has */
+    struct way far_way;           /* which of them have come */
     bool heard[2];                /* by this end, of the other */
     unsigned largest[2];          /* bytes of an IP packet that has come to this end */
     unsigned silence, knocks;     /* which length of silence is tried, and how often its end has been knocked at */
@@ -51,6 +59,18 @@ struct pair {
 
 /* NULL-safe; nulls the pointer. */
 void pair_free(struct pair **p);
+/* Two ends to be. NULL: no memory, which the trial has been told. */
+struct pair *pair_new(struct trial *t);
+/* The caller's credentials, those that the connect service hands out, as a softphone has them, or the token itself. */
+void pair_choose_credentials(struct trial *t);
+/* An end and its Allocate; `done` hears how it went. */
+void pair_allocate(struct trial *t, unsigned which);
+/* Its answer: false, and the trial has failed. */
+bool pair_take_relayed(struct trial *t, unsigned which, const struct end_result *r);
+/* True: a request was answered as it should be. False, and the trial has failed. */
+bool pair_went_well(struct trial *t, const struct end_result *r);
+/* Takes a packet of the far end's stream, and sends some of them back: one that has begun while we still say hello counts, too. */
+void pair_take_stream(struct pair *p, const struct pair_packet *packet);
 /* A payload of `len` bytes (PAIR_HEAD at least) from one end to the other. False: it could not be sent now. */
 bool pair_send(struct pair *p, unsigned from, enum pair_kind kind, uint32_t sequence, size_t len);
 /* The head of a payload, into `out`; for whoever sends it another way. */

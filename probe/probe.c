@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "connect/dial.h"
+#include "probe/hold.h"
 #include "probe/pair.h"
 #include "probe/trial.h"
 #include "stun/integrity.h"
@@ -18,7 +19,7 @@
 /* The stages of a rule, in order. A rule takes the steps that are for one of its checks; the first that fails is its end. */
 static const struct step *const STEPS[] = {&NAME_STEP,      &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP,
                                            &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,
-                                           &SIZE_STEP,      &WIDE_STEP,     &IDLE_STEP};
+                                           &SIZE_STEP,      &WIDE_STEP,     &IDLE_STEP, &MEET_STEP, &FAR_STEP};
 
 enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]) };
 
@@ -296,6 +297,7 @@ static int open_all(struct probe *p, char error[static PROBE_ERROR_MAX])
 
 static void close_all(struct probe *p)
 {
+    hold_free(&p->held);
     if (p->dns)
         evdns_base_free(p->dns, 0);
     SSL_CTX_free(p->tls);

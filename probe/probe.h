@@ -32,6 +32,7 @@ struct probe_config {
     const char *ca_file;                     /* PEM; NULL: the system's authorities */
     const char *proxy;                       /* "http://HOST:PORT" for TCP; NULL: none */
     const char *dns;                         /* "IP[:PORT]" of a name server; NULL: the host's own */
+    bool both;                               /* against a probe at the other end, in the same tenant */
     bool quick;                              /* short waits, no idle time-outs */
     unsigned idle_s;                         /* how long WebSocket and UDP are left idle; 0: as long as it takes to be sure */
     /* After each rule: how many of `r->n` are done. May be NULL. */

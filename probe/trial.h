@@ -16,6 +16,7 @@
 #include "probe/probe.h"
 
 struct evdns_base;
+struct hold;
 struct ssl_ctx_st;
 struct stun_mac;
 struct trial;
@@ -31,6 +32,8 @@ struct probe {
     struct report *report;
     struct trial *trials;
     size_t running;
+    struct hold *held;             /* the way to the other end; NULL: not yet, or never */
+    bool met;                      /* a rule has taken it */
     bool signed_in;                /* the connect service has taken the token */
     char *ice_user, *ice_password; /* that it has handed out for the relay; NULL: none */
     bool clock_known;              /* a service has told the time */
@@ -83,6 +86,6 @@ struct step {
 };
 
 extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, UNALTERED_STEP, ALLOCATE_STEP, BIND_STEP,
-    PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP;
+    PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP;
 
 #endif

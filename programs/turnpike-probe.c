@@ -56,6 +56,8 @@ static const char HELP[] =
     "  --token NAME:PASSWORD  here, likewise\n"
     "  --rules FILE           other rules than the five: see ucconnect.rules\n"
     "  --only N               the rule with this number alone\n"
+    "  --both                 also against a probe at the other end, with --both, at the same time: with tokens of one tenant\n"
+    "                         that nobody else is in, the browser's with the scope phone, the server's with bridge\n"
     "  --quick                short waits, and no idle time-outs\n"
     "  --idle SECONDS         how long WebSocket and UDP are left idle (65 and 30)\n"
     "  --ca FILE              the authorities that TLS trusts, as PEM (the system's)\n"
@@ -123,6 +125,7 @@ enum {
     O_TOKEN_FILE,
     O_RULES,
     O_ONLY,
+    O_BOTH,
     O_QUICK,
     O_IDLE,
     O_CA,
@@ -144,6 +147,7 @@ static const struct option LONG[] = {{"role", 1, NULL, O_ROLE},
                                      {"token-file", 1, NULL, O_TOKEN_FILE},
                                      {"rules", 1, NULL, O_RULES},
                                      {"only", 1, NULL, O_ONLY},
+                                     {"both", 0, NULL, O_BOTH},
                                      {"quick", 0, NULL, O_QUICK},
                                      {"idle", 1, NULL, O_IDLE},
                                      {"ca", 1, NULL, O_CA},
@@ -270,6 +274,8 @@ static bool take(struct options *o, int which, char *value)
         return read_number(value, RULES_NUMBER_MAX, &o->probe.only);
     case O_IDLE:
         return read_number(value, IDLE_MAX_S, &o->probe.idle_s);
+    case O_BOTH:
+        return o->probe.both = true;
     case O_QUICK:
         return o->probe.quick = true;
     case O_STRICT:
@@ -319,6 +325,8 @@ static int complete(struct options *o)
         return usage("the password of --user is needed: --password-file FILE, or TURNPIKE_PROBE_PASSWORD");
     if (*o->token && !split_token(o))
         return usage("a token is NAME:PASSWORD");
+    if (o->probe.both && (!*o->token || !h[RULES_RELAY].name || !h[RULES_CONNECT].name))
+        return usage("--both needs --relay, --connect and a token: the ends meet at the connect service");
     o->probe.password = o->password;
     return STATUS_PASS;
 }

@@ -1,0 +1,257 @@
+/* The first step with the other end: two probes find each other at the connect service, as a phone and a bridge do, and tell their relayed addresses. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "connect/client.h"
+#include "probe/hold.h"
+#include "probe/pair.h"
+#include "probe/trial.h"
+#include "probe/way.h"
+
+enum {
+    SLOW_MS = 150000, /* that the other end may take: it holds its WebSocket idle for 65 s before */
+    QUICK_MS = 20000,
+    LOOK_MS = 1000,  /* between two looks for it */
+    HELLO_MS = 100,  /* between two first packets */
+    HELLOS = 60,     /* before the way to it counts as shut */
+    LAST_HELLOS = 5, /* after we have heard it: it has not heard us yet, perhaps */
+    SDP_MAX = 256,   /* bytes of our description and its NUL */
+};
+
+#define MARK      "a=x-turnpike-probe:"
+#define CANDIDATE "a=candidate:1 1 udp 1 "
+
+struct meet {
+    uint64_t deadline_ms;
+    bool asked; /* the service has not answered call.start yet */
+    bool found; /* the other end's relayed address is known */
+    unsigned hellos;
+};
+
+/* ---- Descriptions. ---- */
+
+static json_t *describe(const struct trial *t)
+{
+    const struct addr *relayed = &t->pair->relayed[0];
+    char ip[ADDR_TEXT_MAX], sdp[SDP_MAX];
+
+    snprintf(sdp, sizeof(sdp), "v=0\r\n" MARK "%u\r\n" CANDIDATE "%s %u typ relay\r\n",
+             trial_ms(t, WAY_SLOW_PACKETS, WAY_QUICK_PACKETS), addr_ip_text(relayed, ip), (unsigned)relayed->port);
+    return json_string(sdp);
+}
+
+/* False: it is no probe's. */
+static bool understand(struct pair *p, const json_t *params)
+{
+    const char *sdp = json_string_value(json_object_get(params, "sdp"));
+    const char *mark = sdp ? strstr(sdp, MARK) : NULL, *candidate = sdp ? strstr(sdp, CANDIDATE) : NULL;
+    char ip[ADDR_TEXT_MAX];
+    unsigned port;
+
+    if (!mark || !candidate || sscanf(candidate + strlen(CANDIDATE), "%45s %5u", ip, &port) != 2 || port == 0 ||
+        port > UINT16_MAX || addr_parse_ip(&p->relayed[1], ip))
+        return false;
+    p->relayed[1].port = (uint16_t)port;
+    p->far_packets = (uint32_t)strtoul(mark + strlen(MARK), NULL, 10);
+    return p->far_packets > 0 && p->far_packets <= WAY_SLOW_PACKETS;
+}
+
+/* ---- Packets. ---- */
+
+static void on_packet(struct trial *t, unsigned by, const struct pair_packet *packet)
+{
+    t->pair->heard[by] = true;
+    pair_take_stream(t->pair, packet);
+}
+
+static void say_hello(struct trial *t)
+{
+    struct meet *m = t->state;
+    struct pair *p = t->pair;
+    char a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+
+    if (p->heard[0] && m->hellos < HELLOS - LAST_HELLOS)
+        m->hellos = HELLOS - LAST_HELLOS;
+    if (m->hellos++ == HELLOS) {
+        if (p->heard[0])
+            trial_pass(t);
+        else
+            trial_fail(t, CODE_RELAY_PAIR_FAILED, "nothing comes from the other end's %s to our %s", addr_text(&p->relayed[1], a),
+                       addr_text(&p->relayed[0], b));
+        return;
+    }
+    (void)pair_send(p, 0, PAIR_HELLO, 0, PAIR_HEAD);
+    trial_wait(t, HELLO_MS);
+}
+
+static void on_bound(struct trial *t, unsigned which, const struct end_result *r)
+{
+    (void)which;
+    if (!pair_went_well(t, r))
+        return;
+    t->pair->heard_packet = on_packet;
+    say_hello(t);
+}
+
+static void bind_to(struct trial *t)
+{
+    struct meet *m = t->state;
+    struct pair *p = t->pair;
+
+    m->found = true;
+    p->done = on_bound;
+    p->params[0] = (struct turn_params){.peers = &p->relayed[1], .npeers = 1, .channel = END_CHANNEL};
+    end_request(p->end[0], STUN_CHANNEL_BIND, &p->params[0]);
+}
+
+/* ---- The call at the service. ---- */
+
+static void keep_call(struct pair *p, const json_t *object)
+{
+    const char *id = json_string_value(json_object_get(object, "call"));
+
+    snprintf(p->call, sizeof(p->call), "%s", id ? id : "");
+}
+
+/* The trial outlives its steps, so it may be late. */
+static void on_started(void *ctx, const json_t *result, const json_t *error)
+{
+    struct trial *t = ctx;
+    struct meet *m = t->state;
+
+    (void)error; /* no bridge is there yet, say: we ask again */
+    if (!t->pair || !t->pair->meeting)
+        return;
+    m->asked = false;
+    if (result)
+        keep_call(t->pair, result);
+}
+
+static void on_message(void *ctx, const char *method, const json_t *params)
+{
+    struct trial *t = ctx;
+    struct meet *m = t->state;
+    struct pair *p = t->pair;
+    const char *id = json_string_value(json_object_get(params, "call"));
+
+    if (m->found || !id || strcmp(id, p->call) != 0)
+        return;
+    if (strcmp(method, "call.ended") == 0)
+        p->call[0] = '\0'; /* and another one begins */
+    else if (strcmp(method, "call.answer") == 0 && understand(p, params))
+        bind_to(t);
+}
+
+/* The browser's end calls, the server's answers. */
+static void seek(struct trial *t)
+{
+    struct meet *m = t->state;
+    struct pair *p = t->pair;
+    struct hold *held = t->probe->held;
+    const json_t *call = hold_call(held);
+
+    if (t->probe->config->role == RULES_BROWSER) {
+        if (!m->asked && !*p->call)
+            m->asked = connect_client_request(hold_client(held), "call.start",
+                                              json_pack("{s:s,s:o}", "to", "probe", "sdp", describe(t)), on_started, t) == 0;
+    } else if (call && understand(p, call)) {
+        keep_call(p, call);
+        if (connect_client_notify(hold_client(held), "call.answer", json_pack("{s:s,s:o}", "call", p->call, "sdp", describe(t))) ==
+            0)
+            bind_to(t);
+    }
+}
+
+/* ---- The step. ---- */
+
+static void on_allocated(struct trial *t, unsigned which, const struct end_result *r)
+{
+    const struct meet *m = t->state;
+
+    if (!pair_take_relayed(t, which, r))
+        return;
+    hold_listen(t->probe->held, on_message, t);
+    t->pair->meeting = true;
+    seek(t);
+    if (!m->found)
+        trial_wait(t, LOOK_MS);
+}
+
+/* A call that nobody has answered goes with its caller. */
+static void missing(struct trial *t, const char *why)
+{
+    if (t->pair->far && *t->pair->call && t->probe->config->role == RULES_BROWSER)
+        (void)connect_client_notify(hold_client(t->probe->held), "call.hangup",
+                                    json_pack("{s:s,s:s}", "call", t->pair->call, "reason", "cancelled"));
+    trial_warn(t, CODE_OTHER_END_MISSING, "the other end was not met: %s", why);
+    trial_pass(t);
+}
+
+/* Until the WebSocket's rule has signed in. */
+static void begin_when_held(struct trial *t)
+{
+    const struct probe *p = t->probe;
+
+    if (p->held) {
+        pair_free(&t->pair);
+        if (!pair_new(t))
+            return;
+        t->pair->far = true;
+        t->pair->done = on_allocated;
+        pair_choose_credentials(t);
+        pair_allocate(t, 0);
+    } else if (trial_awaits(p, RULES_WEBSOCKET)) {
+        trial_wait(t, LOOK_MS);
+    } else {
+        missing(t, "the connect service could not be used");
+    }
+}
+
+static void late(struct trial *t)
+{
+    struct meet *m = t->state;
+
+    if (!t->pair->far) {
+        begin_when_held(t);
+    } else if (m->found) {
+        say_hello(t);
+    } else if (clock_now().ms >= m->deadline_ms) {
+        missing(t, "no call has come about at the connect service");
+    } else {
+        seek(t);
+        if (!m->found)
+            trial_wait(t, LOOK_MS);
+    }
+}
+
+static void begin(struct trial *t)
+{
+    struct meet *m;
+
+    if (!t->probe->config->both || t->probe->met) {
+        trial_pass(t);
+        return;
+    }
+    t->probe->met = true;
+    t->state = m = calloc(1, sizeof(*m));
+    if (!m) {
+        trial_broken(t, ERR_NOMEM);
+        return;
+    }
+    m->deadline_ms = clock_now().ms + trial_ms(t, SLOW_MS, QUICK_MS);
+    begin_when_held(t);
+}
+
+static void end(struct trial *t)
+{
+    if (t->pair)
+        t->pair->meeting = false;
+    if (t->probe->held)
+        hold_listen(t->probe->held, NULL, NULL);
+    free(t->state);
+}
+
+const struct step MEET_STEP = {REPORT_PAIR, RULES_TURN, begin, late, end};
