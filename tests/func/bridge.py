@@ -246,6 +246,7 @@ def _(w):
         check(whole(s).startswith(b"HTTP/1.1 200 "), "an answer, once there is room")
     tap.wait_until(lambda: descriptors(w) == before, "all are closed")
     with silent(w) as s:
+        s.settimeout(3 * tap.PATIENCE_S)
         equal(whole(s), b"", "what a silent connection gets, 10 s later")
 
 
