@@ -111,21 +111,15 @@ class Softphone:
         tap.check(kinds[0] in local and kinds[1] in remote, f"the pair is {kinds}, not of {local} and {remote}")
 
 
-class Company:
-    """All of it; the bridge is at its place at the service and at the PBX. `turnpiked` and `bridge` are settings beside the usual ones."""
+class Host:
+    """Our host on the internet, in the picture: turnpiked, which may be told more than the usual."""
 
-    def __init__(self, stack, turnpiked=None, bridge=None):
+    def __init__(self, stack, settings=None):
         self.stack, self.directory = stack, stack.enter_context(daemon.Directory())
-        self.net = n = stack.enter_context(picture.Picture())
+        self.net = stack.enter_context(picture.Picture())
         self.cert, self.key, self.ca = picture.authority(self.directory)
-        self.registrar = stack.enter_context(pbx.Kamailio(n.pbx))
-        self.phone = stack.enter_context(pbx.Phone(n.pbx, PHONE))
-        self.settings = {**self._turnpiked(), **(turnpiked or {})}
+        self.settings = {**self._turnpiked(), **(settings or {})}
         self.serve()
-        self.token = self.issue("phone", USER)
-        self.bridge = stack.enter_context(daemon.Daemon(n.office, {**self._bridge(), **(bridge or {})}, plain=True, program=BRIDGE))
-        wav = tones.write(self.directory.file("voice.wav"), VOICE_HZ)
-        self.softphone = Softphone(stack.enter_context(n.page(self.cert, wav)))
 
     def serve(self):
         """turnpiked, on the store that the one before has left."""
@@ -144,20 +138,6 @@ class Company:
             "workers": 2,
         }
 
-    def _bridge(self):
-        token = self.directory.file("bridge-token", ":".join(self.issue("bridge", "office")) + "\n")
-        lines = self.directory.file("lines", f"{LINE}:{LINE}:{pbx.EXTENSIONS[LINE]}:{USER}\n")
-        for path in (token, lines):
-            os.chmod(path, 0o600)
-        return {
-            "connect-url": SERVICE,
-            "connect-ca": self.ca,
-            "token-file": token,
-            "lines-file": lines,
-            "name": "office",
-            "sip-registrar": f"{PBX}:{pbx.SIP_PORT}",
-        }
-
     def ctl(self, *words):
         """What turnpikectl says, on turnpiked's host."""
         command = [CTL, "--config", self.turnpiked.config_path, *words]
@@ -173,6 +153,34 @@ class Company:
 
     def revoke(self, token):
         self.ctl("token", "revoke", token[0])
+
+
+class Company(Host):
+    """All of it; the bridge is at its place at the service and at the PBX. `turnpiked` and `bridge` are settings beside the usual ones."""
+
+    def __init__(self, stack, turnpiked=None, bridge=None):
+        super().__init__(stack, turnpiked)
+        n = self.net
+        self.registrar = stack.enter_context(pbx.Kamailio(n.pbx))
+        self.phone = stack.enter_context(pbx.Phone(n.pbx, PHONE))
+        self.token = self.issue("phone", USER)
+        self.bridge = stack.enter_context(daemon.Daemon(n.office, {**self._bridge(), **(bridge or {})}, plain=True, program=BRIDGE))
+        wav = tones.write(self.directory.file("voice.wav"), VOICE_HZ)
+        self.softphone = Softphone(stack.enter_context(n.page(self.cert, wav)))
+
+    def _bridge(self):
+        token = self.directory.file("bridge-token", ":".join(self.issue("bridge", "office")) + "\n")
+        lines = self.directory.file("lines", f"{LINE}:{LINE}:{pbx.EXTENSIONS[LINE]}:{USER}\n")
+        for path in (token, lines):
+            os.chmod(path, 0o600)
+        return {
+            "connect-url": SERVICE,
+            "connect-ca": self.ca,
+            "token-file": token,
+            "lines-file": lines,
+            "name": "office",
+            "sip-registrar": f"{PBX}:{pbx.SIP_PORT}",
+        }
 
     def fresh(self):
         """The most restrictive case, the page ready, nobody in a call: whatever became of the last one."""

@@ -16,7 +16,7 @@ table ip picture {{
     {counters}
     chain forward {{ type filter hook forward priority filter; policy drop; }}
     chain here_in {{ type filter hook input priority filter; policy drop; counter name here; }}
-    chain here_out {{ type filter hook output priority filter; policy drop; counter name here; }}
+    chain here_out {{ type filter hook output priority filter; policy drop; }}
     chain passed {{
         type filter hook forward priority filter + 10; policy accept;
         udp dport 3478 counter name udp3478 accept
@@ -25,7 +25,7 @@ table ip picture {{
         tcp sport 443 counter name tcp443 accept
         counter name else
     }}
-    chain translate {{ type nat hook postrouting priority srcnat; oifname {wan} masquerade; }}
+    chain translate {{ type nat hook postrouting priority srcnat; }}
 }}
 """
 
@@ -71,20 +71,25 @@ class Firewall:
 
     def __init__(self, ns, host, rules):
         self.nft, self.host, self.rules = Nft(ns), host, rules
-        self.removed, self.free = set(), False
+        self._as_at_first()
         names = [f"rule{n}{way}" for n in rules for way in ("", "back")] + ["open", "dropped", "here", "udp3478", "tcp443", "else"]
-        self.nft.run(TABLE.format(counters="\n    ".join(f"counter {n} {{ }}" for n in names), wan=WAN))
+        self.nft.run(TABLE.format(counters="\n    ".join(f"counter {n} {{ }}" for n in names)))
         self._apply()
+
+    def _as_at_first(self):
+        self.removed, self.rejected, self.free, self.outer = set(), set(), False, None
 
     def _apply(self):
         """All rules at once; the counters go on."""
-        lines = ["flush chain ip picture forward"]
+        lines = [f"flush chain ip picture {chain}" for chain in ("forward", "here_out", "translate")]
 
         def add(match, counter, verdict="accept"):
             lines.append(f"add rule ip picture forward {match} counter name {counter} {verdict}")
 
         for number, (address, protocol, port) in self.rules.items():
-            if number not in self.removed:
+            if number in self.rejected:
+                add(f"iifname {LAN} ip daddr {address} {protocol} dport {port}", "dropped", "reject with icmp type admin-prohibited")
+            elif number not in self.removed:
                 add(f"iifname {LAN} oifname {WAN} ip saddr {self.host} ip daddr {address} {protocol} dport {port}", f"rule{number}")
                 add(
                     f"iifname {WAN} oifname {LAN} ct direction reply ct state established ip saddr {address} ip daddr {self.host} {protocol} sport {port}",
@@ -95,15 +100,29 @@ class Firewall:
                 add(f"udp {end} 3478", "dropped", "drop")
             add(f"udp sport {FREE} udp dport {FREE}", "open")
         add("", "dropped", "drop")
+        if self.rejected:
+            lines.append("add rule ip picture here_out icmp type destination-unreachable accept")
+        lines.append("add rule ip picture here_out counter name here")
+        lines.append(f"add rule ip picture translate oifname {WAN} " + (f"snat to {self.outer} fully-random" if self.outer else "masquerade"))
         self.nft.run("\n".join(lines) + "\n")
 
     def remove(self, number):
         self.removed.add(number)
         self._apply()
 
+    def reject(self, number):
+        """What the rule would let pass is refused, and who sends it is told."""
+        self.rejected.add(number)
+        self._apply()
+
+    def translate(self, outer):
+        """What begins now comes from this outer address, and from another port for each destination: a symmetric NAT."""
+        self.outer = outer
+        self._apply()
+
     def restore(self):
         """The rules as they were at first, and no more."""
-        self.removed, self.free = set(), False
+        self._as_at_first()
         self._apply()
 
     def open(self, free=True):

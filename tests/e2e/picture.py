@@ -19,7 +19,7 @@ from lib import net, tap
 OFFICE, PBX, PHONE, TRUNK = "10.20.0.3", "10.20.0.2", "10.20.0.4", "10.20.0.5"
 HOME = "192.168.178.20"
 RELAY, CONNECT, APP, STRANGER = "11.0.0.1", "11.0.0.2", "11.0.0.3", "11.0.0.9"  # a public range: what is private is denied to relays
-OFFICE_PUBLIC, HOME_PUBLIC = "11.0.1.2", "11.0.2.2"
+OFFICE_PUBLIC, HOME_PUBLIC, HOME_OTHER = "11.0.1.2", "11.0.2.2", "11.0.2.3"  # the last is not used before it is asked for
 TURN_PORT, TLS_PORT = 3478, 443
 
 RULES = {  # who begins, whom it reaches
@@ -67,7 +67,7 @@ class Picture(net.Net):
         self.link(self.office, "eth0", [f"{OFFICE}/24"], self.officefw, firewall.LAN, ["10.20.0.1/24"])
         self.link(self.office, "eth1", [], self.pbx, "eth0", [f"{ip}/24" for ip in (PBX, PHONE, TRUNK)])
         self.link(self.officefw, firewall.WAN, [f"{OFFICE_PUBLIC}/24"], self.internet, "office0", ["11.0.1.1/24"])
-        self.link(self.homefw, firewall.WAN, [f"{HOME_PUBLIC}/24"], self.internet, "home0", ["11.0.2.1/24"])
+        self.link(self.homefw, firewall.WAN, [f"{ip}/24" for ip in (HOME_PUBLIC, HOME_OTHER)], self.internet, "home0", ["11.0.2.1/24"])
         self.link(self.home, "eth0", [f"{HOME}/24"], self.homefw, firewall.LAN, ["192.168.178.1/24"])
         self.office.ip("route add default via 10.20.0.1", *[f"route add {ip}/32 dev eth1 src {OFFICE}" for ip in (PBX, PHONE, TRUNK)])
         self.officefw.ip("route add default via 11.0.1.1")
