@@ -3,7 +3,8 @@
 import { Link } from "./link.js";
 
 const REACH_MS = 6000; // for a page that is only asked for: as long as a WebSocket has
-const GATHER_MS = 12000; // a browser gives a silent relay up after 10 s
+const GATHER_MS = 12000; // for what is silent: a browser itself takes 40 s to give it up
+const DOUBT_MS = 3000; // after which a relay that is silent is asked by TCP, too
 const PAIR_MS = 10000;
 const PACKETS = 200, EVERY_MS = 20, BYTES = 172; // as a call sends: G.711 behind an RTP header
 const LATE_MS = 1000; // what is not there by then is lost
@@ -76,7 +77,7 @@ function only(servers, fits) {
 }
 
 // {address} of the first relayed candidate, or {code} of what came instead.
-async function gather(servers) {
+async function gather(servers, ms = GATHER_MS) {
   const begun = performance.now(), c = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: "relay" });
   let refused = null;
   const found = new Promise((resolve) => {
@@ -86,9 +87,14 @@ async function gather(servers) {
   });
   c.createDataChannel("check");
   await c.setLocalDescription();
-  const address = await Promise.race([found, after(GATHER_MS)]);
+  const address = await Promise.race([found, after(ms)]);
   c.close();
   return { address, refused, ms: performance.now() - begun };
+}
+
+// What the same comes to by TCP, when UDP has not come to anything in time.
+async function gatherDoubting(servers, udp) {
+  return (await Promise.race([udp, after(DOUBT_MS)])) || !servers.length ? {} : gather(servers, GATHER_MS - DOUBT_MS);
 }
 
 const CODES = { 401: "turn_401", 486: "turn_486_quota" };
@@ -96,10 +102,11 @@ const CODES = { 401: "turn_401", 486: "turn_486_quota" };
 async function relayed(servers) {
   const udp = only(servers, (u) => !isTcp(u)), tcp = only(servers, isTcp);
   if (!udp.length) return { finding: skip("the service names no relay over UDP") };
-  const { address, refused, ms } = await gather(udp);
+  const asked = gather(udp), doubts = gatherDoubting(tcp, asked);
+  const { address, refused, ms } = await asked;
   if (address) return { udp, text: `relayed address ${address} in ${round(ms)}` };
   if (refused) return { finding: fail(CODES[refused.errorCode] ?? "turn_refused", `the relay answers ${refused.errorCode} ${refused.errorText}`) };
-  const other = tcp.length ? await gather(tcp) : {};
+  const other = await doubts;
   return { finding: fail("udp_timeout", `no answer in ${Math.round(ms / 1000)} s${other.address ? "; by TCP the relay answers: UDP is filtered" : ""}`) };
 }
 
