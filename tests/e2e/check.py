@@ -5,6 +5,7 @@ import os
 import re
 
 import browser
+import checkpage
 import phone
 from phone import SERVER
 
@@ -28,17 +29,9 @@ def checks():
 
 def ask(w, place="browser", token=None):
     """The page's findings: {rule: (verdict, code, text)}."""
-    p, token = w.page, token or w.service.token
-    p.open("about:blank#away")
-    p.open(w.service.url + "check")
-    p.wait_text("#pill", "Ready")
-    p.click(f"[name=place][value={place}]")
-    p.fill("#username", token["username"])
-    p.fill("[name=password]", token["password"])
-    p.click("#start")
-    p.wait("!document.getElementById('again').disabled", "the check comes to an end", seconds=4 * tap.PATIENCE_S)
-    found = p.evaluate("[...document.querySelectorAll('#rules li')].map((li) => [li.id, li.dataset.verdict, li.dataset.code ?? '', li.innerText])")
-    return {int(i.removeprefix("rule-")): (verdict, code, text) for i, verdict, code, text in found}
+    token = token or w.service.token
+    checkpage.begin(w.page, w.service.url, (token["username"], token["password"]), place)
+    return checkpage.findings(w.page)
 
 
 def verdicts(findings):
