@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/rate.h"
 #include "connect/connect.h"
+#include "connect/page.h"
 
 struct bufferevent;
 struct conn;
@@ -77,8 +78,9 @@ struct service {
     struct ssl_ctx_st *tls; /* NULL: none */
     char **origins;
     size_t norigins;
-    char *url;               /* NULL: made of the addresses */
-    struct addr listen, app; /* in use */
+    char *url;                /* NULL: made of the addresses */
+    char stun[PAGE_STUN_MAX]; /* "": none */
+    struct addr listen, app;  /* in use */
     struct conns conns;
     struct rate log;
     struct now now; /* of this callback */

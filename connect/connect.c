@@ -330,6 +330,7 @@ int connect_new(struct connect **out, const struct connect_config *config, char 
         c->wake_fd = -1;
         c->service.listen = config->listen;
         c->service.app = config->app_listen;
+        snprintf(c->service.stun, sizeof(c->service.stun), "%s", config->stun ? config->stun : "");
         pthread_mutex_init(&c->lock, NULL);
     }
     err = c ? build(c, text) : ERR_NOMEM;

@@ -26,6 +26,7 @@ struct connect_config {
     const char *cert, *pkey; /* files, PEM; NULL: no TLS, and only on loopback */
     const char
         *url; /* what the page is told of the service, such as "wss://connect.example/connect"; NULL: made of the addresses */
+    const char *stun; /* what /check is told of the relay, such as "stun:192.0.2.1:3478"; NULL: nothing. No reload changes it */
     const char *const *origins; /* of pages, beside its own, that may use the service */
     size_t norigins;
     struct auth *auth; /* borrowed; `asker` is this service's place among those who ask (auth_attach) */

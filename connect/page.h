@@ -14,7 +14,7 @@
 #include "base/addr.h"
 #include "connect/http.h"
 
-enum { PAGE_URL_MAX = 512, PAGE_POLICY_MAX = 1024 };
+enum { PAGE_URL_MAX = 512, PAGE_POLICY_MAX = 1024, PAGE_STUN_MAX = 128 };
 
 struct page_file {
     const char *name;

@@ -96,15 +96,17 @@ static struct page_service service_of(const struct service *s)
     return (struct page_service){.url = s->url, .tls = s->tls != NULL, .listen = &s->listen, .app = &s->app};
 }
 
+/* Where the service is; and the relay, which /check looks for also when the service, who tells it else, is out of reach. */
 static void to_config(struct conn *c, const struct http_head *h)
 {
     struct page_service s = service_of(c->service);
-    char url[PAGE_URL_MAX], body[PAGE_URL_MAX + 32];
+    char url[PAGE_URL_MAX], body[PAGE_URL_MAX + PAGE_STUN_MAX + 32];
+    const char *stun = c->service->stun;
     int len;
 
     page_url(url, &s, &h->host);
-    len = snprintf(body, sizeof(body), "{\"connect\":\"%s\"}\n",
-                   url); /* no quote and no backslash is in a URL that we take or make */
+    /* no quote and no backslash is in a URL that we take or make */
+    len = snprintf(body, sizeof(body), "{\"connect\":\"%s\"%s%s%s}\n", url, *stun ? ",\"stun\":\"" : "", stun, *stun ? "\"" : "");
     answer(
         c, h, h->keep,
         &(struct answer){

@@ -82,6 +82,20 @@ static int recheck(void *ctx)
     return connect_recheck(r->connect);
 }
 
+/* The first of them; NULL: none. */
+static const char *stun_of(const json_t *uris)
+{
+    const json_t *uri;
+    size_t i;
+
+    json_array_foreach(uris, i, uri)
+    {
+        if (strncmp(json_string_value(uri), "stun:", strlen("stun:")) == 0)
+            return json_string_value(uri);
+    }
+    return NULL;
+}
+
 static int start(struct rendezvous *r, struct connect_config *cc, const struct config *c, const json_t *uris, char *text)
 {
     struct storeops *ops = NULL;
@@ -94,6 +108,7 @@ static int start(struct rendezvous *r, struct connect_config *cc, const struct c
     cc->auth = credentials_auth(r->credentials);
     cc->asker = CREDENTIALS_ASKERS_MAX - 1; /* behind the workers */
     cc->host = (struct desk_host){.ice = ice, .retract = retract, .relayed = relayed, .host = r};
+    cc->stun = stun_of(uris);
     cc->attach = attach;
     cc->detach = detach;
     err = connect_new(&r->connect, cc, text);

@@ -30,14 +30,15 @@ const CURES = {
 const ADDS_RULE = new Set(["tcp_timeout", "tcp_rst", "udp_timeout"]);
 const STATES = { PASS: "good", WARN: "warn", FAIL: "bad", SKIP: "unknown" };
 
-let connect = null, findings = [], place = "browser";
+let connect = null, stun = null, findings = [], place = "browser";
 
 // ---- where things are ----
 const where = { app: "", connect: "", relay: "udp/3478" };
 
-function know(servers) {
-  const url = (servers ?? []).flatMap((s) => s.urls).find((u) => u.startsWith("turn:") && !/transport=tcp/.test(u));
-  const [, host, port] = url?.match(/^turn:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/) ?? [];
+// By what the page's own server tells first, and then the service.
+function know(urls) {
+  const url = urls.find((u) => /^(stun|turn):/.test(u) && !/transport=tcp/.test(u));
+  const [, host, port] = url?.match(/^\w+:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/) ?? [];
   if (host) where.relay = `${host} udp/${port ?? 3478}`;
 }
 
@@ -108,9 +109,10 @@ async function run(token) {
   for (const rule of rules) show(rule, { verdict: "RUN", evidence: "" });
   if (place === "browser") found(2, checks.page());
   const { finding, hello, link } = await checks.service(connect, token);
-  know(hello?.ice?.iceServers);
+  const servers = hello?.ice?.iceServers ?? [];
+  know(servers.flatMap((s) => s.urls).filter((u) => u.startsWith("turn:")));
   found(toConnect, finding);
-  found(toRelay, hello ? await checks.relay(hello.ice?.iceServers ?? [], (evidence) => show(toRelay, { verdict: "RUN", evidence })) : checks.skip("without the connect service nobody tells where the relay is"));
+  found(toRelay, hello ? await checks.relay(servers, (evidence) => show(toRelay, { verdict: "RUN", evidence })) : await checks.binding(stun));
   link?.close();
   conclude();
 }
@@ -137,7 +139,7 @@ async function begin() {
     }
   });
   try {
-    connect = (await (await fetch("config.json", { cache: "no-store" })).json()).connect;
+    ({ connect, stun } = await (await fetch("config.json", { cache: "no-store" })).json());
   } catch {
     pill("bad", "No connection");
     $("ask-problem").hidden = false;
@@ -147,6 +149,7 @@ async function begin() {
   }
   where.app = tcp(location.href);
   where.connect = tcp(connect);
+  know(stun ? [stun] : []);
   pill("unknown", "Ready");
   $("username").focus();
 }

@@ -76,25 +76,25 @@ function only(servers, fits) {
   return servers.map((s) => ({ ...s, urls: [s.urls].flat().filter((u) => u.startsWith("turn") && fits(u)) })).filter((s) => s.urls.length);
 }
 
-// {address} of the first relayed candidate, or {code} of what came instead.
-async function gather(servers, ms = GATHER_MS) {
-  const begun = performance.now(), c = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: "relay" });
-  let refused = null;
+// {address} of the first candidate of this type, or what came instead: `refused` by the server, or `silent`: it did not answer.
+async function gather(servers, type = "relay", ms = GATHER_MS) {
+  const begun = performance.now(), c = new RTCPeerConnection({ iceServers: servers, iceTransportPolicy: type === "relay" ? "relay" : "all" });
+  let refused = null, silent = false;
   const found = new Promise((resolve) => {
-    c.onicecandidate = ({ candidate }) => candidate?.type === "relay" && resolve(candidate.address);
-    c.onicecandidateerror = (e) => e.errorCode < 700 && (refused = e);
+    c.onicecandidate = ({ candidate }) => candidate?.type === type && resolve(candidate.address);
+    c.onicecandidateerror = (e) => (e.errorCode < 700 ? (refused = e) : (silent = true));
     c.onicegatheringstatechange = () => c.iceGatheringState === "complete" && resolve(null);
   });
   c.createDataChannel("check");
   await c.setLocalDescription();
   const address = await Promise.race([found, after(ms)]);
   c.close();
-  return { address, refused, ms: performance.now() - begun };
+  return { address, refused, silent: silent || address === undefined, ms: performance.now() - begun };
 }
 
 // What the same comes to by TCP, when UDP has not come to anything in time.
 async function gatherDoubting(servers, udp) {
-  return (await Promise.race([udp, after(DOUBT_MS)])) || !servers.length ? {} : gather(servers, GATHER_MS - DOUBT_MS);
+  return (await Promise.race([udp, after(DOUBT_MS)])) || !servers.length ? {} : gather(servers, "relay", GATHER_MS - DOUBT_MS);
 }
 
 const CODES = { 401: "turn_401", 486: "turn_486_quota" };
@@ -108,6 +108,14 @@ async function relayed(servers) {
   if (refused) return { finding: fail(CODES[refused.errorCode] ?? "turn_refused", `the relay answers ${refused.errorCode} ${refused.errorText}`) };
   const other = await doubts;
   return { finding: fail("udp_timeout", `no answer in ${Math.round(ms / 1000)} s${other.address ? "; by TCP the relay answers: UDP is filtered" : ""}`) };
+}
+
+// Without credentials: does the relay answer at all? A browser shows no server-reflexive address that is its own: then nothing is known.
+export async function binding(url) {
+  if (!url) return skip("without the connect service nobody tells where the relay is");
+  const { address, silent, ms } = await gather([{ urls: url }], "srflx");
+  if (address) return pass(`answered in ${round(ms)}, seen as ${address}; relaying not tried: credentials come from the connect service`);
+  return silent ? fail("udp_timeout", `no answer in ${Math.round(ms / 1000)} s`) : skip("without the connect service there are no credentials for the relay");
 }
 
 // ---- a pair of relayed addresses, and its quality ----

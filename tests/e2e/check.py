@@ -110,6 +110,20 @@ def _(w):
     equal(verdicts(ask(w, token={"username": "tphone", "password": "wrong"}))[3], ("FAIL", "token_refused"), "of a wrong password")
 
 
+@checks.case("check: rule 5 by STUN alone, without the service: silence is udp_timeout; no address that is not the computer's own says nothing", seconds=120)
+def _(w):
+    wrong = {"username": "tphone", "password": "wrong"}
+    w.service.told = {"stun": f"stun:{SERVER}:{w.daemon.port()}"}
+    found = ask(w, token=wrong)
+    equal(verdicts(found)[5], ("SKIP", ""), "of a relay that answers, with no translation on the way")
+    check("no credentials" in found[5][2] and SERVER in found[5][2], found[5][2])
+    with rule(w, f"udp dport {w.daemon.port()} drop"):
+        found = ask(w, token=wrong)
+    equal(verdicts(found)[5], ("FAIL", "udp_timeout"), "of silence")
+    check(f"allow out udp browser -> {SERVER}:{w.daemon.port()}" in found[5][2], found[5][2])
+    w.service.fresh()
+
+
 @checks.case("check: the codes are turnpike-probe's; what is found can be copied as text, and asked again", seconds=120)
 def _(w):
     def source(name):

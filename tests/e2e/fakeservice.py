@@ -83,7 +83,7 @@ class Service:
                 if self.path == "/connect":
                     service._upgrade(self)
                 elif self.path == "/config.json":
-                    self.reply("application/json", json.dumps({"connect": service.connect}).encode())
+                    self.reply("application/json", json.dumps({"connect": service.connect, **service.told}).encode())
                 else:
                     self.file({"/": "index.html", "/check": "check.html"}.get(self.path, self.path))
 
@@ -132,6 +132,7 @@ class Service:
     def fresh(self):
         """No fault is played any more, and nothing that was said before is expected."""
         self.ice = {"iceServers": self._usual, "ttl": 3600}
+        self.told = {}  # beside its own address, in the page's configuration
         self.bridges = 1
         self.calls = []
         self.refusal = None  # (code, reason): of every hello

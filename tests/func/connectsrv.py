@@ -170,7 +170,7 @@ def _(w):
 def _(w):
     for host, url in ((HOST, f"wss://{HOST}/connect"), ("relay.example", "wss://relay.example/connect")):
         head, body = w.get("/config.json", Host=host)
-        equal((json.loads(body), head.headers["cache-control"]), ({"connect": url}, "no-store"), "the configuration of the page")
+        equal((json.loads(body), head.headers["cache-control"]), ({"connect": url, "stun": f"stun:{S.SERVER}:{w.daemon.port()}"}, "no-store"), "the configuration of the page")
     head, body = w.get("/config.json", method="HEAD")
     equal((head.headers["content-length"], body), (str(len(w.get("/config.json")[1])), b""), "HEAD")
     for path in ("/nothing.js", "/../etc/passwd", "/%2e%2e/", "/connect/"):
@@ -322,12 +322,12 @@ def certificate_of_any(w, *contexts):
 def _(w):
     url = "wss://connect.example/connect"
     w.daemon.reload({"connect-origin": ["https://new.example", "https://Newer.Example"], "connect-url": url})
-    tap.wait_until(lambda: json.loads(w.get("/config.json")[1]) == {"connect": url}, "the new URL is told")
+    tap.wait_until(lambda: json.loads(w.get("/config.json")[1])["connect"] == url, "the new URL is told")
     equal(w.ask(websocket.request(HOST, headers={"Origin": ORIGIN}))[0].status, 403, "the status for the old origin")
     with w.websocket(headers={"Origin": "https://newer.example"}) as ws:
         served(ws)
     w.daemon.reload({"connect-origin": ORIGIN, "connect-url": None})
-    tap.wait_until(lambda: json.loads(w.get("/config.json")[1]) != {"connect": url}, "the old URL is told")
+    tap.wait_until(lambda: json.loads(w.get("/config.json")[1])["connect"] != url, "the old URL is told")
 
 
 # ---- Frames. ----
@@ -465,7 +465,7 @@ def apart():
 
 @apart.case("page and service on addresses of their own: each serves its own, the page is told the other, and its origin may use it")
 def _(w):
-    equal(json.loads(w.get("/config.json", port=8443, Host=f"{S.SERVER}:8443")[1]), {"connect": f"wss://{S.SERVER}/connect"}, "the page's configuration")
+    equal(json.loads(w.get("/config.json", port=8443, Host=f"{S.SERVER}:8443")[1])["connect"], f"wss://{S.SERVER}/connect", "the page's configuration")
     w.get("/connect", 404, port=8443)
     w.get("/config.json", 404)
     w.get("/", 404)
