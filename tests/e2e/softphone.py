@@ -259,6 +259,76 @@ def _(w):
     w.end()
 
 
+@softphone.case("softphone: what was lost with the connection is made good: an answer, an end, an offer, an acceptance", seconds=120)
+def _(w):
+    p, s = w.page, w.service
+
+    def resumed(*calls):
+        s.calls = [{"call": c, "state": state} for c, state in calls]
+        s.cut()
+        while "resume" not in s.expect("hello"):
+            pass
+
+    w.ready()
+    start = w.start()
+    resumed((CALL, "ringing"), ("c9", "offered"))  # the office's answer has gone astray
+    again = s.expect("call.offer")
+    equal((again["call"], again["sdp"].splitlines()[1]), (CALL, start["sdp"].splitlines()[1]), "what is offered again")
+    equal(s.expect("call.hangup"), {"call": "c9", "reason": "cancelled"}, "what becomes of a call that nobody knows")
+    w.answer(again["sdp"])
+    w.candidates()
+    resumed((CALL, "answered"))  # and that it was answered
+    p.wait_text("#call-state", "In call")
+    resumed()
+    p.wait_text("#outcome", "The call has ended.")
+    w.incoming()
+    p.click("#answer")
+    accept = s.expect("call.accept")
+    resumed((CALL, "offered"))
+    s.tell("call.incoming", call=CALL, **{"from": "200"})
+    again = s.expect("call.accept")
+    equal((again["call"], again["sdp"].splitlines()[1]), (CALL, accept["sdp"].splitlines()[1]), "what is accepted again")
+    w.end()
+
+
+@softphone.case("softphone: of microphones that are asked for in quick succession none stays open; an offer that can't be made ends the call with its reason")
+def _(w):
+    p, s = w.page, w.service
+    w.ready()
+    p.evaluate("""window.tracks = []; window.real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wanted) => { const s = await real(wanted); tracks.push(...s.getTracks()); return s; }; null""")
+    p.evaluate("for (let i = 0; i < 3; i++) document.getElementById('test').click(); null")
+    p.wait("tracks.length === 2 && tracks.filter(t => t.readyState === 'live').length === 1", "one is open")
+    p.click("#test")
+    p.wait("tracks.every(t => t.readyState === 'ended')", "none is open")
+    w.talk()
+    p.evaluate("for (let i = 0; i < 3; i++) document.getElementById('microphone').dispatchEvent(new Event('change')); null")
+    p.wait("tracks.length === 6 && tracks.filter(t => t.readyState === 'live').length === 1", "one is open in the call")
+    w.end()
+    s.expect("call.hangup")
+    p.wait("tracks.every(t => t.readyState === 'ended')", "none is open behind it")
+    p.evaluate("RTCPeerConnection.prototype.setLocalDescription = async () => { throw new DOMException('played', 'OperationError'); }; null")
+    w.incoming()
+    p.click("#answer")
+    hangup = s.expect("call.hangup")
+    equal((hangup["reason"], hangup["text"]), ("media_failed", "played"), "what the office is told")
+    w.trouble("media_failed")
+
+
+@softphone.case("softphone: a browser that keeps nothing of the site is served, and a page out of its cache is loaded again")
+def _(w):
+    p = w.page
+    w.open()
+    p.evaluate("""for (const name of ['localStorage', 'sessionStorage'])
+      Object.defineProperty(window, name, { get() { throw new DOMException('played', 'SecurityError'); } }); null""")
+    w.sign_in(keep=True)
+    p.wait_text("#pill", "Ready")
+    p.click("#sign-out")
+    p.wait("!document.getElementById('sign-in').hidden", "it is signed out")
+    p.evaluate("window.before = true; dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })); null")
+    p.wait("window.before === undefined && document.activeElement.id === 'username'", "it is loaded again")
+
+
 @softphone.case("softphone: relay to relay: in words and as a picture", seconds=120)
 def _(w):
     p = w.page
