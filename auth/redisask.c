@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,7 @@ enum { STREAM_MAX = 128 }; /* bytes of the stream's name */
 struct wait {
     struct redisask *q;
     const struct redisask_command *command;
+    struct redis_call *call;
     int err;
     bool over;
 };
@@ -83,6 +85,41 @@ static void on_answer(void *ctx, int err, const redisReply *reply)
     event_base_loopbreak(w->q->base);
 }
 
+static _Thread_local const atomic_bool *ends; /* NULL: nobody stops this thread */
+
+void redisask_ends(const atomic_bool *flag)
+{
+    ends = flag;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *ctx)
+{
+    struct wait *w = ctx;
+
+    (void)fd, (void)what;
+    if (w->over || !atomic_load(ends))
+        return;
+    redis_cancel(&w->call);
+    w->err = redisask_fail(w->q, ERR_CANCELLED, "the server ends");
+    w->over = true;
+    event_base_loopbreak(w->q->base);
+}
+
+static int wait_for(struct wait *w)
+{
+    struct event look;
+    int err = 0;
+
+    event_assign(&look, w->q->base, -1, EV_PERSIST, on_look, w);
+    if (ends)
+        evtimer_add(&look, &(struct timeval){.tv_usec = REDISASK_LOOK_MS * 1000});
+    while (!w->over && !err)
+        if (event_base_dispatch(w->q->base) < 0)
+            err = redisask_fail(w->q, ERR_IO, "the event loop has failed");
+    event_del(&look);
+    return err ? err : w->err;
+}
+
 /* It goes by its first key: after the name, or after a script and the number of its keys. */
 int redisask_run(struct redisask *q, struct redisask_command *c)
 {
@@ -92,13 +129,8 @@ int redisask_run(struct redisask *q, struct redisask_command *c)
 
     q->why[0] = '\0';
     event_base_loop(q->base, EVLOOP_NONBLOCK); /* nobody has looked since the last command: the server may have hung up */
-    err = redis_command(q->redis, key->data, key->len, c->argv, c->argc, q->deadline_ms, on_answer, &w, NULL);
-    if (err)
-        return redisask_fail(q, err, err_str(err));
-    while (!w.over)
-        if (event_base_dispatch(q->base) < 0)
-            return redisask_fail(q, ERR_IO, "the event loop has failed");
-    return w.err;
+    err = redis_command(q->redis, key->data, key->len, c->argv, c->argc, q->deadline_ms, on_answer, &w, &w.call);
+    return err ? redisask_fail(q, err, err_str(err)) : wait_for(&w);
 }
 
 int redisask_tell(struct redisask *q, const char *prefix, const char *kind, const char *name, const char *before)

@@ -8,6 +8,7 @@
 #ifndef AUTH_REDISASK_H
 #define AUTH_REDISASK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,7 @@
 
 enum {
     REDISASK_ARGS_MAX = 8 + 2 * TOKEN_FIELDS_MAX, /* words of a command: a script, its keys and a token's fields */
+    REDISASK_LOOK_MS = 100,                       /* between two looks whether anybody still waits */
     REDISASK_NUMBER_MAX = TOKEN_NUMBER_MAX + 2,   /* bytes of a number, its sign and a NUL */
 };
 
@@ -49,6 +51,9 @@ void redisask_script(struct redisask_command *c, const char *script, const char 
 /* A number's text, in `out`. */
 const char *redisask_number(char out[static REDISASK_NUMBER_MAX], long long n);
 
+/* For the calling thread: once `flag` (borrowed) is true, no command takes longer than REDISASK_LOOK_MS, and ends with ERR_CANCELLED: whoever stops does not
+ * wait for a server that does not answer. */
+void redisask_ends(const atomic_bool *flag);
 /* 0; ERR_TIMEDOUT, ERR_NOTCONN, ERR_IO; ERR_DENIED: the server says no; ERR_NOSPC, ERR_NOMEM; or what was read. */
 int redisask_run(struct redisask *q, struct redisask_command *c);
 /* A word in the fleet's stream of events (auth/redisevents.h): a kind, and what it is about, and until when names of a user part are revoked; each of

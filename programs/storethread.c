@@ -5,10 +5,12 @@
 #include <event2/event_struct.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "auth/redisask.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "programs/storeops.h"
@@ -30,6 +32,7 @@ struct storethread {
     storethread_done *give_back;
     pthread_t thread;
     bool started;
+    atomic_bool stops;    /* for what is under way: not of the lock, which is not held then */
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t more;
     struct queue asked, answered;
@@ -60,6 +63,7 @@ static void *run(void *ctx)
     struct storethread *t = ctx;
     struct job job;
 
+    redisask_ends(&t->stops);
     pthread_mutex_lock(&t->lock);
     while (!t->ends) {
         job = take(&t->asked);
@@ -167,6 +171,7 @@ void storethread_free(struct storethread **tp)
     *tp = NULL;
     if (!t)
         return;
+    atomic_store(&t->stops, true);
     pthread_mutex_lock(&t->lock);
     t->ends = true;
     pthread_cond_signal(&t->more);

@@ -20,7 +20,7 @@ enum { STORETHREAD_WAITING_MAX = 64 }; /* calls that wait: more would be too lat
 typedef void storethread_done(struct admin_call **call);
 /* `ops` is the thread's until storethread_free. ERR_NOMEM, or of eventfd(2) and pthread_create(3). */
 int storethread_new(struct storethread **out, struct event_base *base, struct storeops *ops, storethread_done *done);
-/* Waits for the call that is under way; those that wait are answered with 503. NULL-safe. */
+/* Waits for the call that is under way, which a Redis that does not answer ends soon (redisask_ends); those that wait are answered with 503. NULL-safe. */
 void storethread_free(struct storethread **t);
 /* On the thread of the base, with an answer of the store: what else is to be said. */
 typedef void storethread_after(void *ctx, struct admin_answer *a);

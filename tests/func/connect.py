@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import signal
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ S = net.Standard
 HOST = "127.0.0.1"
 UDP = (stun.REQUESTED_TRANSPORT, stun.UDP)
 UNAUTHORIZED, POLICY = 4001, 1008
+COMMAND_S = 5.0  # that a command of the store may take
 ENDED_S = 2.0 if not tap.SANITIZER else 10.0  # from the command to the last word
 
 
@@ -283,6 +285,20 @@ def _(w):
             tap.wait_until(lambda: "result" in ws.answer(ws.ask("hello", **w.hello(token, "phone"))), "the hello is good")
         with w.signed_in(fresh, "phone"):
             pass
+
+
+@shared.case("F6 a server that stops while a revocation waits for a black-holed Redis does so in time")
+def _(w):
+    with w.signed_in(w.token("--scope", "phone", owner="carol"), "phone") as p:
+        w.redis.pause()
+        p.notify("bye")
+        equal(p.closed()[0], 1000, "the code")
+        start = time.monotonic()
+        w.daemon.stopped = True
+        w.daemon.kill(signal.SIGTERM)
+        equal(w.daemon.process.wait(tap.PATIENCE_S), 0, "the status")
+        check(time.monotonic() - start < COMMAND_S, "it has waited for Redis")
+        w.redis.go_on()
 
 
 @embedded.case("a server that stops tells both sides of a call so")
