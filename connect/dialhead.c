@@ -1,12 +1,12 @@
 #include "connect/dialhead.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/err.h"
 #include "base/random.h"
+#include "connect/wskey.h"
 
 void dialhead_key(char out[static DIAL_KEY_MAX])
 {
@@ -18,16 +18,7 @@ void dialhead_key(char out[static DIAL_KEY_MAX])
 
 int dialhead_accept(char out[static DIAL_ACCEPT_MAX], const char *key)
 {
-    static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
-    char text[DIAL_KEY_MAX + sizeof(GUID)];
-    unsigned char md[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
-
-    snprintf(text, sizeof(text), "%s%s", key, GUID);
-    if (EVP_Digest(text, strlen(text), md, &n, EVP_sha1(), NULL) != 1 || n != 20)
-        return ERR_CRYPTO;
-    base64_encode(out, md, n);
-    return 0;
+    return wskey_accept(out, key, strlen(key));
 }
 
 size_t dialhead_connect(char out[static DIAL_REQUEST_MAX], const struct dialurl *url)

@@ -1,17 +1,11 @@
 #include "connect/http.h"
 
-#include <openssl/evp.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/err.h"
-#include "base/random.h"
-
-enum {
-    KEY_LEN = 24, /* base64 of 16 bytes, RFC 6455 section 4.1 */
-    SHA1_LEN = 20,
-};
+#include "connect/wskey.h"
 
 /* ---- A cursor over the bytes of the head. ---- */
 
@@ -333,12 +327,12 @@ static bool key_ok(const struct http_text *key)
 {
     static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-    if (!key->p || key->len != KEY_LEN || memcmp(key->p + KEY_LEN - 2, "==", 2) != 0)
+    if (!key->p || key->len != WSKEY_LEN || memcmp(key->p + WSKEY_LEN - 2, "==", 2) != 0)
         return false;
-    for (size_t i = 0; i < KEY_LEN - 2; i++)
+    for (size_t i = 0; i < WSKEY_LEN - 2; i++)
         if (!key->p[i] || !strchr(DIGITS, key->p[i]))
             return false;
-    return strchr("AQgw", key->p[KEY_LEN - 3]) != NULL; /* four bits of the last digit are none of the 16 bytes' */
+    return strchr("AQgw", key->p[WSKEY_LEN - 3]) != NULL; /* four bits of the last digit are none of the 16 bytes' */
 }
 
 int http_may_upgrade(struct http_head *h)
@@ -356,19 +350,7 @@ int http_may_upgrade(struct http_head *h)
 
 int http_accept(char out[static HTTP_ACCEPT_LEN + 1], const struct http_text *key)
 {
-    static const char GUID[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
-    char text[KEY_LEN + sizeof(GUID)];
-    unsigned char digest[SHA1_LEN];
-    unsigned len = 0;
-
-    if (key->len != KEY_LEN)
-        return ERR_INVAL;
-    memcpy(text, key->p, KEY_LEN);
-    memcpy(text + KEY_LEN, GUID, sizeof(GUID));
-    if (EVP_Digest(text, KEY_LEN + sizeof(GUID) - 1, digest, &len, EVP_sha1(), NULL) != 1 || len != sizeof(digest))
-        return ERR_CRYPTO;
-    base64_encode(out, digest, sizeof(digest));
-    return 0;
+    return wskey_accept(out, key->p, key->len);
 }
 
 const char *http_reason(int status)

@@ -16,7 +16,7 @@ enum {
     HTTP_HEAD_MAX = 8192,  /* bytes: a browser sends one or two thousand */
     HTTP_FIELDS_MAX = 100, /* of a head: a browser sends twenty */
     HTTP_HOST_MAX = 261,   /* bytes: a name of 255, a colon and a port */
-    HTTP_ACCEPT_LEN = 28,  /* base64 of SHA-1 */
+    HTTP_ACCEPT_LEN = 28,  /* base64 of SHA-1, as connect/wskey.h has it */
 };
 
 #define HTTP_PROTOCOL "turnpike.connect.v1"
