@@ -168,12 +168,12 @@ static void late(struct trial *t)
     trial_pass(t);
 }
 
-/* For a run of both ends the way between them stays. */
+/* It stays to the end of the run: what the service hands out for the relay ends with it, and the other end is found by it. */
 static void end(struct trial *t)
 {
     struct hold *h = t->state;
 
-    if (h && h->up && !t->over && t->probe->config->both && !t->probe->held) {
+    if (h && h->up && !t->over && !t->probe->held) {
         h->trial = NULL;
         t->probe->held = h;
         return;

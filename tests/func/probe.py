@@ -130,7 +130,7 @@ def strip(s):
 
 
 def forget_soon(s):
-    boxes.join(s, boxes.connection(FORGED["far"], (CONNECT, 443)), idle_s=2)
+    boxes.join(s, boxes.connection(FORGED["far"], (CONNECT, 443)), idle_s=4)
 
 
 def tomorrow(s):
@@ -185,7 +185,7 @@ FAULTS = [
     Fault("tls_failed", 3, tcp(), box=tcp_box(hang_up), stage="protocol"),
     Fault("http_refused", 2, ["--app", CONNECT], stage="protocol", says="404"),
     Fault("ws_upgrade_stripped", 3, tcp(), box=tcp_box(strip, "tls"), stage="protocol", says="426"),
-    Fault("ws_idle_killed", 3, tcp("--token-file", "TOKEN", "--idle", "8"), box=tcp_box(forget_soon), stage="auth"),
+    Fault("ws_idle_killed", 3, tcp("--token-file", "TOKEN", "--idle", "12"), box=tcp_box(forget_soon), stage="auth"),
     Fault("token_refused", 3, ["--connect", CONNECT], stage="auth", env={"TURNPIKE_PROBE_TOKEN": "nobody:wrong"}),
     Fault("proxy_auth_required", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(407), port=3128), stage="protocol"),
     Fault("proxy_refused", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(403), port=3128), stage="protocol", says="403"),
@@ -204,10 +204,10 @@ FAULTS = [
     Fault("turn_486_quota", 5, ["--relay", SMALL, *USER], stage="relay"),
     Fault("turn_refused", 5, ["--relay", NARROW, *USER], stage="relay", says="508"),
     Fault("relay_pair_failed", 5, udp(*USER), box=udp_box(client=only_requests), stage="pair"),
-    Fault("loss_high", 5, udp(*USER), [f"ip daddr AT meta length {STREAM} numgen inc mod 20 0 drop"], stage="quality", says="5.0 %"),
+    Fault("loss_high", 5, udp(*USER), [f"ip daddr AT meta length {STREAM} numgen inc mod 20 0 drop"], stage="quality", says="are lost over the relay"),
     Fault("mtu_low", 5, udp(*USER), ["ip daddr AT meta length > 1250 drop"], stage="quality", says="1200"),
     Fault("open_too_wide", 5, ["--relay", WIDE, *USER], [f"ip daddr {WIDE} udp dport 49152-65535 accept"], stage="quality", verdict="WARN"),
-    Fault("udp_idle_short", 5, udp(*USER, "--idle", "4"), box=udp_box(idle_s=3), stage="quality", verdict="WARN", says="at least 2 s"),
+    Fault("udp_idle_short", 5, udp(*USER, "--idle", "4"), box=udp_box(idle_s=3), stage="quality", verdict="WARN", says="is below 4 s"),
     Fault("other_end_missing", 5, ["--relay", RELAY, "--connect", CONNECT, "--token-file", "LONELY", "--both"], stage="pair", verdict="WARN"),
     Fault("dns_private_answer", 5, ["--relay", "private.example", "--dns", DNS], verdict="WARN", title="which is reached", stage="name"),
 ]
@@ -295,6 +295,7 @@ def faults():
         w.good = {role: w.start(*five, role=role) for role in ("browser", "server")}
         w.signed_in = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"], "--idle", "3")
         stack.enter_context(contextlib.closing(tcp_box(proxy(200), port=3128)(PROXY)))
+        w.at_once = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"])
         w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
         both = ["--relay", RELAY, "--connect", CONNECT, "--both", "--token-file"]
         w.both = {"browser": w.start(*both, w.files["TOKEN"]), "server": w.start(*both, w.files["BRIDGE"], role="server")}
@@ -325,8 +326,9 @@ def _(w):
 def _(w):
     r = w.signed_in.rule(3)
     equal((r["verdict"], r["measures"]["idle_s"]), ("PASS", 3), f"what it says ({r['evidence']})")
-    equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "PASS"], "the verdicts, one of a rule without a host")
+    equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "PASS"], f"the verdicts, one of a rule without a host ({w.signed_in.rule(5)['evidence']})")
     check(w.signed_in.rule(5)["measures"]["udp_idle_s"] == 3, f"the relay's rule: {w.signed_in.rule(5)['evidence']}")
+    equal(w.at_once.rule(5)["verdict"], "PASS", f"the relay's rule, without a time to be idle ({w.at_once.rule(5)['evidence']})")
 
 
 @faults.case("a proxy that opens the way is no fault")
