@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "connect/deskparts.h"
+#include "connect/jsontext.h"
 #include "connect/params.h"
 
 #define WALL_MAX   253402300799       /* seconds since 1970, in the year 9999 */
@@ -106,7 +107,7 @@ enum rpc_error bridgestatus_read(char **out, const json_t *params, const char **
     if (json_object_set_new(status, "pbx", known(pbx, PBX)) || json_object_set(status, "ended", ended) ||
         json_object_set(status, "calls", calls))
         goto out;
-    *out = json_dumps(status, JSON_COMPACT);
+    *out = jsontext_of(status, NULL);
     if (*out)
         error = RPC_OK;
 out:

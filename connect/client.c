@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "connect/dial.h"
 #include "connect/dialhead.h"
+#include "connect/jsontext.h"
 
 enum {
     REQUESTS_MAX = 1000,
@@ -75,13 +76,13 @@ static char *message_text(json_int_t id, const char *method, json_t *params, siz
     json_t *m = json_pack("{s:s,s:s}", "jsonrpc", "2.0", "method", method);
     char *text = NULL;
 
+    *len = 0;
     if (m && id)
         json_object_set_new(m, "id", json_integer(id));
     if (m && (!params || json_object_set(m, "params", params) == 0))
-        text = json_dumps(m, JSON_COMPACT);
+        text = jsontext_of(m, len);
     json_decref(params);
     json_decref(m);
-    *len = text ? strlen(text) : 0;
     return text;
 }
 

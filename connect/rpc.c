@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connect/jsontext.h"
+
 static const struct {
     int code;
     const char *reason, *message;
@@ -105,9 +107,8 @@ void rpc_clear(struct rpc_message *m)
 /* Takes it over. */
 static char *text_of(size_t *len, json_t *message)
 {
-    char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    char *text = jsontext_of(message, len);
 
-    *len = text ? strlen(text) : 0;
     json_decref(message);
     return text;
 }
