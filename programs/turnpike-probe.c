@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/addr.h"
@@ -22,6 +23,7 @@ enum { STATUS_PASS = 0, STATUS_WARN = 1, STATUS_FAIL = 2, STATUS_USAGE = 3 };
 enum {
     SECRET_MAX = 2048, /* bytes of a password or token and its NUL */
     IDLE_MAX_S = 3600,
+    WATCH_MAX_S = 86400,
 };
 
 /* One way to write a result; ERR_IO or 0. */
@@ -35,6 +37,7 @@ struct options {
     struct probegenerate generate;
     const struct output *output;
     bool role_given, strict;
+    unsigned watch_s;   /* between two runs; 0: there is one */
     struct rules rules; /* of --rules */
     char host[RULES_HOST][RULES_HOST_MAX];
     char password[SECRET_MAX], token[SECRET_MAX];
@@ -64,6 +67,7 @@ static const char HELP[] =
     "  --proxy URL            http://HOST:PORT, for what goes by TCP\n"
     "  --dns IP[:PORT]        ask this name server (the system's)\n"
     "  -o table|json|junit|prometheus  how the result is written\n"
+    "  --watch SECONDS        again and again with this pause; the table only when something has changed\n"
     "  --strict               a warning is exit status 1\n"
     "  --help, --version\n\n"
     "Or it writes the rules for a firewall, from the same rules and hosts, and tries nothing:\n\n"
@@ -131,6 +135,7 @@ enum {
     O_CA,
     O_PROXY,
     O_DNS,
+    O_WATCH,
     O_STRICT,
     O_HELP,
     O_VERSION,
@@ -154,6 +159,7 @@ static const struct option LONG[] = {{"role", 1, NULL, O_ROLE},
                                      {"proxy", 1, NULL, O_PROXY},
                                      {"dns", 1, NULL, O_DNS},
                                      {"output", 1, NULL, 'o'},
+                                     {"watch", 1, NULL, O_WATCH},
                                      {"strict", 0, NULL, O_STRICT},
                                      {"generate", 1, NULL, PROBEGENERATE_FORMAT},
                                      {"side", 1, NULL, PROBEGENERATE_SIDE},
@@ -274,6 +280,8 @@ static bool take(struct options *o, int which, char *value)
         return read_number(value, RULES_NUMBER_MAX, &o->probe.only);
     case O_IDLE:
         return read_number(value, IDLE_MAX_S, &o->probe.idle_s);
+    case O_WATCH:
+        return read_number(value, WATCH_MAX_S, &o->watch_s);
     case O_BOTH:
         return o->probe.both = true;
     case O_QUICK:
@@ -327,6 +335,8 @@ static int complete(struct options *o)
         return usage("a token is NAME:PASSWORD");
     if (o->probe.both && (!*o->token || !h[RULES_RELAY].name || !h[RULES_CONNECT].name))
         return usage("--both needs --relay, --connect and a token: the ends meet at the connect service");
+    if (o->watch_s && o->output->print != print_table && o->output->print != print_json)
+        return usage("--watch goes with -o table or json: the others are one document");
     o->probe.password = o->password;
     return STATUS_PASS;
 }
@@ -411,21 +421,71 @@ static int status_of(const struct options *o, const struct report *r)
     return usage("no rule could be tried: name their hosts");
 }
 
+/* Do other rules hold than before, or fail for another reason? */
+static bool has_changed(const struct report *r, const struct report *before)
+{
+    bool changed = r->n != before->n;
+
+    for (size_t i = 0; i < r->n && !changed; i++)
+        changed = r->line[i].verdict != before->line[i].verdict || r->line[i].code != before->line[i].code;
+    return changed;
+}
+
+/* What a signal ends a watch with. */
+static volatile sig_atomic_t last = STATUS_USAGE;
+
+static void on_end(int number)
+{
+    (void)number;
+    _exit((int)last);
+}
+
+static void show_time(time_t wall)
+{
+    char text[sizeof("2026-01-01 00:00:00 ")];
+    struct tm tm;
+
+    if (localtime_r(&wall, &tm) && strftime(text, sizeof(text), "%F %T", &tm))
+        printf("%s\n", text);
+}
+
+/* One run: what has come of it, told if it is to be. `before`: NULL, or that one before. */
+static int once(struct options *o, struct report *r, const struct report *before)
+{
+    char error[PROBE_ERROR_MAX];
+
+    if (probe_run(&o->probe, r, error)) {
+        fprintf(stderr, "turnpike-probe: %s\n", error);
+        return STATUS_USAGE;
+    }
+    if (before && o->output->print == print_table && !has_changed(r, before))
+        return status_of(o, r);
+    if (o->watch_s && o->output->print == print_table)
+        show_time((time_t)r->began);
+    return print(o, r) ? STATUS_USAGE : status_of(o, r);
+}
+
 static int run(struct options *o)
 {
-    static struct report report; /* too large for a stack */
-    char error[PROBE_ERROR_MAX];
+    static struct report reports[2]; /* too large for a stack */
+    int status;
 
     signal(SIGPIPE, SIG_IGN);
     if (o->generate.wanted)
         return probegenerate_run(&o->generate, o->probe.rules, o->probe.host) ? STATUS_USAGE : STATUS_PASS;
     if (isatty(STDERR_FILENO))
         o->probe.progress = show_progress;
-    if (probe_run(&o->probe, &report, error)) {
-        fprintf(stderr, "turnpike-probe: %s\n", error);
-        return STATUS_USAGE;
+    if (o->watch_s) {
+        signal(SIGINT, on_end);
+        signal(SIGTERM, on_end);
     }
-    return print(o, &report) ? STATUS_USAGE : status_of(o, &report);
+    status = once(o, &reports[0], NULL);
+    for (unsigned n = 1; o->watch_s && status != STATUS_USAGE; n++) {
+        last = status;
+        sleep(o->watch_s);
+        status = once(o, &reports[n % 2], &reports[(n - 1) % 2]);
+    }
+    return status;
 }
 
 int main(int argc, char **argv)

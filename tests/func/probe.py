@@ -426,4 +426,25 @@ def _(w):
     within(r["measures"]["stream"]["loss_percent"], LOSS - 1, LOSS + 1, "the loss")
 
 
+@faults.case("--watch goes on: the table comes again when something has changed, and a signal ends it with the last status")
+def _(w):
+    words = ["--role", "browser", "--quick", "--app", APP, "--watch", "1"]
+    with w.net.home.popen([PROBE, "--ca", w.ca, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as p:
+        try:
+            lines = iter(p.stdout.readline, "")
+            check(any(line.startswith("PASS    2") for line in lines), "the first run says nothing of rule 2")
+            syn = f"add rule ip probe faults ip daddr {APP} tcp dport 443 tcp flags syn / syn,ack"
+            w.net.fw.run(["nft", "-f", "-"], f"{syn} counter\n")
+            tap.wait_until(lambda: re.search(r"counter packets [2-9]", w.net.fw.run(["nft", "list", "chain", "ip", "probe", "faults"])), "two more runs")
+            w.net.fw.run(["nft", "-f", "-"], f"{syn} reject with tcp reset\n")
+            said = []
+            check(any(said.append(line) or line.startswith("FAIL    2") for line in lines), f"it does not tell of the change: {said}")
+            check(not any(line.startswith("PASS") for line in said), f"it tells of what has not changed: {said}")
+            check(any(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n", line) for line in said), f"the time is not in {said}")
+        finally:
+            p.terminate()
+        equal(p.wait(tap.PATIENCE_S), 2, "its status")
+    equal(ended(w, *words, "-o", "junit")[0], 3, "the status with a document")
+
+
 tap.main()
