@@ -2,6 +2,7 @@
 
 import * as checks from "./checks.js";
 import { $, announce, el, setText } from "./dom.js";
+import { isTcp, ofRelay, ofService } from "./where.js";
 
 // The rules that a place needs, in the order in which a call does.
 const RULES = {
@@ -33,23 +34,21 @@ const STATES = { PASS: "good", WARN: "warn", FAIL: "bad", SKIP: "unknown" };
 let connect = null, stun = null, findings = [], place = "browser";
 
 // ---- where things are ----
-const where = { app: "", connect: "", relay: "udp/3478" };
+const where = { app: null, connect: null, relay: { host: "", protocol: "UDP", port: 3478 } };
 
 // By what the page's own server tells first, and then the service.
 function know(urls) {
-  const url = urls.find((u) => /^(stun|turn):/.test(u) && !/transport=tcp/.test(u));
-  const [, host, port] = url?.match(/^\w+:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/) ?? [];
-  if (host) where.relay = `${host} udp/${port ?? 3478}`;
+  where.relay = ofRelay(urls.filter((u) => /^(stun|turn):/.test(u) && !isTcp(u))) ?? where.relay;
 }
 
-function tcp(url) {
-  const { hostname, port, protocol } = new URL(url);
-  return `${hostname} tcp/${port || (/^(https|wss):$/.test(protocol) ? 443 : 80)}`;
+function addressOf(to) {
+  const { host, protocol, port } = where[to], service = `${protocol.toLowerCase()}/${port}`;
+  return host ? `${host} ${service}` : service;
 }
 
 function addition(rule) {
-  const { from, to } = RULES[rule], [host, protocol, port] = where[to].split(/[ /]/);
-  return `allow out ${protocol} ${from} -> ${host}:${port}`;
+  const { from, to } = RULES[rule], { host, protocol, port } = where[to];
+  return `allow out ${protocol.toLowerCase()} ${from} -> ${host}:${port}`;
 }
 
 // ---- what is seen ----
@@ -61,7 +60,7 @@ function pill(state, text) {
 function line(rule, { verdict, code, evidence }) {
   const { from, to } = RULES[rule], adds = code && ADDS_RULE.has(code);
   return el("li", { id: `rule-${rule}`, "data-verdict": verdict, "data-code": code || null },
-    el("p", {}, el("strong", { class: "verdict" }, verdict === "RUN" ? "…" : verdict), ` Rule ${rule}: ${from} to the ${NAMES[to]}, ${where[to]}`),
+    el("p", {}, el("strong", { class: "verdict" }, verdict === "RUN" ? "…" : verdict), ` Rule ${rule}: ${from} to the ${NAMES[to]}, ${addressOf(to)}`),
     el("p", { class: "muted" }, code ? `${evidence} (${code})` : evidence),
     code && CURES[code] ? el("p", {}, CURES[code]) : null,
     adds ? el("p", {}, el("code", {}, addition(rule))) : null);
@@ -92,7 +91,7 @@ function conclude() {
 function text() {
   return findings.map(([rule, { verdict, code, evidence }]) => {
     const { from, to } = RULES[rule];
-    return `${verdict}  ${rule}  ${from} -> ${to} ${where[to]}  ${code ? `${code}: ` : ""}${evidence}${code && ADDS_RULE.has(code) ? `  add: ${addition(rule)}` : ""}`;
+    return `${verdict}  ${rule}  ${from} -> ${to} ${addressOf(to)}  ${code ? `${code}: ` : ""}${evidence}${code && ADDS_RULE.has(code) ? `  add: ${addition(rule)}` : ""}`;
   }).join("\n") + "\n";
 }
 
@@ -147,8 +146,8 @@ async function begin() {
     $("start").disabled = true;
     return;
   }
-  where.app = tcp(location.href);
-  where.connect = tcp(connect);
+  where.app = ofService(location.href);
+  where.connect = ofService(connect);
   know(stun ? [stun] : []);
   pill("unknown", "Ready");
   $("username").focus();

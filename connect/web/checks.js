@@ -1,6 +1,7 @@
 // What a browser can see of the firewall: the connections of a call, one after the other, and what became of each. Codes are turnpike-probe's.
 
 import { Link } from "./link.js";
+import { isTcp } from "./where.js";
 
 const REACH_MS = 6000; // for a page that is only asked for: as long as a WebSocket has
 const GATHER_MS = 12000; // for what is silent: a browser itself takes 40 s to give it up
@@ -69,8 +70,6 @@ export async function service(url, token) {
 }
 
 // ---- the relay ----
-const isTcp = (url) => /^turns:|transport=tcp/.test(url);
-
 // The servers with only those of their URLs, and none that have none left.
 function only(servers, fits) {
   return servers.map((s) => ({ ...s, urls: [s.urls].flat().filter((u) => u.startsWith("turn") && fits(u)) })).filter((s) => s.urls.length);

@@ -2,6 +2,7 @@
 
 import { $, setText } from "./dom.js";
 import { draw } from "./path.js";
+import { ofRelay, ofService } from "./where.js";
 
 const RULE = {
   1: { stops: ["you", "service", "office"], broken: 1, from: "the office's media bridge", to: "service" },
@@ -136,26 +137,20 @@ export function byRule(text) {
   return { 1: "bridge_silent", 3: "service_closed", 4: "office_blocked", 5: "relay_blocked" }[text?.match(/\brule ([1345])\b/i)?.[1]] ?? null;
 }
 
-// "UDP 3478 to relay.example" of the first TURN server, or null.
-function relayOf(servers) {
-  const urls = (servers ?? []).flatMap((s) => s.urls).filter((u) => /^turns?:/.test(u));
-  const url = urls.find((u) => !/transport=tcp/.test(u)) ?? urls[0];
-  const [, host, port] = url?.match(/^turns?:(\[[^\]]+\]|[^:?]+)(?::(\d+))?/) ?? [];
-  if (!host) return null;
-  return `${/transport=tcp|^turns/.test(url) ? "TCP" : "UDP"} ${port ?? 3478} to ${host}`;
-}
+const addressOf = ({ host, protocol, port }) => `${protocol} ${port} to ${host}`;
 
-function serviceOf(connect) {
-  const { hostname, port, protocol } = new URL(connect);
-  return `TCP ${port || (protocol === "wss:" ? 443 : 80)} to ${hostname}`;
+// Of the first TURN server, or null.
+function relayOf(servers) {
+  return ofRelay((servers ?? []).flatMap((s) => s.urls).filter((u) => /^turns?:/.test(u)));
 }
 
 // Where things are, for the texts: {connect: URL, servers: of ICE}.
 const hosts = { service: "TCP 443", relay: "UDP 3478" };
 
 export function know({ connect, servers }) {
-  if (connect) hosts.service = serviceOf(connect);
-  if (servers) hosts.relay = relayOf(servers) ?? hosts.relay;
+  const relay = relayOf(servers);
+  if (connect) hosts.service = addressOf(ofService(connect));
+  if (relay) hosts.relay = addressOf(relay);
 }
 
 export const hasRelay = (servers) => relayOf(servers) !== null;
