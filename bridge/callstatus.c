@@ -116,20 +116,19 @@ static json_t *status_json(const struct calls *calls, bool figures)
 /* Figures are of no account here. */
 static bool is_due(const struct calls *calls, const json_t *status, uint64_t now_ms)
 {
-    uint64_t past = now_ms - calls->told_ms;
-
-    if (!calls->told)
+    if (!calls->told || !json_equal(calls->told, status))
         return true;
-    if (!json_equal(calls->told, status))
-        return past >= CHANGE_MS;
-    return json_array_size(json_object_get(status, "calls")) && past >= FIGURES_MS;
+    return json_array_size(json_object_get(status, "calls")) && now_ms - calls->told_ms >= FIGURES_MS;
 }
 
 void calls_tell_status(struct calls *calls)
 {
-    json_t *status = status_json(calls, false);
     uint64_t now_ms = calls->ends->now().ms;
+    json_t *status;
 
+    if (calls->told && now_ms - calls->told_ms < CHANGE_MS)
+        return;
+    status = status_json(calls, false);
     if (!status || !is_due(calls, status, now_ms)) {
         json_decref(status);
         return;
