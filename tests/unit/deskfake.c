@@ -310,6 +310,14 @@ bool fake_hello(int i, const char *token, const char *role)
     return fake_hears_of(i, "'session':");
 }
 
+void fake_resume(int i, const char *token, const char *role, const char *session, const char *secret)
+{
+    fake_say(i,
+             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'%s','password':'pw'},'role':'%s',"
+             "'resume':{'session':'%s','secret':'%s'}}}",
+             token, role, session, secret);
+}
+
 /* ---- Life. ---- */
 
 void fake_after(unsigned ms)

@@ -65,6 +65,8 @@ const char *fake_member(const char *name);
 const json_t *fake_member_json(const char *name);
 /* Opens, says hello and hears the answer. */
 bool fake_hello(int i, const char *token, const char *role);
+/* Says hello for a session that it has, where it is open. */
+void fake_resume(int i, const char *token, const char *role, const char *session, const char *secret);
 /* Time goes on, and the desk's tick with it. */
 void fake_after(unsigned ms);
 

@@ -12,14 +12,6 @@ static void hello(int i, const char *token, const char *password, const char *ro
              password, role);
 }
 
-static void hello_resume(int i, const char *token, const char *role, const char *session, const char *secret)
-{
-    fake_say(i,
-             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'%s','password':'pw'},'role':'%s',"
-             "'resume':{'session':'%s','secret':'%s'}}}",
-             token, role, session, secret);
-}
-
 /* ---- Hello. ---- */
 
 static void welcome(void)
@@ -225,7 +217,7 @@ static void resumed(void)
     fake_say(OFFICE, "{'jsonrpc':'2.0','method':'call.stats','params':{'call':'%s','lost':1}}", call);
     fake_after(19999);
     fake_open(BOB); /* the phone on another way */
-    hello_resume(BOB, "alice", "phone", session, secret);
+    fake_resume(BOB, "alice", "phone", session, secret);
     CHECK(fake_hears_of(BOB, "'ttl':3571},'calls':[{'call':'c")); /* the same servers: it is half a minute later */
     CHECK_STR(fake_member("session"), session);
     CHECK_STR(fake_member("secret"), secret);
@@ -236,7 +228,7 @@ static void resumed(void)
     CHECK(fake_hears_of(BOB, "'method':'call.answered'"));
     fake_after(60000);
     fake_open(ALICE); /* a third one, before the second is known to be lost */
-    hello_resume(ALICE, "alice", "phone", session, secret);
+    fake_resume(ALICE, "alice", "phone", session, secret);
     CHECK(fake_hears_of(ALICE, "'state':'answered'"));
     CHECK_INT(fake[BOB].code, LINK_RESUMED);
     fake_gone(BOB); /* takes nothing with it */
@@ -262,21 +254,21 @@ static void not_resumed(void)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         printf("# %zu\n", i);
         fake_open(BOB);
-        hello_resume(BOB, cases[i].token, cases[i].role, cases[i].session, cases[i].secret);
+        fake_resume(BOB, cases[i].token, cases[i].role, cases[i].session, cases[i].secret);
         CHECK(fake_hears_of(BOB, "'code':-32004,"));
         CHECK_INT(fake[BOB].code, 0);
         CHECK_INT(fake[ALICE].code, 0);
     }
     CHECK(fake_hello(OTHER, "both", "phone")); /* whose token would do for a bridge, too */
     snprintf(wrong, sizeof(wrong), "%s", fake_member("session"));
-    hello_resume(BOB, "both", "bridge", wrong, fake_member("secret"));
+    fake_resume(BOB, "both", "bridge", wrong, fake_member("secret"));
     CHECK(fake_hears_of(BOB, "'code':-32004,"));
     hello(BOB, "bob", "pw", "phone"); /* a new one, on the same connection */
     CHECK(fake_hears_of(BOB, "'session':"));
     fake_gone(ALICE);
     fake_after(SESSION_RESUME_S * 1000);
     fake_open(ALICE);
-    hello_resume(ALICE, "alice", "phone", session, secret);
+    fake_resume(ALICE, "alice", "phone", session, secret);
     CHECK(fake_hears_of(ALICE, "'code':-32004,"));
 }
 

@@ -182,10 +182,7 @@ static void rings_again(void)
     CHECK(in());
     fake_gone(ALICE);
     fake_open(ALICE);
-    fake_say(ALICE,
-             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'alice','password':'pw'},'role':'phone',"
-             "'resume':{'session':'%s','secret':'%s'}}}",
-             session, secret);
+    fake_resume(ALICE, "alice", "phone", session, secret);
     snprintf(want, sizeof(want), "'calls':[{'call':'%s','state':'offered'}]", call);
     CHECK(fake_hears_of(ALICE, want));
     snprintf(want, sizeof(want), "{'jsonrpc':'2.0','method':'call.incoming','params':{'call':'%s','from':'0123','name':'Eve'}}",
@@ -508,10 +505,7 @@ static void away(void)
     CHECK_STR(fake_member("reason"), "limit");
     fake_after(1000);
     fake_open(OFFICE);
-    fake_say(OFFICE,
-             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'office','password':'pw'},'role':'bridge',"
-             "'resume':{'session':'%s','secret':'%s'}}}",
-             session, secret);
+    fake_resume(OFFICE, "office", "bridge", session, secret);
     CHECK(fake_hears_of(OFFICE, "'resume_s'"));
     CHECK_INT(json_array_size(fake_member_json("calls")), 1);
     CHECK(fake_hears_of(OFFICE, "call.ended"));

@@ -12,14 +12,6 @@ static void hello(int i, const char *token, const char *password, const char *ro
              password, role);
 }
 
-static void hello_resume(int i, const char *token, const char *role, const char *session, const char *secret)
-{
-    fake_say(i,
-             "{'jsonrpc':'2.0','id':8,'method':'hello','params':{'token':{'username':'%s','password':'pw'},'role':'%s',"
-             "'resume':{'session':'%s','secret':'%s'}}}",
-             token, role, session, secret);
-}
-
 static unsigned nnames;
 
 static void visit(void *visitor, const char *name)
@@ -206,7 +198,7 @@ static void no_memory(void)
         fake_open(ALICE);
         fake_ice_waits = true;
         fake_json_left = n++;
-        hello_resume(ALICE, "alice", "phone", session, secret);
+        fake_resume(ALICE, "alice", "phone", session, secret);
         failed = fake_json_left < 0;
         fake_json_left = -1;
         fake_ice_waits = false;
