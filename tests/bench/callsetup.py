@@ -10,16 +10,15 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import statistics
 import struct
 import sys
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "func"), os.path.join(HERE, "..", "e2e")]
 import company  # noqa: E402  pylint: disable=wrong-import-position
+import pbx  # noqa: E402  pylint: disable=wrong-import-position
 import tones  # noqa: E402  pylint: disable=wrong-import-position
 from lib import tap  # noqa: E402  pylint: disable=wrong-import-position
 
@@ -43,38 +42,21 @@ PARTS = {  # name: what it is, and in which of the call's times it begins and en
 BRIDGE = ("signalling_ms", "relays_ms", "ice_ms", "dtls_ms", "audio_ms")
 
 
-class Cable:
+class FirstSound(pbx.Cable):
     """When the first sound came to the telephone, by the monotonic clock: the first packet of RTP with a loud sample in it."""
 
     OUTGOING = 4  # linux/if_packet.h PACKET_OUTGOING
 
     def __init__(self, ns):
-        self.sock = ns.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-        self.sock.settimeout(0.1)
+        super().__init__(ns)
         self.heard = None
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def _run(self):
-        while not self._over.is_set() and self.heard is None:
-            try:
-                packet, (_, _, kind, *_) = self.sock.recvfrom(2048)
-            except TimeoutError:
-                continue
-            now, udp = time.monotonic(), packet[4 * (packet[0] & 15) :]
-            if kind == self.OUTGOING or packet[9] != socket.IPPROTO_UDP or struct.unpack_from("!H", udp, 2)[0] not in RTP_PORTS:
-                continue
-            if len(udp) > 20 and udp[9] & 127 == 8 and max(map(abs, tones.of_alaw(udp[20:]))) > LOUD:
-                self.heard = now
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
-        self.sock.close()
+    def hear(self, packet, udp, kind):
+        now = time.monotonic()
+        if self.heard is not None or kind == self.OUTGOING or struct.unpack_from("!H", udp, 2)[0] not in RTP_PORTS:
+            return
+        if len(udp) > 20 and udp[9] & 127 == 8 and max(map(abs, tones.of_alaw(udp[20:]))) > LOUD:
+            self.heard = now
 
 
 def page_clock(page):
@@ -93,7 +75,7 @@ def call(c):
     """One call: its times in the page's clock, and what the bridge says of it."""
     c.fresh()
     page, before = c.softphone.page, len(c.bridge.events("call_setup"))
-    with Cable(c.net.pbx) as cable:
+    with FirstSound(c.net.pbx) as cable:
         c.softphone.dial()
         page.wait("clock.marks.sound && clock.marks.answered && clock.marks.pair", "the browser hears the telephone", CALL_S)
         tap.wait_until(lambda: cable.heard, "the telephone hears the browser", CALL_S)

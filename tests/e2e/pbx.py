@@ -309,31 +309,29 @@ class Trunk:
         tap.equal(self.program.process.returncode, 0, f"sipp's status ({self.program.log()[-2000:]})")
 
 
-class Gap:
-    """How long no sound came to the office's phones: listens to the cable, and sees RTP that comes from the bridge's host."""
+class Cable:
+    """Listens to what passes at an end of a cable: `hear(packet, udp, kind)` has each UDP packet over IPv4, and what it carries with its head."""
 
-    def __init__(self, ns, ports=(10000, 10098)):
-        self.ports = ports
+    def __init__(self, ns, interface=None):
         with ns.inside():
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-            self.socket.bind(("eth0", 0x0800))
+            if interface:
+                self.socket.bind((interface, 0x0800))
         self.socket.settimeout(0.1)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._last, self._longest = time.monotonic(), 0.0
 
     def _run(self):
         while not self._over.is_set():
             try:
-                packet = self.socket.recv(2000)
+                packet, (_, _, kind, *_) = self.socket.recvfrom(2048)
             except TimeoutError:
                 continue
-            head = 4 * (packet[0] & 15)
-            if packet[9] == socket.IPPROTO_UDP and packet[12:16] == socket.inet_aton(OFFICE):
-                if self.ports[0] <= int.from_bytes(packet[head + 2 : head + 4], "big") <= self.ports[1]:
-                    now = time.monotonic()
-                    self._longest = max(self._longest, now - self._last)
-                    self._last = now
+            if packet[9] == socket.IPPROTO_UDP:
+                self.hear(packet, packet[4 * (packet[0] & 15) :], kind)
+
+    def hear(self, packet, udp, kind):
+        raise NotImplementedError
 
     def __enter__(self):
         self._thread.start()
@@ -343,6 +341,21 @@ class Gap:
         self._over.set()
         self._thread.join()
         self.socket.close()
+
+
+class Gap(Cable):
+    """How long no sound came to the office's phones: RTP that comes from the bridge's host."""
+
+    def __init__(self, ns, ports=(10000, 10098)):
+        super().__init__(ns, "eth0")
+        self.ports = ports
+        self._last, self._longest = time.monotonic(), 0.0
+
+    def hear(self, packet, udp, kind):
+        if packet[12:16] == socket.inet_aton(OFFICE) and self.ports[0] <= int.from_bytes(udp[2:4], "big") <= self.ports[1]:
+            now = time.monotonic()
+            self._longest = max(self._longest, now - self._last)
+            self._last = now
 
     def longest(self):
         """Seconds, between two packets or since the last."""
