@@ -136,7 +136,9 @@ static void begin(struct trial *t)
     struct hold *h;
 
     if (!c->token_user) {
-        if (!c->quick)
+        if (c->signed_in)
+            trial_note(t, "%s", c->signed_in);
+        else if (!c->quick)
             trial_note(t, "idle time not tried without a token");
         trial_pass(t);
         return;

@@ -158,7 +158,7 @@ static void finish(struct trial *t)
     if (p->config->progress)
         p->config->progress(p->config->ctx, p->report, p->report->n - p->running);
     if (!p->running)
-        event_base_loopbreak(p->base);
+        event_active(&p->over, EV_TIMEOUT, 0);
 }
 
 static void begin(struct trial *t)
@@ -193,7 +193,7 @@ static void on_advance(evutil_socket_t fd, short what, void *ctx)
     begin(t);
 }
 
-/* ---- The beginning of a run. ---- */
+/* ---- The beginning of a run, and its end. ---- */
 
 /* False: whoever started us has not said where that is. */
 static bool give_host(const struct probe_config *c, struct report_line *l)
@@ -221,7 +221,10 @@ static void prepare(struct probe *p, const struct rule *rule)
     evtimer_assign(&t->timer, p->base, on_timer, t);
     if (!give_host(p->config, l)) {
         l->verdict = REPORT_SKIP;
-        snprintf(l->evidence, sizeof(l->evidence), "not tried: no --%s was given", rules_target_name(rule->target));
+        if (rule->target != RULES_HOST && p->config->host[rule->target].missing)
+            trial_note(t, "not tried: %s", p->config->host[rule->target].missing);
+        else
+            trial_note(t, "not tried: no --%s was given", rules_target_name(rule->target));
         return;
     }
     if ((rule->checks & RULES_TURN) && !p->config->user && !p->config->token_user) {
@@ -278,15 +281,17 @@ static int open_all(struct probe *p, char error[static PROBE_ERROR_MAX])
     const char *why = NULL;
     int err;
 
-    p->base = event_base_new();
     p->trials = calloc(RULES_MAX, sizeof(*p->trials));
-    if (!p->base || !p->trials)
+    if (!p->trials)
         return ERR_NOMEM;
     if (c->proxy && dialurl_proxy(&p->proxy, c->proxy, &why)) {
         snprintf(error, PROBE_ERROR_MAX, "%s", why);
         return ERR_CONFIG;
     }
-    if ((err = dial_tls(&p->tls, c->ca_file)) == ERR_INVAL) {
+    if (c->tls) {
+        p->tls = c->tls;
+        err = SSL_CTX_up_ref(p->tls) == 1 ? 0 : ERR_CRYPTO;
+    } else if ((err = dial_tls(&p->tls, c->ca_file)) == ERR_INVAL) {
         snprintf(error, PROBE_ERROR_MAX, "the authorities' certificates can't be read as PEM: %.150s", c->ca_file);
         return ERR_CONFIG;
     }
@@ -295,11 +300,43 @@ static int open_all(struct probe *p, char error[static PROBE_ERROR_MAX])
     return open_dns(p, error);
 }
 
-static void close_all(struct probe *p)
+static void on_over(evutil_socket_t fd, short what, void *ctx)
 {
+    struct probe *p = ctx;
+
+    (void)fd;
+    (void)what;
+    p->report->took_ms = (uint32_t)(clock_now().ms - p->began_ms);
+    p->done(p->done_ctx);
+}
+
+/* However far it has come. */
+static void cancel(struct trial *t)
+{
+    event_del(&t->advance);
+    event_del(&t->timer);
+    if (t->line->verdict == REPORT_SKIP || t->finished)
+        return;
+    if (STEPS[t->step]->end)
+        STEPS[t->step]->end(t);
+    pair_free(&t->pair);
+    if (t->fd >= 0)
+        close(t->fd);
+}
+
+void probe_free(struct probe **probe)
+{
+    struct probe *p = *probe;
+
+    *probe = NULL;
+    if (!p)
+        return;
+    event_del(&p->over);
+    for (size_t i = 0; p->begun && i < p->report->n; i++)
+        cancel(&p->trials[i]);
     hold_free(&p->held);
     if (p->dns)
-        evdns_base_free(p->dns, 0);
+        evdns_base_free(p->dns, 1); /* look-ups that are under way let go of what they hold, from the loop */
     SSL_CTX_free(p->tls);
     stun_mac_free(&p->mac);
     if (p->ice_password)
@@ -307,33 +344,62 @@ static void close_all(struct probe *p)
     free(p->ice_password);
     free(p->ice_user);
     free(p->trials);
-    if (p->base)
-        event_base_free(p->base);
+    free(p);
+}
+
+int probe_new(struct probe **out, struct event_base *base, const struct probe_config *config, struct report *report,
+              probe_done *done, void *ctx, char error[static PROBE_ERROR_MAX])
+{
+    struct probe *p = calloc(1, sizeof(*p));
+    struct now now = clock_now();
+    int err = p ? 0 : ERR_NOMEM;
+
+    *error = '\0';
+    *report = (struct report){.role = config->role, .quick = config->quick, .began = now.wall};
+    if (p) {
+        *p = (struct probe){.config = config, .base = base, .report = report, .began_ms = now.ms, .done = done, .done_ctx = ctx};
+        event_assign(&p->over, base, -1, 0, on_over, p);
+        err = open_all(p, error);
+    }
+    if (!err)
+        err = choose_rules(p, error);
+    if (err) {
+        if (!*error)
+            snprintf(error, PROBE_ERROR_MAX, "the probe can't start: %s", err_str(err));
+        probe_free(&p);
+        return err;
+    }
+    p->begun = true;
+    for (size_t i = 0; i < report->n; i++) {
+        if (report->line[i].verdict != REPORT_SKIP)
+            begin(&p->trials[i]);
+    }
+    if (!p->running)
+        event_active(&p->over, EV_TIMEOUT, 0);
+    *out = p;
+    return 0;
+}
+
+static void leave_loop(void *ctx)
+{
+    event_base_loopbreak(ctx);
 }
 
 int probe_run(const struct probe_config *config, struct report *out, char error[static PROBE_ERROR_MAX])
 {
-    struct probe p = {.config = config, .report = out};
-    struct now start = clock_now();
+    struct event_base *base = event_base_new();
+    struct probe *p = NULL;
     int err;
 
-    *out = (struct report){.role = config->role, .quick = config->quick, .began = start.wall};
-    *error = '\0';
-    err = open_all(&p, error);
-    if (!err)
-        err = choose_rules(&p, error);
-    if (err)
-        goto out;
-    for (size_t i = 0; i < out->n; i++) {
-        if (out->line[i].verdict != REPORT_SKIP)
-            begin(&p.trials[i]);
+    if (!base) {
+        snprintf(error, PROBE_ERROR_MAX, "the probe can't start: %s", err_str(ERR_NOMEM));
+        return ERR_NOMEM;
     }
-    if (p.running)
-        event_base_dispatch(p.base);
-    out->took_ms = (uint32_t)(clock_now().ms - start.ms);
-out:
-    if (err && !*error)
-        snprintf(error, PROBE_ERROR_MAX, "the probe can't start: %s", err_str(err));
-    close_all(&p);
+    err = probe_new(&p, base, config, out, leave_loop, base, error);
+    if (!err)
+        event_base_dispatch(base);
+    probe_free(&p);
+    event_base_loop(base, EVLOOP_NONBLOCK); /* what has been let go is freed from there */
+    event_base_free(base);
     return err;
 }

@@ -1,7 +1,7 @@
 /*
  * Purpose:  one rule on its way through the stages: what the steps of it share, and how a step says that it is done.
  * Owner:    the thread of the run.
- * Lifetime: from probe_run's start to its end.
+ * Lifetime: from probe_new to probe_free.
  * Callers:  the steps: name, reach, line, hold, binding, pair, stream, size, wide, idle; probe, which walks the table of them.
  * RFC:      none.
  */
@@ -30,8 +30,13 @@ struct probe {
     struct stun_mac *mac;
     struct dialurl proxy; /* `config->proxy` gives it */
     struct report *report;
-    struct trial *trials;
+    struct trial *trials; /* one for each line of the report */
     size_t running;
+    bool begun; /* each trial that is not skipped is in a step */
+    uint64_t began_ms;
+    struct event over; /* all are finished: `done` is called from the loop */
+    probe_done *done;
+    void *done_ctx;
     struct hold *held;             /* the way to the other end; NULL: not yet, or never */
     bool met;                      /* a rule has taken it */
     bool signed_in;                /* the connect service has taken the token */

@@ -207,7 +207,7 @@ static bool read_host(struct options *o, enum rules_target target, const char *t
         if (colon)
             *colon = '\0';
     }
-    *h = (struct probe_host){name, (uint16_t)port};
+    *h = (struct probe_host){.name = name, .port = (uint16_t)port};
     return *name && name[strcspn(name, "/[]@ \t\r\n")] == '\0';
 }
 
