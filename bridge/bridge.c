@@ -30,6 +30,8 @@ struct bridge {
     struct event ticks, wakes, asks;
     unsigned nticks;
     bool connected, ready, stopped;
+    uint64_t connected_ms;  /* since when */
+    struct icelist servers; /* the newest */
 };
 
 /* ---- ICE servers: with the hello, and again before their credentials end. ---- */
@@ -48,6 +50,7 @@ static int take_servers(struct bridge *b, const json_t *ice)
         err = media_hub_servers(b->hub, servers.server, servers.n);
     if (!err) {
         calls_set_relay(b->calls, servers.relay);
+        b->servers = servers;
         LOG(LOG_INFO, "ice_servers", LOG_INT("count", servers.n), LOG_STR("relay", servers.relay), LOG_INT("ttl", servers.ttl_s));
     } else {
         LOG(LOG_WARNING, "ice_servers_failed", LOG_ERR("reason", err));
@@ -91,6 +94,7 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
     LOG(LOG_INFO, "connected", LOG_STR("session", calls_text(hello, "session")), LOG_STR("tenant", calls_text(hello, "tenant")),
         LOG_INT("resumed", resumed));
     b->connected = true;
+    b->connected_ms = clock_now().ms;
     calls_set_connected(b->calls, true);
     if (!resumed)
         calls_lost(b->calls, "the session was not resumed");
@@ -117,8 +121,9 @@ static void on_message(void *ctx, const char *method, const json_t *params)
 {
     struct bridge *b = ctx;
 
-    if (!b->stopped)
-        calls_message(b->calls, method, params);
+    if (b->stopped || (b->config.message && b->config.message(b->config.ctx, method, params)))
+        return;
+    calls_message(b->calls, method, params);
 }
 
 /* ---- The loop. ---- */
@@ -335,6 +340,7 @@ void bridge_free(struct bridge **b)
         event_del(&(*b)->wakes);
         event_del(&(*b)->asks);
     }
+    explicit_bzero(&(*b)->servers, sizeof((*b)->servers));
     free(*b);
     *b = NULL;
 }
@@ -347,6 +353,24 @@ const struct calls *bridge_calls(const struct bridge *b)
 bool bridge_connected(const struct bridge *b)
 {
     return b->connected;
+}
+
+unsigned bridge_connected_s(const struct bridge *b)
+{
+    return b->connected ? (unsigned)((clock_now().ms - b->connected_ms) / 1000) : 0;
+}
+
+bool bridge_relay(const struct bridge *b, struct bridge_relay *out)
+{
+    const struct media_server *server = &b->servers.server[b->servers.turn];
+
+    *out = (struct bridge_relay){b->servers.relay, server->username, server->password};
+    return b->servers.relay[0] != '\0';
+}
+
+int bridge_notify(struct bridge *b, const char *method, json_t *params)
+{
+    return connect_client_notify(b->client, method, params);
 }
 
 struct addr bridge_sip_address(const struct bridge *b)

@@ -8,6 +8,7 @@
 #ifndef BRIDGE_BRIDGE_H
 #define BRIDGE_BRIDGE_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +40,16 @@ struct bridge_config {
     const char *version; /* of the program, as it is told; borrowed */
     /* Once: connected, and each line's registration was answered, well or not. */
     void (*ready)(void *ctx);
+    /* A notification of the connect service, before the calls have it; `params` are borrowed. True: it was for the host, and no call hears of it, so that a call.incoming
+     * that the host takes is a call of its own to the end. May be NULL. */
+    bool (*message)(void *ctx, const char *method, const json_t *params);
     void *ctx;
+};
+
+/* What the connect service has handed out for the relay. */
+struct bridge_relay {
+    const char *address; /* "HOST:PORT" */
+    const char *user, *password;
 };
 
 /* `lines` are borrowed until bridge_free, all other texts for the call alone. ERR_CONFIG (`text` says what), ERR_NOMEM, ERR_CRYPTO, a negated errno. May wait for the
@@ -52,6 +62,12 @@ void bridge_free(struct bridge **b);
 
 const struct calls *bridge_calls(const struct bridge *b);
 bool bridge_connected(const struct bridge *b);
+/* For how long the connection to the connect service has been up, in seconds; 0: it is not. */
+unsigned bridge_connected_s(const struct bridge *b);
+/* The newest; borrowed until the loop goes on. False: there is none. */
+bool bridge_relay(const struct bridge *b, struct bridge_relay *out);
+/* As connect_client_notify, for the host. */
+int bridge_notify(struct bridge *b, const char *method, json_t *params);
 /* Where the PBX reaches us, and where media of it come to. */
 struct addr bridge_sip_address(const struct bridge *b);
 struct addr bridge_rtp_ip(const struct bridge *b);

@@ -18,6 +18,7 @@ static void note_relay(struct icelist *s, const char *uri)
 
     if (s->relay[0])
         return;
+    s->turn = s->n;
     if (port)
         snprintf(s->relay, sizeof(s->relay), "%.*s", (int)len, host);
     else
@@ -39,9 +40,9 @@ static void add(struct icelist *s, const json_t *entry, const char *uri)
     snprintf(to->uri, sizeof(to->uri), "%s", uri);
     snprintf(to->username, sizeof(to->username), "%s", turn ? username : "");
     snprintf(to->password, sizeof(to->password), "%s", turn ? credential : "");
-    s->n++;
     if (turn)
         note_relay(s, uri);
+    s->n++;
 }
 
 int icelist_read(struct icelist *out, const json_t *ice)

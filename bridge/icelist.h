@@ -18,6 +18,7 @@ struct icelist {
     size_t n;
     unsigned ttl_s;              /* 0: they are good for ever */
     char relay[CALLS_RELAY_MAX]; /* "HOST:PORT" of the first TURN server; "": none */
+    size_t turn;                 /* which one that is */
 };
 /* What can't be used is left out: turns: (libnice has none), what is too long, what is too much. ERR_MALFORMED where there is no list at all. */
 int icelist_read(struct icelist *out, const json_t *ice);

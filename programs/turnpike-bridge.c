@@ -15,6 +15,7 @@
 #include "bridge/bridge.h"
 #include "programs/bridgeconfig.h"
 #include "programs/bridgemetrics.h"
+#include "programs/bridgeprobe.h"
 #include "programs/process.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
@@ -27,6 +28,7 @@ struct program {
     struct event ends[2];
     struct bridge *bridge;
     struct bridgemetrics *metrics; /* NULL: none */
+    struct bridgeprobe *probe;
     bool ready, stopping;
 };
 
@@ -79,6 +81,13 @@ static void on_ready(void *ctx)
 }
 
 /* ---- Serving. ---- */
+
+static bool on_message(void *ctx, const char *method, const json_t *params)
+{
+    struct program *p = ctx;
+
+    return bridgeprobe_message(p->probe, method, params);
+}
 
 /* The second signal does not wait. */
 static void on_end(evutil_socket_t number, short what, void *ctx)
@@ -143,6 +152,7 @@ static struct bridge_config bridge_config_of(struct program *p)
                                   .ring_s = (unsigned)c->ring_seconds,
                                   .version = PACKAGE_VERSION,
                                   .ready = on_ready,
+                                  .message = on_message,
                                   .ctx = p};
 }
 
@@ -156,6 +166,8 @@ static int open_all(struct program *p, char text[static BRIDGE_TEXT_MAX])
 
         err = bridge_new(&p->bridge, &bc, text);
     }
+    if (!err)
+        err = bridgeprobe_new(&p->probe, p->base, c, p->bridge);
     if (!err && c->metrics_listen.family != ADDR_NONE) {
         err = bridgemetrics_new(&p->metrics, p->base, &c->metrics_listen, p->bridge, c->lines, c->nlines);
         if (err)
@@ -178,6 +190,7 @@ static int serve(struct program *p)
         event_base_dispatch(p->base);
     }
     bridgemetrics_free(&p->metrics);
+    bridgeprobe_free(&p->probe);
     bridge_free(&p->bridge);
     close_loop(p);
     if (p->ready)

@@ -1,25 +1,29 @@
 #!/usr/bin/env python3
-"""turnpike-probe at both ends, in the most restrictive case: each behind its own firewall, which passes the five rules and nothing else."""
+"""turnpike-probe at both ends, and the bridge as one of them, in the most restrictive case: each behind its own firewall, which passes the five rules and nothing else."""
 import contextlib
 import json
 import os
 import subprocess
 
 import picture
+import fakeservice  # behind the one that knows where lib is
 from picture import APP, CONNECT, RELAY
 
-from lib import daemon, tap
+from lib import daemon, pbx, tap
 from lib.tap import check, equal, within
 
 picture.need_picture()
 daemon.need_daemon()
 
+BRIDGE = os.environ.get("TURNPIKE_BRIDGE", os.path.join(daemon.BUILDDIR, "turnpike-bridge"))
 PROBE = os.environ.get("TURNPIKE_PROBE", os.path.join(daemon.BUILDDIR, "turnpike-probe"))
 CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
-if not os.access(PROBE, os.X_OK):
-    tap.skip_all(f"{PROBE} is not built")
+for program in (BRIDGE, PROBE):
+    if not os.access(program, os.X_OK):
+        tap.skip_all(f"{program} is not built")
 
 RUN_S = 20 * (4 if tap.SANITIZER else 1)  # a quick run of both ends, when all is well
+USER = ("probe", "relay word")  # at the relay, where nothing is handed out
 SCOPES = {"browser": "phone", "server": "bridge"}
 
 
@@ -37,6 +41,7 @@ class World:
             "connect-origin": f"https://{APP}",
             "cert": cert,
             "pkey": key,
+            "user": ":".join(USER),
             "workers": 2,
         }
         self.daemon = stack.enter_context(daemon.Daemon(n.internet, settings))
@@ -86,6 +91,67 @@ def _(w):
 def _(w):
     w.net.nothing_else_passed()
     equal(w.net.host_firewall.counts()["else"], 0, "what else came to the host")
+
+
+# ---- The bridge proves the rules of its own place. ----
+
+
+class Asked:
+    """A bridge in the office whose connect service is the test."""
+
+    def __init__(self, w, stack):
+        self.net = w.net
+        self.ice = [{"urls": [f"turn:{RELAY}:{picture.TURN_PORT}?transport=udp"], "username": USER[0], "credential": USER[1]}]
+        self.service = stack.enter_context(fakeservice.Service(w.net.office, self.ice))
+        board = stack.enter_context(pbx.Pbx(w.net.office))
+        settings = {"connect-url": self.service.connect, "token": ":".join(fakeservice.TOKEN.values()), "sip-registrar": board.address, "line": ["30::word:alice"]}
+        self.bridge = stack.enter_context(daemon.Daemon(w.net.office, settings, plain=True, program=BRIDGE))
+
+    def done(self, probe):
+        """What the bridge says at last, after its progress."""
+        told = self.service.expect("probe.done", RUN_S)
+        equal(told["probe"], probe, "the probe")
+        if "report" in told:
+            equal(self.service.expect("probe.progress"), {"probe": probe, "done": 2, "of": 2}, "the progress: a rule that is skipped is done")
+        return told
+
+
+@contextlib.contextmanager
+def asked(w):
+    with contextlib.ExitStack() as stack:
+        yield Asked(w, stack)
+
+
+@both_ends.case("the bridge, when it is asked: rule 4 over its own relay, progress after each rule, one probe at a time; what is malformed, or can't be, does no harm")
+def _(w):
+    with asked(w) as a:
+        for wrong in ({}, {"probe": ""}, {"probe": 7}, {"probe": "p" * 65}, {"probe": None, "quick": "yes"}):
+            a.service.tell("probe.start", **wrong)
+        a.service.tell("probe.start", probe="p1", quick=True)
+        a.service.tell("probe.start", probe="p1", quick=True)  # said twice, it is one
+        a.service.tell("probe.start", probe="p2", quick=True)
+        refused = a.service.expect("probe.done")
+        equal((refused["probe"], "already" in refused["error"]), ("p2", True), f"a second one: {refused}")
+        told = a.done("p1")
+        rules = told["report"]["rules"]
+        equal([(r["number"], r["verdict"], r["code"]) for r in rules], [(1, "SKIP", None), (4, "PASS", None)], f"the rules: {rules}")
+        check("ws://" in rules[0]["evidence"], rules[0]["evidence"])
+        within(rules[1]["measures"]["stream"]["loss_percent"], 0, 2, "the loss")
+        w.net.office_firewall.remove(4)
+        a.service.tell("probe.start", probe="p3", quick=True)
+        told = a.done("p3")
+        equal([(r["code"], r["add"]) for r in told["report"]["rules"][1:]], [("udp_timeout", f"allow out udp office -> {RELAY}:{picture.TURN_PORT}")], "rule 4 is shut")
+        w.net.restore()
+        a.service.ice = {"iceServers": [], "ttl": 3600}
+        a.service.cut()
+        tap.wait_until(lambda: a.bridge.log().count("event=ice_servers ") == 2, "the bridge is back")
+        a.service.tell("probe.start", probe="p4", quick=True)
+        check("no relay" in a.done("p4")["error"], "without a relay")
+        a.service.ice = {"iceServers": a.ice, "ttl": 3600}
+        a.service.cut()
+        tap.wait_until(lambda: a.bridge.log().count("event=ice_servers ") == 3, "the bridge is back")
+        a.service.tell("probe.start", probe="p5")
+        a.bridge.wait_log("event=probe_started probe=p5")  # and the bridge ends, without a leak
 
 
 tap.main()

@@ -1,0 +1,211 @@
+#include "programs/bridgeprobe.h"
+
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "connect/dial.h"
+#include "connect/dialurl.h"
+#include "probe/probe.h"
+#include "probe/reportjson.h"
+
+enum {
+    ID_MAX = 65,     /* bytes of an id that the service gives, and its NUL */
+    WORDS_MAX = 128, /* bytes of a sentence, and its NUL */
+    SECRET_MAX = 256,
+};
+
+/* A probe at this place, with what its configuration points to. */
+struct run {
+    struct bridgeprobe *owner;
+    char id[ID_MAX];
+    struct probe *probe;
+    struct probe_config config;
+    struct report report;
+    char relay[CALLS_RELAY_MAX], user[SECRET_MAX], password[SECRET_MAX];
+    char signed_in[WORDS_MAX];
+};
+
+struct bridgeprobe {
+    struct event_base *base;
+    const struct bridgeconfig *config;
+    struct bridge *bridge;
+    struct dialurl connect;
+    struct ssl_ctx_st *tls; /* read at the start: no call waits for that later */
+    struct run *own;        /* NULL: none goes on */
+};
+
+/* ---- A run. ---- */
+
+static void run_free(struct run **run)
+{
+    struct run *r = *run;
+
+    *run = NULL;
+    if (!r)
+        return;
+    probe_free(&r->probe);
+    explicit_bzero(r, sizeof(*r));
+    free(r);
+}
+
+/* "relay.example:3478", "[2001:db8::1]:3478": taken apart in place. */
+static void set_relay(struct run *r)
+{
+    struct probe_host *h = &r->config.host[RULES_RELAY];
+    char ip[ADDR_TEXT_MAX], *colon;
+    struct addr a;
+
+    h->name = r->relay;
+    if (addr_parse(&a, r->relay) == 0) {
+        h->port = a.port;
+        snprintf(r->relay, sizeof(r->relay), "%s", addr_ip_text(&a, ip));
+    } else if ((colon = strrchr(r->relay, ':')) != NULL) {
+        h->port = (uint16_t)strtoul(colon + 1, NULL, 10);
+        *colon = '\0';
+    }
+}
+
+static void set_connect(struct run *r)
+{
+    const struct dialurl *url = &r->owner->connect;
+    struct probe_host *h = &r->config.host[RULES_CONNECT];
+
+    if (url->tls)
+        *h = (struct probe_host){.name = url->host, .port = url->port};
+    else
+        h->missing = "the connect service is on this host itself (ws://), and no firewall is between";
+}
+
+/* Where the bridge goes, with what it has. NULL, and `*why`: it can't be. */
+static struct run *run_new(struct bridgeprobe *p, const char *id, bool quick, const char **why)
+{
+    struct bridge_relay relay;
+    struct run *r = NULL;
+
+    if (!bridge_relay(p->bridge, &relay))
+        *why = "the connect service has handed out no relay to the bridge";
+    else if (!(r = calloc(1, sizeof(*r))))
+        *why = err_str(ERR_NOMEM);
+    if (!r)
+        return NULL;
+    r->owner = p;
+    snprintf(r->id, sizeof(r->id), "%s", id);
+    snprintf(r->relay, sizeof(r->relay), "%s", relay.address);
+    snprintf(r->user, sizeof(r->user), "%s", relay.user);
+    snprintf(r->password, sizeof(r->password), "%s", relay.password);
+    snprintf(r->signed_in, sizeof(r->signed_in), "the bridge's own WebSocket has been up for %u s", bridge_connected_s(p->bridge));
+    r->config = (struct probe_config){.rules = rules_five(),
+                                      .role = RULES_SERVER,
+                                      .user = r->user,
+                                      .password = r->password,
+                                      .signed_in = r->signed_in,
+                                      .tls = p->tls,
+                                      .proxy = p->config->connect_proxy,
+                                      .quick = quick,
+                                      .ctx = r};
+    set_relay(r);
+    set_connect(r);
+    return r;
+}
+
+/* ---- probe.start: the rules of this place. ---- */
+
+static void tell_error(struct bridgeprobe *p, const char *id, const char *why)
+{
+    LOG(LOG_WARNING, "probe_failed", LOG_STR("probe", id), LOG_STR("reason", why));
+    (void)bridge_notify(p->bridge, "probe.done", json_pack("{s:s,s:s}", "probe", id, "error", why));
+}
+
+static void on_progress(void *ctx, const struct report *report, size_t done)
+{
+    struct run *r = ctx;
+
+    (void)bridge_notify(r->owner->bridge, "probe.progress",
+                        json_pack("{s:s,s:i,s:i}", "probe", r->id, "done", (int)done, "of", (int)report->n));
+}
+
+static void on_done(void *ctx)
+{
+    struct run *r = ctx;
+    json_t *report = reportjson_of(&r->report);
+
+    LOG(LOG_INFO, "probe_done", LOG_STR("probe", r->id), LOG_STR("verdict", report_verdict_name(report_worst(&r->report))),
+        LOG_INT("ms", r->report.took_ms));
+    if (report)
+        (void)bridge_notify(r->owner->bridge, "probe.done", json_pack("{s:s,s:o}", "probe", r->id, "report", report));
+    else
+        tell_error(r->owner, r->id, err_str(ERR_NOMEM));
+    run_free(&r->owner->own);
+}
+
+static void start(struct bridgeprobe *p, const json_t *params)
+{
+    const char *id = json_string_value(json_object_get(params, "probe")), *why = NULL;
+    char error[PROBE_ERROR_MAX];
+
+    if (!id || !*id || strlen(id) >= ID_MAX || (p->own && strcmp(p->own->id, id) == 0))
+        return; /* nobody could be told */
+    if (p->own) {
+        tell_error(p, id, "the bridge runs another probe already");
+        return;
+    }
+    p->own = run_new(p, id, json_is_true(json_object_get(params, "quick")), &why);
+    if (p->own) {
+        p->own->config.progress = on_progress;
+        if (probe_new(&p->own->probe, p->base, &p->own->config, &p->own->report, on_done, p->own, error))
+            why = error;
+    }
+    if (why) {
+        tell_error(p, id, why);
+        run_free(&p->own);
+    } else {
+        LOG(LOG_INFO, "probe_started", LOG_STR("probe", id));
+    }
+}
+
+/* ---- The life of it. ---- */
+
+bool bridgeprobe_message(struct bridgeprobe *p, const char *method, const json_t *params)
+{
+    if (strcmp(method, "probe.start") != 0)
+        return false;
+    start(p, params);
+    return true;
+}
+
+int bridgeprobe_new(struct bridgeprobe **out, struct event_base *base, const struct bridgeconfig *config, struct bridge *bridge)
+{
+    struct bridgeprobe *p = calloc(1, sizeof(*p));
+    const char *why;
+    int err = p ? dialurl_service(&p->connect, config->connect_url, &why) : ERR_NOMEM;
+
+    if (!err && p->connect.tls)
+        err = dial_tls(&p->tls, config->connect_ca);
+    if (err) {
+        bridgeprobe_free(&p);
+        return err;
+    }
+    p->base = base;
+    p->config = config;
+    p->bridge = bridge;
+    *out = p;
+    return 0;
+}
+
+void bridgeprobe_free(struct bridgeprobe **probe)
+{
+    struct bridgeprobe *p = *probe;
+
+    *probe = NULL;
+    if (!p)
+        return;
+    if (p->own)
+        tell_error(p, p->own->id, "the bridge was stopped");
+    run_free(&p->own);
+    SSL_CTX_free(p->tls);
+    free(p);
+}
