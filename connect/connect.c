@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "connect/accept.h"
 #include "connect/conn.h"
+#include "connect/probes.h"
 #include "connect/tls.h"
 
 enum { STOP_MS = 800, DESK_MS = 1000 }; /* for the last words, of two seconds that the process has; between two ticks of the desk */
@@ -29,9 +30,10 @@ struct settings {
 /* What the control thread, or whoever hears of revocations, posts. */
 struct letter {
     struct letter *next;
-    enum { LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK } kind;
+    enum { LETTER_SETTINGS, LETTER_REVOCATION, LETTER_RECHECK, LETTER_PROBE } kind;
     struct settings settings;
     struct auth_revocation revocation;
+    char probe[PROBES_ID_MAX];
 };
 
 struct connect {
@@ -163,6 +165,9 @@ static void read_letters(struct connect *c)
             break;
         case LETTER_RECHECK:
             auth_recheck(c->config.auth, c->config.asker);
+            break;
+        case LETTER_PROBE:
+            desk_probe(c->service.desk, l->probe, &c->service.now);
             break;
         }
         free_settings(&l->settings);
@@ -456,4 +461,17 @@ void connect_read(const struct connect *c, struct connect_counts *out)
 json_t *connect_bridges(const struct connect *c, const char *tenant)
 {
     return c ? desk_bridges(c->service.desk, tenant) : json_array();
+}
+
+struct probes *connect_probes(const struct connect *c)
+{
+    return c ? desk_probes(c->service.desk) : NULL;
+}
+
+int connect_probe(struct connect *c, const char *id)
+{
+    struct letter letter = {.kind = LETTER_PROBE};
+
+    snprintf(letter.probe, sizeof(letter.probe), "%s", id);
+    return post(c, &letter);
 }

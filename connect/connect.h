@@ -82,4 +82,9 @@ void connect_read(const struct connect *c, struct connect_counts *out);
 /* As desk_bridges. Any thread. NULL-safe: an empty list. */
 json_t *connect_bridges(const struct connect *c, const char *tenant);
 
+/* As desk_probes. Any thread. NULL-safe: NULL. */
+struct probes *connect_probes(const struct connect *c);
+/* The bridge of this run, which probes_begin has made, is to be asked. Any thread. ERR_NOMEM. */
+int connect_probe(struct connect *c, const char *id);
+
 #endif

@@ -9,8 +9,10 @@
 #include "connect/board.h"
 #include "connect/bridgestatus.h"
 #include "connect/call.h"
+#include "connect/deskprobe.h"
 #include "connect/handout.h"
 #include "connect/hello.h"
+#include "connect/probes.h"
 #include "connect/session.h"
 #include "connect/tenant.h"
 #include "stun/integrity.h"
@@ -92,6 +94,11 @@ void desk_read(const struct desk *d, struct desk_counts *out)
 json_t *desk_bridges(const struct desk *d, const char *tenant)
 {
     return board_list(d->board, tenant);
+}
+
+struct probes *desk_probes(const struct desk *d)
+{
+    return d->probes;
 }
 
 bool desk_may_log(struct desk *d)
@@ -242,6 +249,15 @@ static enum rpc_error on_bridge_status(struct desk_seat *seat, const struct rpc_
     return RPC_OK;
 }
 
+static enum rpc_error on_probe(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
+{
+    enum rpc_error error = deskprobe_message(seat->session, m->method, m->params, detail);
+
+    if (!error)
+        *result = json_object();
+    return error;
+}
+
 /* A notification by its nature; who wants to know gets an empty object, or the reason why not. */
 static enum rpc_error on_call(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
 {
@@ -262,6 +278,8 @@ static const struct method {
     {"bye", false, on_bye},
     {"call.start", false, on_call_start},
     {"bridge.status", false, on_bridge_status},
+    {"probe.progress", false, on_probe},
+    {"probe.done", false, on_probe},
 };
 
 static enum rpc_error run(struct desk_seat *seat, const struct rpc_message *m, json_t **result, const char **detail)
@@ -362,8 +380,15 @@ void desk_tick(struct desk *d, const struct now *now)
     sweep_seats(d);
     session_sweep(d);
     call_sweep(d);
+    probes_sweep(d->probes, now);
     tenant_tell(d);
     tell_unlogged(d);
+}
+
+void desk_probe(struct desk *d, const char *id, const struct now *now)
+{
+    d->now = *now;
+    deskprobe_start(d, id);
 }
 
 /* ---- Credentials. ---- */
@@ -440,6 +465,8 @@ int desk_new(struct desk **out, const struct desk_config *config, const struct n
         err = map_init(&d->tenants, SLOTS);
     if (!err)
         err = board_new(&d->board);
+    if (!err)
+        err = probes_new(&d->probes);
     if (err)
         desk_free(&d);
     *out = d;
@@ -460,6 +487,7 @@ void desk_free(struct desk **dp)
     map_deinit(&d->calls);
     map_deinit(&d->tenants);
     board_free(&d->board);
+    probes_free(&d->probes);
     throttle_free(&d->throttle);
     stun_mac_free(&d->mac);
     free(d);

@@ -16,6 +16,7 @@
 #include "connect/link.h"
 
 struct desk;
+struct probes;
 struct desk_seat; /* a connection, before and after its hello */
 
 /* ICE servers for a user, {"iceServers":[…],"ttl":…}, made elsewhere (the store may take seconds): with 0 exactly one callback, on the connect thread,
@@ -51,6 +52,8 @@ void desk_text(struct desk_seat *seat, const char *text, size_t len, const struc
 void desk_closed(struct desk_seat *seat, const struct now *now);
 /* About once a second: hellos that don't come, sessions that don't come back, credentials that are over. */
 void desk_tick(struct desk *d, const struct now *now);
+/* A run of the probe has begun (probes_begin): its bridge is asked. */
+void desk_probe(struct desk *d, const char *id, const struct now *now);
 /* What `revoke` of struct auth_live is to do: what was remembered is forgotten (auth_forget), and its sessions end, if anything ends. */
 void desk_revoke(struct desk *d, const struct auth_revocation *revocation, const struct now *now);
 /* What `each` of struct auth_live is to do: the names of the credentials of all sessions. */
@@ -90,5 +93,7 @@ struct desk_counts {
 void desk_read(const struct desk *d, struct desk_counts *out);
 /* The bridges that have said hello, of this tenant (NULL: of all), as connect/board has them; the caller's, NULL: no memory. Any thread. */
 json_t *desk_bridges(const struct desk *d, const char *tenant);
+/* The runs of the probe at bridges. Any thread. */
+struct probes *desk_probes(const struct desk *d);
 
 #endif

@@ -2,7 +2,7 @@
  * Purpose:  what the files of the desk know of each other; nobody else includes it.
  * Owner:    the connect thread.
  * Lifetime: that of the struct desk.
- * Callers:  connect/desk, hello, handout, session, tenant, call.
+ * Callers:  connect/desk, hello, handout, session, tenant, call, deskprobe; connect/probes (ids).
  * RFC:      docs/connect-protocol.md.
  */
 #ifndef CONNECT_DESKPARTS_H
@@ -53,6 +53,7 @@ struct call;
 struct handout;
 struct hello;
 struct leg;
+struct probes;
 struct session;
 struct tenant;
 
@@ -80,6 +81,7 @@ struct desk {
     struct map sessions, calls;  /* by id */
     struct map tenants;          /* by name */
     struct board *board;         /* the bridges, for other threads */
+    struct probes *probes;       /* what they were asked to check, likewise */
     LIST_HEAD(, tenant) changed; /* whose members are to be told */
     LIST_HEAD(, handout) handouts;
     struct rate_shared handed[DESK_HANDED_SLOTS];

@@ -49,7 +49,7 @@ static bool fits(const json_t *value, const struct params_member *m)
     case PARAMS_FLAG:
         return json_is_boolean(value);
     case PARAMS_NUMBER:
-        return json_is_number(value) && json_number_value(value) >= 0;
+        return json_is_number(value) && json_number_value(value) >= 0 && (!m->most || json_number_value(value) <= (double)m->most);
     case PARAMS_WHOLE:
         return json_is_integer(value) && json_integer_value(value) >= (json_int_t)m->least &&
                json_integer_value(value) <= (json_int_t)m->most;

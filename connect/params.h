@@ -19,7 +19,7 @@ enum params_kind {
     PARAMS_CHARS,   /* a line of characters of `of` */
     PARAMS_WORD,    /* one of the words of `of`, which have blanks between */
     PARAMS_FLAG,
-    PARAMS_NUMBER, /* not negative */
+    PARAMS_NUMBER, /* not negative, at most `most`; 0: without bound */
     PARAMS_WHOLE,  /* an integer, `least` to `most` */
     PARAMS_OBJECT,
     PARAMS_ARRAY, /* of `least` to `most` entries */

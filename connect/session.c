@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "connect/board.h"
 #include "connect/call.h"
+#include "connect/deskprobe.h"
 #include "connect/handout.h"
 #include "connect/tenant.h"
 
@@ -163,14 +164,19 @@ void session_attach(struct session *s, struct desk_seat *seat)
     desk_count(s->desk, count_of(s), 1);
 }
 
-struct session *session_resume(struct desk *d, const struct session_config *config, const char *id, const char *secret)
+struct session *session_find(const struct desk *d, const char *id)
 {
     struct map_node *n = map_first(&d->sessions, map_hash(&d->sessions, id, strlen(id)));
-    struct session *s;
 
     while (n && strcmp(of_node(n)->id, id) != 0)
         n = map_next(n);
-    s = n ? of_node(n) : NULL;
+    return n ? of_node(n) : NULL;
+}
+
+struct session *session_resume(struct desk *d, const struct session_config *config, const char *id, const char *secret)
+{
+    struct session *s = session_find(d, id);
+
     if (!s || strlen(secret) != strlen(s->secret) || CRYPTO_memcmp(secret, s->secret, strlen(s->secret)) != 0)
         return NULL;
     if (s->lost || s->role != config->role || strcmp(s->user, config->user) != 0 || strcmp(s->tenant->name, config->tenant) != 0)
@@ -288,6 +294,7 @@ void session_end(struct session **sp, enum desk_reason reason, enum link_code co
     *sp = NULL;
     session_log(s, "session_ended", desk_reason_name(reason));
     call_end_all(s, reason); /* the last that it hears */
+    deskprobe_ended(s, reason);
     session_detach(s);
     if (seat)
         desk_close(seat, code, desk_reason_name(reason));

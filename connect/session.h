@@ -2,7 +2,7 @@
  * Purpose:  a phone or a bridge behind its hello: it outlives its connection by half a minute, and what it is told meanwhile is kept for it.
  * Owner:    the connect thread.
  * Lifetime: session_new to session_end.
- * Callers:  connect/desk, hello, tenant, call.
+ * Callers:  connect/desk, hello, tenant, call, deskprobe.
  * RFC:      docs/connect-protocol.md.
  */
 #ifndef CONNECT_SESSION_H
@@ -35,6 +35,8 @@ struct session_config {
 enum rpc_error session_new(struct session **out, struct desk *d, const struct session_config *config);
 /* Would session_new have room for one more of this user's? */
 bool session_may_begin(const struct desk *d, const struct session_config *config);
+/* The one of this id; NULL: there is none. */
+struct session *session_find(const struct desk *d, const char *id);
 /* The one of this id and secret, if it may be gone on with by whoever this is; its credential is the newer one from now on. NULL: there is none. */
 struct session *session_resume(struct desk *d, const struct session_config *config, const char *id, const char *secret);
 /* This is its connection from now on; one that it had is closed. What was kept for it is sent by session_flush, when the hello has been answered. */
