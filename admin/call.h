@@ -40,6 +40,9 @@
     X(ADMIN_QUOTA_PUT, "putQuota")                                                                                                 \
     X(ADMIN_NODES, "listNodes")                                                                                                    \
     X(ADMIN_BRIDGES, "listBridges")                                                                                                \
+    X(ADMIN_PROBE_START, "startProbe")                                                                                             \
+    X(ADMIN_PROBES_LIST, "listProbes")                                                                                             \
+    X(ADMIN_PROBE_GET, "getProbe")                                                                                                 \
     X(ADMIN_DRAIN, "drain")                                                                                                        \
     X(ADMIN_DRAIN_END, "endDrain")                                                                                                 \
     X(ADMIN_CONFIG_GET, "getConfig")                                                                                               \

@@ -7,7 +7,7 @@
 
 #include "base/err.h"
 
-static const char *const TYPES[] = {"allocation", "auth_failure", "revocation", "quota", "drain", "fault", "admin"};
+static const char *const TYPES[] = {"allocation", "auth_failure", "revocation", "quota", "drain", "fault", "probe", "admin"};
 
 /* One event as it is sent. */
 struct event {

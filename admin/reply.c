@@ -103,7 +103,7 @@ void reply_headers(const struct exchange *x, struct MHD_Response *r, const char 
         MHD_add_response_header(r, "WWW-Authenticate", "Bearer realm=\"turnpike\"");
     if (x->answer.status == 405)
         MHD_add_response_header(r, "Allow", x->allow);
-    if (x->answer.status == 201 && x->route)
+    if ((x->answer.status == 201 || x->answer.status == 202) && x->route)
         add_location(x, r);
     if (x->route && (x->route->flags & ROUTE_ETAG) && x->answer.status == 200) {
         admin_etag(etag, x->answer.version ? x->answer.version : x->answer.body);

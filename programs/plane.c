@@ -40,6 +40,9 @@ static admin_operation_fn *const OPERATIONS[ADMIN_OPERATIONS_N] = {
     [ADMIN_QUOTA_PUT] = ask_store,
     [ADMIN_NODES] = planestatus_nodes,
     [ADMIN_BRIDGES] = planebridges_list,
+    [ADMIN_PROBE_START] = planeprobes_start,
+    [ADMIN_PROBES_LIST] = planeprobes_list,
+    [ADMIN_PROBE_GET] = planeprobes_get,
     [ADMIN_DRAIN] = planestatus_drain,
     [ADMIN_DRAIN_END] = planestatus_end_drain,
     [ADMIN_CONFIG_GET] = planeconfig_get,
@@ -160,6 +163,8 @@ int plane_new(struct plane **out, const struct plane_config *config, char text[s
         (event_assign(&p->look, config->base, -1, EV_PERSIST, on_look, p) || event_add(&p->look, &(struct timeval){.tv_sec = 1})))
         err = ERR_NOMEM;
     if (!err)
+        err = planeprobes_open(p);
+    if (!err)
         credentials_tell(config->credentials, on_happened, p);
     if (err && !text[0])
         snprintf(text, RELAY_TEXT_MAX, "the admin plane can't start: %s", err_str(err));
@@ -177,6 +182,7 @@ void plane_free(struct plane **pp)
     if (!p)
         return;
     credentials_tell(p->config.credentials, NULL, NULL);
+    planeprobes_close(p);
     if (event_initialized(&p->look))
         event_del(&p->look);
     relay_answer_off(p->config.relay);

@@ -31,6 +31,7 @@ struct plane {
     int64_t drain_deadline;    /* wall clock, to be shown; 0: none */
     uint64_t drain_until_ms;   /* boot clock: it goes by this */
     struct event look;
+    struct event probed;                           /* while a bridge checks its rules: what has come of it? */
     bool told_hung, told_memory, told_certificate; /* to those who watch */
     uint64_t busy_ms;                              /* boot clock: of the last look at the workers */
     struct {
@@ -45,6 +46,7 @@ admin_operation_fn planemetrics_get;
 admin_operation_fn planeconfig_get, planeconfig_check, planeconfig_reload, planeconfig_log_level;
 admin_operation_fn planeallocations_list, planeallocations_get, planeallocations_delete;
 admin_operation_fn planebridges_list;
+admin_operation_fn planeprobes_start, planeprobes_list, planeprobes_get;
 admin_operation_fn planepeers_ask, planepeers_test;
 
 /* Why it is not ready to serve: an array of sentences, empty when it is; the caller's. */
@@ -53,5 +55,8 @@ json_t *planestatus_reasons(const struct plane *p);
 void planestatus_look(struct plane *p);
 /* As often: how busy the workers were. */
 void planemetrics_look(struct plane *p);
+/* To tell those who watch what bridges find. ERR_NOMEM. */
+int planeprobes_open(struct plane *p);
+void planeprobes_close(struct plane *p);
 
 #endif

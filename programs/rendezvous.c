@@ -187,3 +187,14 @@ json_t *rendezvous_bridges(const struct rendezvous *r, const char *tenant)
 {
     return connect_bridges(r ? r->connect : NULL, tenant);
 }
+
+/* Where the page alone is served, no bridge can come. */
+struct probes *rendezvous_probes(const struct rendezvous *r)
+{
+    return rendezvous_address(r, false).family == ADDR_NONE ? NULL : connect_probes(r->connect);
+}
+
+int rendezvous_probe(const struct rendezvous *r, const char *id)
+{
+    return connect_probe(r->connect, id);
+}

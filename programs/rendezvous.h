@@ -31,5 +31,9 @@ struct addr rendezvous_address(const struct rendezvous *r, bool app);
 void rendezvous_read(const struct rendezvous *r, struct connect_counts *out);
 /* As connect_bridges. NULL-safe: an empty list. */
 json_t *rendezvous_bridges(const struct rendezvous *r, const char *tenant);
+/* The runs of the probe at bridges (connect/probes.h). NULL: there is no connect service. NULL-safe. */
+struct probes *rendezvous_probes(const struct rendezvous *r);
+/* As connect_probe. */
+int rendezvous_probe(const struct rendezvous *r, const char *id);
 
 #endif

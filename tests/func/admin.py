@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import admin, daemon, net, redis, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import admin, daemon, net, redis, stun, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.admin import ROLES  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 
@@ -35,7 +35,8 @@ class Walk(admin.Plane):
     """A relay with calls, credentials and a description."""
 
     def __init__(self, stack, n, settings):
-        super().__init__(stack, n, {"admin-origin": ORIGIN, **settings})
+        super().__init__(stack, n, {"admin-origin": ORIGIN, "connect-listen": "127.0.0.1:0", **settings})
+        self.office, self.session = None, None
         self.document = admin.Document(self.socket.get("/openapi.json").json)
         self.caller = {role: self.tls(role) for role in (None, "wrong", "expired", *ROLES)}
         self.walked = set()
@@ -71,6 +72,34 @@ class Walk(admin.Plane):
 
     def a_token(self, **more):
         return self.must("POST", f"{V}/tokens", {"owner": "acme", "ttl": 3600, **more}, 201)
+
+    def a_bridge(self):
+        """The session of one that is connected, and checks nothing now."""
+        if not self.office:
+            self.office = self.signed_in(self.a_token(scope="bridge", tenant="t"))
+        for probe in self.all(f"{V}/probes"):
+            if probe["state"] == "running":
+                self.office.call("probe.done", probe=probe["id"], error="it is over")
+        return self.session
+
+    def signed_in(self, token):
+        """A bridge at the connect service. A token is known a moment after it was made."""
+        port = self.daemon.ready["connect"]["port"]
+        hello = {"token": {k: token[k] for k in ("username", "password")}, "role": "bridge"}
+
+        def known():
+            ws = websocket.WebSocket(websocket.connect(("127.0.0.1", port), self.net.srv), f"127.0.0.1:{port}")
+            a = ws.answer(ws.ask("hello", **hello))
+            if "result" in a:
+                self.session = a["result"]["session"]
+                return ws
+            ws.sock.close()
+            return None
+
+        return tap.wait_until(known, "the bridge is signed in")
+
+    def a_probe(self):
+        return self.must("POST", f"{V}/probes", {"bridge": self.a_bridge()}, 202)["id"]
 
     def a_user(self):
         name = f"user{next(NUMBERS)}"
@@ -127,6 +156,9 @@ SUCCEEDS = {
     "putQuota": lambda w: (f"{V}/quotas/acme", {"max_allocations": 500, "max_bps": 100000000}),
     "listNodes": lambda w: (f"{V}/nodes",),
     "listBridges": lambda w: (f"{V}/bridges?tenant=acme&limit=2",),
+    "startProbe": lambda w: (f"{V}/probes", {"bridge": w.a_bridge(), "quick": True}),
+    "listProbes": lambda w: (f"{V}/probes?limit=2",),
+    "getProbe": lambda w: (f"{V}/probes/{w.a_probe()}",),
     "drain": lambda w: (f"{V}/drain", {"deadline_s": 3600}),
     "endDrain": lambda w: (f"{V}/drain",),
     "getConfig": lambda w: (f"{V}/config",),
@@ -181,7 +213,7 @@ def wrong_values(schema, document):
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if "enum" in schema:
         return [7, "no such word"]
-    wrong = [{"a": 1}, True]
+    wrong = [{"a": 1}, "so-so" if "boolean" in kinds else True]
     if "integer" in kinds:
         wrong += ["1", 1.5, [1], schema.get("minimum", 0) - 1]
     if "string" in kinds:
@@ -234,6 +266,7 @@ def ask_twice(w, op):
     first = w.judged(op, path, body, headers={"Idempotency-Key": key})
     again = w.judged(op, path, body, headers={"Idempotency-Key": key})
     equal((again.status, again.body), (first.status, first.body), "the second answer")
+    path, body = (*SUCCEEDS[op.name](w), None)[:2]
     other = w.judged(op, path, body, headers={"Idempotency-Key": key + "x"})
     check(200 <= other.status < 300, f"another key: {other.status}")
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import daemon, net, redis, stun, tap, websocket, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import admin, daemon, net, redis, stun, tap, websocket, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import Fleet  # noqa: E402 # pylint: disable=wrong-import-position
 
@@ -299,6 +299,103 @@ def _(w):
         equal(w.daemon.process.wait(tap.PATIENCE_S), 0, "the status")
         check(time.monotonic() - start < COMMAND_S, "it has waited for Redis")
         w.redis.go_on()
+
+
+# ---- Bridges that check the firewall's rules of their place, asked by the admin plane. ----
+
+PROBES = "/api/v1/probes"
+PASSES = {
+    "number": 1, "text": "signalling", "source": "server", "destination": "connect", "protocol": "tcp", "port": 443, "host": "connect.example",
+    "address": "192.0.2.1:443", "verdict": "PASS", "stage": "protocol", "code": None, "evidence": "TLS 1.3", "cure": None, "add": None,
+    "measures": {"connect_ms": 1.5, "open_ms": 41, "idle_s": None, "mapped": None, "relayed": None, "stream": None, "mtu": None, "udp_idle_s": None, "nat": None},
+}
+FAILS = {**PASSES, "number": 4, "destination": "relay", "protocol": "udp", "port": 3478, "verdict": "FAIL", "stage": "reach", "code": "udp_timeout",
+         "evidence": "no answer to 7 requests in 7.9 s", "cure": "open the rule", "add": "allow out udp office -> 192.0.2.1:3478"}
+REPORT = {"role": "server", "quick": True, "began_at": "2026-01-01T00:00:00Z", "took_ms": 8000, "verdict": "FAIL", "rules": [PASSES, FAILS]}
+
+
+class Plane(admin.Client):
+    """What the admin plane says of checks, held against its description."""
+
+    def __init__(self, w):
+        super().__init__(path=w.daemon.settings["admin-socket"])
+        self.document = admin.Document.of_tree()
+
+    def judged(self, name, path, body=None, status=200, **headers):
+        op = self.document.by_name[name]
+        a = op.judge(self.call(op.method, path, body, headers=headers))
+        equal(a.status, status, f"the status of {op.method} {path} with {body} ({a.body[:300]!r})")
+        return a
+
+    def start(self, status=202, **body):
+        return self.judged("startProbe", PROBES, body, status)
+
+    def probe(self, number):
+        return self.judged("getProbe", f"{PROBES}/{number}").json
+
+    def list(self):
+        return self.judged("listProbes", PROBES).json["items"]
+
+
+def office(w, stack, tenant, name=""):
+    return stack.enter_context(w.signed_in(w.token("--scope", "bridge", "--tenant", tenant, owner="office"), "bridge", name=name))
+
+
+@embedded.case("a bridge is asked to check its rules, tells how far it is and what it has found; those who watch hear of each")
+def _(w):
+    plane = Plane(w)
+    tap.wait_until(lambda: not any(b["connected"] for b in plane.get("/api/v1/bridges").json["items"]), "those of other cases are gone")
+    equal(plane.start(409).detail.split(":")[0], "no bridge is connected", "why not")
+    with contextlib.ExitStack() as stack:
+        b = office(w, stack, "t", "office")
+        events = stack.enter_context(plane.events("?type=probe"))
+        begun = plane.start(quick=True)
+        probe = begun.json
+        equal(begun.headers["location"], f"{PROBES}/{probe['id']}", "Location")
+        equal(b.expect("probe.start"), {"probe": probe["id"], "quick": True}, "what the bridge is asked")
+        want = {"bridge": b.welcome["session"], "tenant": "t", "name": "office", "quick": True, "state": "running", "done": 0, "of": 0, "ended": None, "verdict": None, "error": None, "report": None}
+        equal({k: probe[k] for k in want}, want, "what has begun")
+        equal(plane.start(409, bridge=b.welcome["session"]).detail.split(":")[0], "this bridge checks its rules already", "why not a second one")
+        b.call("probe.progress", probe=probe["id"], done=1, of=2)
+        equal([plane.probe(probe["id"])[k] for k in ("state", "done", "of")], ["running", 1, 2], "how far it is")
+        told = [e for e in (events.next() for _ in range(2)) if e[1] == "probe"]
+        equal([[e[2][k] for k in ("what", "id", "state", "done", "of")] for e in told], [["started", probe["id"], "running", 0, 0], ["progress", probe["id"], "running", 1, 2]], "what is told first")
+        b.call("probe.done", probe=probe["id"], report={**REPORT, "beyond": "<b>"})
+        got = plane.probe(probe["id"])
+        equal([got[k] for k in ("state", "done", "of", "verdict", "report")], ["done", 2, 2, "FAIL", REPORT], "what has come of it")
+        check(got["ended"] >= got["began"], f"its times: {got}")
+        last = events.next()[2]
+        equal({k: last[k] for k in ("what", "id", "bridge", "state", "done", "of", "verdict", "error")},
+              {"what": "done", "id": probe["id"], "bridge": b.welcome["session"], "state": "done", "done": 2, "of": 2, "verdict": "FAIL", "error": None}, "what is told last")
+        check("report" not in last, "a report in an event")
+        check("report" not in plane.list()[0] and plane.list()[0]["id"] == probe["id"], f"the list: {plane.list()}")
+        equal(plane.probe(plane.start().json["id"])["quick"], False, "the next one, which may take its time")
+
+
+@embedded.case("S20 what a bridge says of a check is judged: malformed, another's, over, or a phone's, it is refused and changes nothing")
+def _(w):
+    plane = Plane(w)
+    with contextlib.ExitStack() as stack:
+        a, b = office(w, stack, "t1", "a"), office(w, stack, "t2", "b")
+        p = stack.enter_context(w.signed_in(w.token("--scope", "phone", "--tenant", "t1", owner="alice"), "phone"))
+        check(a.welcome["session"] in plane.start(422).detail, "those to choose from are not named")
+        equal(plane.start(404, bridge="s0123456789abcdef").status, 404, "of a bridge that there is not")
+        first, second = (plane.start(bridge=x.welcome["session"], quick=True).json["id"] for x in (a, b))
+        equal([x["id"] for x in plane.list()[:2]], [second, first], "both go on, the newest first")
+        before = plane.probe(first)
+        for report in ({}, {**REPORT, "verdict": "fine"}, {**REPORT, "rules": [{**FAILS, "code": "<script>"}]}, {**REPORT, "rules": [{**FAILS, "evidence": "a\x1b[31m"}]},
+                       {**REPORT, "rules": [FAILS] * 65}, {**REPORT, "rules": [{**PASSES, "measures": {"stream": {"sent": 1}}}]}, [REPORT], "PASS"):
+            equal(a.error("probe.done", probe=first, report=report), "params", f"the reason for {str(report)[:100]}")
+        for params in ({"probe": first}, {"probe": first, "done": 3, "of": 2}, {"probe": first, "done": 1}, {"probe": [], "done": 1, "of": 2}, {"probe": second, "done": 1, "of": 2}):
+            equal(a.error("probe.progress", **params), "params", f"the reason for {params}")
+        equal(p.error("probe.done", probe=first, error="x"), "method", "the reason for a phone")
+        equal(plane.probe(first), before, "what is there behind all of that")
+        a.call("probe.done", probe=first, error="no relay was handed out")
+        equal([plane.probe(first)[k] for k in ("state", "error", "report", "verdict")], ["failed", "no relay was handed out", None, None], "what has failed")
+        equal(a.error("probe.done", probe=first, report=REPORT), "state", "the reason for what is over")
+        b.notify("bye")
+        tap.wait_until(lambda: plane.probe(second)["state"] == "failed", "it ends with its bridge")
+        check("hangup" in plane.probe(second)["error"], plane.probe(second)["error"])
 
 
 @embedded.case("a server that stops tells both sides of a call so")
