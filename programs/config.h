@@ -50,6 +50,7 @@ struct config { // NOLINT(clang-analyzer-optin.performance.Padding): in the orde
 
     struct config_addrs listening_ip; /* none: all addresses */
     uint16_t listening_port;          /* 0: a free one */
+    uint16_t alt_listening_port;      /* 0: none */
     uint16_t tls_listening_port;
     struct config_addrs relay_ip; /* none: the listening addresses */
     struct config_externals external_ip;

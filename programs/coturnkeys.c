@@ -6,7 +6,7 @@
 #define TLS_FIXED "what TLS may speak is not configured: it is TLS 1.2 and later, with OpenSSL's own choice of ciphers"
 #define DATABASE                                                                                                                   \
     "this database is not read: its users are made again by `turnpikectl user add NAME`, its secrets are static-auth-secret"
-#define RFC5780 "discovery of a NAT's behaviour (RFC 5780) is not served; nothing that a call needs"
+#define RFC5780 "discovery of a NAT's behaviour (RFC 5780) is served by UDP: see alt-listening-port; nothing that a call needs"
 #define SERVICE "the process stays in the foreground and the service manager runs it: see packaging/systemd"
 #define FLEET   "relays that share a Redis (redis=, node-id) send clients to each other by themselves: see turnpikectl nodes"
 
@@ -15,7 +15,7 @@ static const struct coturn_key KEYS[] = {
     {.name = "listening-device", .how = COTURN_NONE, .why = "an interface is not chosen by name: give its address as listening-ip"},
     {.name = "listening-port", .how = COTURN_COPY},
     {.name = "tls-listening-port", .how = COTURN_COPY},
-    {.name = "alt-listening-port", .how = COTURN_NONE, .why = RFC5780},
+    {.name = "alt-listening-port", .how = COTURN_COPY},
     {.name = "alt-tls-listening-port", .how = COTURN_NONE, .why = RFC5780},
     {.name = "tcp-proxy-port",
      .how = COTURN_NONE,
@@ -135,7 +135,7 @@ static const struct coturn_key KEYS[] = {
     {.name = "no-software-attribute", .how = COTURN_SET, .ours = "software", .value = ""},
     {.name = "prod", .how = COTURN_SET, .ours = "software", .value = ""},
     {.name = "fingerprint", .how = COTURN_SWITCH, .why = "as it is here, always"},
-    {.name = "no-rfc5780", .how = COTURN_SWITCH, .why = "as it is here, always"},
+    {.name = "no-rfc5780", .how = COTURN_SWITCH, .why = "as it is here, without alt-listening-port"},
     {.name = "no-stun-backward-compatibility", .how = COTURN_SWITCH, .why = "as it is here, always"},
     {.name = "response-origin-only-with-rfc5780", .how = COTURN_SWITCH, .why = "as it is here, always"},
     {.name = "alternate-server", .how = COTURN_NONE, .why = FLEET},

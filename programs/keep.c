@@ -15,6 +15,7 @@ static const struct {
         name, kind, offsetof(struct config, member), sizeof(((struct config *)0)->member)                                          \
     }
     FIELD("listening-port", PLAIN, listening_port),
+    FIELD("alt-listening-port", PLAIN, alt_listening_port),
     FIELD("listening-ip", ADDRS, listening_ip),
     FIELD("relay-ip", ADDRS, relay_ip),
     FIELD("external-ip", EXTERNALS, external_ip),

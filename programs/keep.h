@@ -11,7 +11,7 @@
 #include "programs/config.h"
 #include "programs/credentials.h"
 
-enum { KEEP_KEYS = 18 };
+enum { KEEP_KEYS = 19 };
 
 /* Which of those keys differ: bits by their number. */
 unsigned keep_changed(const struct credentials *cr, const struct config *old, const struct config *new);

@@ -244,6 +244,12 @@ static const struct conf_key KEYS[] = {
      .preset = "3478",
      .alias = "TURN_PORT",
      .help = "UDP and TCP; 0 takes a free one"},
+    {.name = "alt-listening-port",
+     .type = CONF_PORT,
+     FIELD(alt_listening_port),
+     .preset = "0",
+     .help =
+         "a second port, for clients that find out what their NAT does (RFC 5780); needs two listening-ip of a family; 0: none"},
     {.name = "tls-listening-port",
      .type = CONF_PORT,
      FIELD(tls_listening_port),

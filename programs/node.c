@@ -50,7 +50,7 @@ static void add_address(struct node *n, const struct relay_listener *l, const st
         n->self.address[n->self.naddresses++] = address;
 }
 
-/* A listener on every address is reached by those that we relay from. */
+/* A listener on every address is reached by those that we relay from. Nobody is sent to a second port. */
 static void note_addresses(struct node *n)
 {
     struct relay_listener listeners[RELAY_LISTENERS_MAX * 2];
@@ -62,6 +62,8 @@ static void note_addresses(struct node *n)
         const struct relay_listener *l = &listeners[i];
         struct addr a = public_of(n, &l->addr);
 
+        if (l->alternate)
+            continue;
         if (!addr_is_any(&l->addr))
             add_address(n, l, &a);
         for (size_t k = 0; addr_is_any(&l->addr) && k < ports_count(p); k++) {

@@ -50,6 +50,7 @@ static struct relay_config relay_config_of(const struct config *c, struct auth *
     struct relay_config rc = {.listen = c->listening_ip.item,
                               .nlisten = c->listening_ip.n,
                               .port = c->listening_port,
+                              .alt_port = c->alt_listening_port,
                               .relay = c->relay_ip.item,
                               .nrelay = c->relay_ip.n,
                               .external = c->external_ip.item,

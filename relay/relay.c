@@ -18,6 +18,8 @@ enum {
     FREE_PORT_TRIES = 16,     /* with listening-port=0: UDP and TCP of all addresses must agree on one */
 };
 
+_Static_assert((int)ALTERNATES_MAX == (int)RELAY_LISTENERS_MAX, "a listener's number is its place among the alternates");
+
 /* Addresses of this host, as they are now. */
 struct host {
     struct addr addr[HOST_ADDRESSES_MAX];
@@ -86,6 +88,26 @@ static size_t relay_addresses(const struct relay_config *c, const struct host *h
     return n;
 }
 
+static struct alternate alternate_of(const struct relay_config *c, const struct addr *listen)
+{
+    struct addr told = advertised(c, listen);
+
+    return (struct alternate){.bound = *listen, .told = addr_with_port(&told, listen->port)};
+}
+
+static bool has_twin(const struct relay_config *c, const struct relay *r, size_t i)
+{
+    struct alternate a = alternate_of(c, &r->listen[i]);
+
+    for (size_t k = 0; k < r->nprimary; k++) {
+        struct alternate b = alternate_of(c, &r->listen[k]);
+
+        if (k != i && alternate_twins(&a, &b))
+            return true;
+    }
+    return false;
+}
+
 static void listen_addresses(const struct relay_config *c, struct relay *r)
 {
     for (size_t i = 0; i < c->nlisten && r->nlisten < RELAY_LISTENERS_MAX; i++)
@@ -94,6 +116,19 @@ static void listen_addresses(const struct relay_config *c, struct relay *r)
         r->listen[r->nlisten++] = (struct addr){.family = ADDR_V4, .port = c->port};
         r->listen[r->nlisten++] = (struct addr){.family = ADDR_V6, .port = c->port};
     }
+    r->nprimary = r->nlisten;
+    for (size_t i = 0; c->alt_port && i < r->nprimary && r->nlisten < RELAY_LISTENERS_MAX; i++)
+        if (has_twin(c, r, i))
+            r->listen[r->nlisten++] = addr_with_port(&r->listen[i], c->alt_port);
+}
+
+/* The ports are known by now. */
+static void connect_alternates(const struct relay_config *c, struct relay *r)
+{
+    r->alternates.n = r->nlisten > r->nprimary ? r->nlisten : 0;
+    for (size_t i = 0; i < r->alternates.n; i++)
+        r->alternates.listener[i] = alternate_of(c, &r->listen[i]);
+    alternate_connect(&r->alternates);
 }
 
 /* `ports` (NULL: none yet) are those that serve: a reload does not change them, whatever the new configuration says. */
@@ -176,7 +211,7 @@ static void close_all(int (*fds)[2], size_t n)
             }
 }
 
-/* All listeners on one port. Several workers share it by SO_REUSEPORT, so somebody else's socket on it would be found too late: a first
+/* All listeners on one port, but those on the second one. Several workers share it by SO_REUSEPORT, so somebody else's socket on it would be found too late: a first
  * bind without that option is refused if the port is taken. */
 static int probe_port(const struct addr *a)
 {
@@ -199,13 +234,14 @@ static int open_listeners(struct relay *r, const struct relay_config *c, int (*f
         r->nlisten = 0;
         listen_addresses(c, r);
         for (size_t i = 0; i < r->nlisten; i++) {
-            r->listen[i].port = port;
-            err = port ? probe_port(&r->listen[i]) : 0;
+            if (i < r->nprimary)
+                r->listen[i].port = port;
+            err = r->listen[i].port ? probe_port(&r->listen[i]) : 0;
             if (!err)
                 err = open_listener(r, &r->listen[i], fds + i * r->nworkers);
             if (err == ERR_AFNOSUPPORT && !c->nlisten && i == 1) { /* a host without IPv6 */
                 close_all(fds + i * r->nworkers, r->nworkers);
-                r->nlisten = 1;
+                r->nlisten = r->nprimary = 1;
                 err = 0;
             }
             if (err) {
@@ -216,7 +252,8 @@ static int open_listeners(struct relay *r, const struct relay_config *c, int (*f
                                                  : "");
                 break;
             }
-            port = r->listen[i].port;
+            if (i < r->nprimary)
+                port = r->listen[i].port;
         }
         if (!err)
             return 0;
@@ -269,6 +306,7 @@ static int start_workers(struct relay *r, const struct relay_config *c, struct p
                                   .nonce_key = &r->nonce_key,
                                   .throttle = r->throttle,
                                   .memory = r->memory,
+                                  .alternates = &r->alternates,
                                   .policy = policy,
                                   .settings = c->settings,
                                   .now = clock_now()};
@@ -331,6 +369,8 @@ int relay_new(struct relay **out, const struct relay_config *c, char text[static
         err = probe_relays(r, text);
     if (!err)
         err = open_listeners(r, c, fds, nfds, text);
+    if (!err)
+        connect_alternates(c, r);
     if (!err)
         err = make_policy(c, r->ports, r->listen, r->nlisten, &policy, text);
     if (!err)

@@ -33,6 +33,7 @@ struct relay_config {
     const struct addr *listen; /* IPs, ports ignored; none: every address, IPv4 and IPv6 */
     size_t nlisten;
     uint16_t port;            /* 0: a free one */
+    uint16_t alt_port;        /* a second one of each address that has a twin (RFC 5780); 0: none */
     const struct addr *relay; /* IPs; none: the listening addresses */
     size_t nrelay;
     const struct relay_external *external;
@@ -134,6 +135,7 @@ uint64_t relay_busy_ns(const struct relay *r, unsigned worker);
 struct relay_listener {
     const char *transport; /* "udp", "tcp" */
     struct addr addr;      /* as bound; an unspecified IP: every address of the family */
+    bool alternate;        /* on the second port */
 };
 size_t relay_listeners(const struct relay *r, struct relay_listener out[static RELAY_LISTENERS_MAX * 2]);
 const struct ports *relay_ports(const struct relay *r);

@@ -171,8 +171,8 @@ size_t relay_listeners(const struct relay *r, struct relay_listener out[static R
     size_t n = 0;
 
     for (size_t i = 0; i < r->nlisten; i++) {
-        out[n++] = (struct relay_listener){.transport = "udp", .addr = r->listen[i]};
-        out[n++] = (struct relay_listener){.transport = "tcp", .addr = r->listen[i]};
+        out[n++] = (struct relay_listener){.transport = "udp", .addr = r->listen[i], .alternate = i >= r->nprimary};
+        out[n++] = (struct relay_listener){.transport = "tcp", .addr = r->listen[i], .alternate = i >= r->nprimary};
     }
     return n;
 }

@@ -36,7 +36,8 @@ struct relay {
     unsigned nworkers;
     int feed_fd;                             /* -1: no feed */
     struct addr listen[RELAY_LISTENERS_MAX]; /* with the port in use */
-    size_t nlisten;
+    size_t nlisten, nprimary;                /* all of them; those before the ones on the second port */
+    struct alternates alternates;
     struct questions questions;
     uint64_t looked_ms; /* the last time; */
     unsigned nhung;     /* what it has found */

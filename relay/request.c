@@ -28,7 +28,7 @@ void request_send(const struct request *r, struct stun_out *o)
     if (stun_find(r->msg, STUN_ATTR_FINGERPRINT))
         stun_put_fingerprint(o);
     len = stun_end(o);
-    if (len < 0 || s->net->client_send(s->net_ctx, r->from, o->w.buf, (size_t)len, 0) < 0)
+    if (len < 0 || s->net->client_send(s->net_ctx, r->by ? r->by : r->from, o->w.buf, (size_t)len, 0) < 0)
         count(s->counters, DROP_CLIENT_SEND);
 }
 

@@ -22,6 +22,7 @@ enum redemption { REDEEM_NOT_ASKED, REDEEM_GRANTED, REDEEM_REFUSED };
 struct request {
     struct shard *s;
     const struct path *from;
+    const struct path *by; /* the way that the answer goes, if it is another one; NULL: back where the request came */
     const struct stun_msg *msg;
     bool paid;                     /* its source's token is taken, for the look-up and the answer alike */
     uint64_t pair;                 /* of its user and source, for base/throttle */

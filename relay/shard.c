@@ -19,6 +19,7 @@ int shard_init(struct shard *s, const struct shard_config *c)
                         .nonce_key = c->nonce_key,
                         .throttle = c->throttle,
                         .memory = c->memory,
+                        .alternates = c->alternates,
                         .settings = c->settings,
                         .net = c->net,
                         .net_ctx = c->net_ctx,

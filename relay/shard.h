@@ -19,6 +19,7 @@
 #include "base/rate.h"
 #include "base/throttle.h"
 #include "base/wheel.h"
+#include "relay/alternate.h"
 #include "relay/count.h"
 #include "relay/memory.h"
 #include "relay/net.h"
@@ -76,7 +77,8 @@ struct shard {
     struct ports *ports;
     const struct nonce_key *nonce_key;
     struct throttle *throttle;
-    const struct memory *memory; /* NULL: nobody looks */
+    const struct memory *memory;         /* NULL: nobody looks */
+    const struct alternates *alternates; /* NULL: none */
 
     /* Own. */
     struct policy *policy;
@@ -110,6 +112,7 @@ struct shard_config {
     const struct nonce_key *nonce_key;
     struct throttle *throttle;
     const struct memory *memory;
+    const struct alternates *alternates;
     struct policy *policy; /* a reference is taken */
     struct relay_settings settings;
     const struct net_ops *net;

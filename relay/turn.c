@@ -11,15 +11,46 @@
 
 /* ---- Binding. ---- */
 
+static bool has_alternates(const struct request *r)
+{
+    uint32_t io;
+
+    return alternate_find(r->s->alternates, r->from, 0, &io);
+}
+
+/* RFC 5780 section 6.1. Wherever it comes from, the answer goes to who has asked: RESPONSE-PORT is not understood here. */
+static void put_origin(struct request *r, struct stun_out *o, uint32_t change, struct path *by)
+{
+    uint32_t io;
+    const struct alternate *other = alternate_find(r->s->alternates, r->from, STUN_CHANGE_BOTH, &io);
+    const struct alternate *source = alternate_find(r->s->alternates, r->from, change, &io);
+
+    stun_put_addr(o, STUN_ATTR_MAPPED_ADDRESS, &r->from->client);
+    stun_put_addr(o, STUN_ATTR_RESPONSE_ORIGIN, &source->told);
+    stun_put_addr(o, STUN_ATTR_OTHER_ADDRESS, &other->told);
+    *by = *r->from;
+    by->server = source->bound;
+    by->io = io;
+    r->by = by;
+}
+
 static enum verdict on_binding(struct request *r)
 {
     uint8_t buf[ANSWER_MAX];
     struct stun_out o;
+    struct path by;
+    uint32_t change = 0;
 
+    if (stun_get_u32(r->msg, STUN_ATTR_CHANGE_REQUEST, &change) == ERR_MALFORMED) {
+        request_refuse(r, STUN_E_BAD_REQUEST, "CHANGE-REQUEST is malformed");
+        return VERDICT_DONE;
+    }
     if (!source_allow(r->s, &r->from->client))
         return VERDICT_DONE;
     request_success(r, &o, buf);
     stun_put_xor_addr(&o, STUN_ATTR_XOR_MAPPED_ADDRESS, &r->from->client);
+    if (has_alternates(r))
+        put_origin(r, &o, change, &by);
     request_count(r, RESULT_SUCCESS, 0);
     request_send(r, &o);
     return VERDICT_DONE;
@@ -77,11 +108,24 @@ static size_t unknown(const struct shard *s, const struct stun_msg *msg, uint16_
     return stun_unknown(msg, KNOWN, sizeof(KNOWN) / sizeof(KNOWN[0]) - !s->net->can_dont_fragment, types, UNKNOWN_MAX);
 }
 
+/* CHANGE-REQUEST is understood in a Binding, and where there is something to change to (C80). It stands in no table, which every Send would be held against. */
+static size_t leave_out_change(const struct request *r, uint16_t types[static UNKNOWN_MAX], size_t n)
+{
+    size_t kept = 0;
+
+    if (r->msg->method != STUN_BINDING || !has_alternates(r))
+        return n;
+    for (size_t i = 0; i < n; i++)
+        if (types[i] != STUN_ATTR_CHANGE_REQUEST)
+            types[kept++] = types[i];
+    return kept;
+}
+
 /* The last two steps of every request: what we don't understand (C7: not before authentication), then its handler. */
 static enum verdict handle(struct request *r)
 {
     uint16_t types[UNKNOWN_MAX];
-    size_t n = unknown(r->s, r->msg, types);
+    size_t n = leave_out_change(r, types, unknown(r->s, r->msg, types));
 
     if (n) {
         request_refuse_unknown(r, types, n);

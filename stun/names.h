@@ -3,7 +3,7 @@
  * Owner:    any thread; constants only.
  * Lifetime: static.
  * Callers:  every room that speaks STUN.
- * RFC:      8489 (STUN), 8656 (TURN), 7983 (demultiplexing).
+ * RFC:      8489 (STUN), 8656 (TURN), 5780 (NAT behaviour), 7983 (demultiplexing).
  */
 #ifndef STUN_NAMES_H
 #define STUN_NAMES_H
@@ -46,6 +46,7 @@ enum stun_method {
 
 enum stun_attr_type {
     STUN_ATTR_MAPPED_ADDRESS = 0x0001,
+    STUN_ATTR_CHANGE_REQUEST = 0x0003, /* RFC 5780 section 7.2, as are the two below; the rest of it is not served */
     STUN_ATTR_USERNAME = 0x0006,
     STUN_ATTR_MESSAGE_INTEGRITY = 0x0008,
     STUN_ATTR_ERROR_CODE = 0x0009,
@@ -74,7 +75,16 @@ enum stun_attr_type {
     STUN_ATTR_SOFTWARE = 0x8022,
     STUN_ATTR_ALTERNATE_SERVER = 0x8023,
     STUN_ATTR_FINGERPRINT = 0x8028,
+    STUN_ATTR_RESPONSE_ORIGIN = 0x802B,
+    STUN_ATTR_OTHER_ADDRESS = 0x802C,
     STUN_ATTR_ADDITIONAL_ADDRESS_FAMILY_DRAFT = 0x8032, /* draft-martinsen-tram-ssoda; coturn and its clients before RFC 8656 */
+};
+
+/* Flags of CHANGE-REQUEST (RFC 5780 section 7.2): what the answer's source shall differ in from where the request went. */
+enum stun_change {
+    STUN_CHANGE_PORT = 0x2,
+    STUN_CHANGE_IP = 0x4,
+    STUN_CHANGE_BOTH = STUN_CHANGE_IP | STUN_CHANGE_PORT,
 };
 
 enum stun_password_algorithm {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Framing and Binding on a host with several addresses: what is answered, from where, and what is dropped."""
+import itertools
 import socket
 import struct
 
@@ -85,6 +86,53 @@ def _(w):
         c.close()
 
 
+ALT_PORT, ADVERTISED = 3479, "11.0.0.7"  # the second port; what S.SERVER_2 is known by
+
+
+def change_request(flags):
+    return stun.encode(stun.BINDING, stun.REQUEST, [(stun.CHANGE_REQUEST, struct.pack("!I", flags))])
+
+
+@tap.group
+def alternates():
+    """Two addresses of each family, and a second port, for RFC 5780."""
+    settings = {"listening-ip": [S.SERVER, S.SERVER_2, S.SERVER6, S.SERVER6_2], "alt-listening-port": ALT_PORT, "external-ip": f"{ADVERTISED}/{S.SERVER_2}"}
+    with world.standard({**settings, "workers": 2}) as w:
+        yield w
+
+
+@alternates.case("C80 each flag of CHANGE-REQUEST: the answer comes from there, and tells both addresses as clients know them; IPv4 and IPv6")
+def _(w):
+    ports = (3478, ALT_PORT)
+    for local, ips in ((w.net.client_ip(0), (S.SERVER, S.SERVER_2)), (w.net.client_ip6(0), (S.SERVER6, S.SERVER6_2))):
+        known = [ADVERTISED if ip == S.SERVER_2 else ip for ip in ips]
+        for ip, port, flags in itertools.product((0, 1), (0, 1), (0, 2, 4, 6)):
+            with Endpoint(w.net.cli, local) as e:  # another port may be another worker's
+                e.send(change_request(flags), (ips[ip], ports[port]))
+                packet = e.receive(f"the answer of {ips[ip]}:{ports[port]} to flags {flags}")
+                answer = stun.decode(packet.data)
+                from_ip, from_port = ip ^ (flags >> 2), port ^ (flags >> 1 & 1)
+                equal(packet.source, (ips[from_ip], ports[from_port]), f"the source of an answer to flags {flags}")
+                equal(answer.plain_address(stun.RESPONSE_ORIGIN), (known[from_ip], ports[from_port]), "RESPONSE-ORIGIN")
+                equal(answer.plain_address(stun.OTHER_ADDRESS), (known[1 - ip], ports[1 - port]), "OTHER-ADDRESS")
+                equal(answer.address(stun.XOR_MAPPED_ADDRESS), e.address, "XOR-MAPPED-ADDRESS")
+                equal(answer.plain_address(stun.MAPPED_ADDRESS), e.address, "MAPPED-ADDRESS")
+
+
+@alternates.case("C80 by TCP nothing is changed; the second port serves what the first one does")
+def _(w):
+    for port in (3478, ALT_PORT):
+        for transport in ("udp", "tcp"):
+            with Client(w.net.cli, w.net.client_ip(0), (S.SERVER_2, port), transport) as c:
+                if transport == "tcp":
+                    equal(c.exchange(change_request(2)).error, 420, "the error by TCP")
+                    equal(c.exchange(stun.encode(stun.BINDING, stun.REQUEST)).get(stun.OTHER_ADDRESS), None, "OTHER-ADDRESS by TCP")
+                c.allocate()
+                c.refresh(0)
+    listed = [(x["address"], x["port"]) for x in w.daemon.ready["listeners"] if x["transport"] == "udp"]
+    equal(sorted(listed), sorted(itertools.product((S.SERVER, S.SERVER_2, S.SERVER6, S.SERVER6_2), (3478, ALT_PORT))), "what it says that it listens on")
+
+
 @tap.group
 def one_address():
     with world.standard() as w:
@@ -166,6 +214,16 @@ def _(w):
 def _(w):
     answer = w.client().exchange(stun.encode(stun.BINDING, stun.REQUEST, [(0x8ABC, b"abc"), (0xFFFF, b"")]))
     equal(answer.cls, stun.SUCCESS, "the class")
+
+
+@one_address.case("C80 without a second address CHANGE-REQUEST is 420, and none is told of")
+def _(w):
+    for v6 in (False, True):
+        c = w.client(v6=v6)
+        answer = c.exchange(change_request(6))
+        equal((answer.error, answer.unknown), (420, [stun.CHANGE_REQUEST]), "the error, and what is not understood")
+        answer = c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
+        equal([k for k, _, _ in answer.attributes if k != stun.SOFTWARE], [stun.XOR_MAPPED_ADDRESS], "the attributes")
 
 
 @one_address.case("C9 FINGERPRINT: a right one is answered with one, a wrong one or one that is not last is dropped")

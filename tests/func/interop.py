@@ -8,7 +8,7 @@ from lib.tap import check, equal
 
 net.need_namespaces()
 daemon.need_daemon()
-tap.need("turnutils_uclient", "turnutils_stunclient", "turnutils_peer", "ss")
+tap.need("turnutils_uclient", "turnutils_stunclient", "turnutils_natdiscovery", "turnutils_peer", "ss")
 
 S = net.Standard
 SECRET = "north"
@@ -121,6 +121,21 @@ def add_more(g):
     def _(w):
         for option in ("-g", "-D", "-G", "-c"):
             uclient(w, 4, 50, option, "-e", S.PEER, seen=CHANNELS)
+
+
+@tap.group
+def alternates():
+    """Two addresses and two ports."""
+    with world.standard({"workers": 2, "listening-ip": [S.SERVER, S.SERVER_2], "alt-listening-port": 3479}) as w:
+        yield w
+
+
+@alternates.case("C80 turnutils_natdiscovery: mapping (-m) and filtering (-f), nothing in the way")
+def _(w):
+    out = w.net.cli.run(["turnutils_natdiscovery", "-m", "-f", S.SERVER])
+    check("Endpoint Independent Mapping!" in out and "Endpoint Independent Filtering!" in out and "ALG detected" not in out, out)
+    for origin in ((S.SERVER, 3478), (S.SERVER_2, 3478), (S.SERVER_2, 3479)):
+        check(f"Response origin: : {origin[0]}:{origin[1]}" in out, f"{origin} is not in {out}")
 
 
 one = with_peer(1, "coturn's clients")

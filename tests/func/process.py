@@ -119,6 +119,7 @@ def _(n):
     refused(n, "realm=a\nrealm=b\n", "turnpiked.conf:2", "realm")
     refused(n, "min-port=50001\nmax-port=50000\n", "min-port", "max-port")
     refused(n, "min-port=80\n", "min-port")
+    refused(n, "alt-listening-port=3478\n", "turnpiked.conf:1", "alt-listening-port")
     refused(n, "cert=/nowhere/cert.pem\n", "pkey")
 
 

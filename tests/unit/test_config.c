@@ -73,6 +73,7 @@ static const struct {
 } VALUES[] = {
     {"listening-ip", {"192.0.2.1", "::", "2001:db8::1", "0.0.0.0"}, {"", "192.0.2.256", "host.example", "192.0.2.1:3478"}},
     {"listening-port", {"0", "1", "3478", "65535"}, {"", "65536", "-1", "3478/udp", "http"}},
+    {"alt-listening-port", {"0", "3479"}, {"", "65536", "x", "3478"}},
     {"tls-listening-port", {"0", "5349"}, {"", "65536", "x"}},
     {"relay-ip", {"192.0.2.1", "2001:db8::1"}, {"", "0.0.0.0", "::", "eth0"}},
     {"external-ip",
@@ -487,6 +488,26 @@ static void text_alone(void)
     config_free(&c);
 }
 
+/* ---- NAT behaviour ---- */
+
+static void alternate(void)
+{
+    static const char *const WITHOUT[] = {"", "listening-ip=192.0.2.1\n", "listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\n",
+                                          "listening-ip=192.0.2.1\nlistening-ip=0.0.0.0\n"};
+    char text[200];
+
+    CHECK_INT(load_file("user=a:b\nlistening-port=3479\nalt-listening-port=3479\n"), ERR_CONFIG);
+    CHECK(says(":3: alt-listening-port=3479 is the listening-port already"));
+    CHECK_INT(load_file("user=a:b\nalt-listening-port=3479\nlistening-ip=192.0.2.1\nlistening-ip=192.0.2.2\n"), 0);
+    CHECK_INT(cfg->alt_listening_port, 3479);
+    CHECK_INT(cfg->warnings.n, 0);
+    for (size_t i = 0; i < sizeof(WITHOUT) / sizeof(WITHOUT[0]); i++) {
+        snprintf(text, sizeof(text), "user=a:b\nalt-listening-port=3479\n%s", WITHOUT[i]);
+        CHECK_INT(load_file(text), 0);
+        CHECK_INT(warnings_with("without two listening-ip of one family"), 1);
+    }
+}
+
 /* ---- features that are not there ---- */
 
 static void not_built(void)
@@ -621,6 +642,7 @@ int main(void)
         {"TURN_USERNAME and TURN_PASSWORD make a user", vendor_user},
         {"TURN_USERNAME alone asks for a generated password", vendor_user_without_password},
         {"bandwidth of a user and in all", capacity},
+        {"C80 a second port is another one, and needs two addresses of a family", alternate},
         {"S22 the admin plane beyond loopback needs TLS", admin_plane},
         {"S24 what is shown of the configuration has no secret", shown},
         {"S12 a text is checked alone, and names no file to read", text_alone},

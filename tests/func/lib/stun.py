@@ -16,13 +16,13 @@ COOKIE = 0x2112A442
 BINDING, ALLOCATE, REFRESH, SEND, DATA_METHOD, CREATE_PERMISSION, CHANNEL_BIND = 1, 3, 4, 6, 7, 8, 9
 REQUEST, INDICATION, SUCCESS, ERROR = 0, 1, 2, 3
 
-USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES = 0x0006, 0x0008, 0x0009, 0x000A
+MAPPED_ADDRESS, CHANGE_REQUEST, USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES = 0x0001, 0x0003, 0x0006, 0x0008, 0x0009, 0x000A
 CHANNEL_NUMBER, LIFETIME, XOR_PEER_ADDRESS, DATA, REALM, NONCE = 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015
 XOR_RELAYED_ADDRESS, REQUESTED_ADDRESS_FAMILY, EVEN_PORT, REQUESTED_TRANSPORT = 0x0016, 0x0017, 0x0018, 0x0019
 DONT_FRAGMENT, MESSAGE_INTEGRITY_SHA256, PASSWORD_ALGORITHM, USERHASH = 0x001A, 0x001C, 0x001D, 0x001E
 XOR_MAPPED_ADDRESS, RESERVATION_TOKEN = 0x0020, 0x0022
 ADDITIONAL_ADDRESS_FAMILY, ADDRESS_ERROR_CODE, PASSWORD_ALGORITHMS = 0x8000, 0x8001, 0x8002
-ICMP, SOFTWARE, ALTERNATE_SERVER, FINGERPRINT = 0x8004, 0x8022, 0x8023, 0x8028
+ICMP, SOFTWARE, ALTERNATE_SERVER, FINGERPRINT, RESPONSE_ORIGIN, OTHER_ADDRESS = 0x8004, 0x8022, 0x8023, 0x8028, 0x802B, 0x802C
 
 IPV4, IPV6 = b"\x01\0\0\0", b"\x02\0\0\0"  # values of the address family attributes
 UDP = b"\x11\0\0\0"  # value of REQUESTED-TRANSPORT
@@ -161,6 +161,12 @@ class Message:
     def address(self, kind):
         value = self.get(kind)
         return None if value is None else _address(value, self.txid)
+
+    def plain_address(self, kind):
+        """One that is not xored, as (ip, port)."""
+        value = self.get(kind)
+        _require(value is None or (len(value), value[:2]) in ((8, b"\0\1"), (20, b"\0\2")), f"a plain address of bytes {value and value.hex()}")
+        return value and (socket.inet_ntop(socket.AF_INET if len(value) == 8 else socket.AF_INET6, value[4:]), int.from_bytes(value[2:4], "big"))
 
     def addresses(self, kind):
         return [_address(v, self.txid) for v in self.all(kind)]
