@@ -50,6 +50,7 @@ static const struct params_member MEASURES[] = {{"connect_ms", PARAMS_NUMBER, fa
                                                 {"mtu", PARAMS_WHOLE, false, 0, 65535, NULL},
                                                 {"udp_idle_s", PARAMS_WHOLE, false, 0, NUMBER_MAX, NULL},
                                                 {"nat", PARAMS_CHARS, false, 1, PROBEREPORT_WORD_MAX, WORD},
+                                                {"nat_filter", PARAMS_CHARS, false, 1, PROBEREPORT_WORD_MAX, WORD},
                                                 NO_MORE};
 static const struct params_member STREAM[] = {{"sent", PARAMS_WHOLE, true, 1, NUMBER_MAX, NULL},
                                               {"received", PARAMS_WHOLE, true, 0, NUMBER_MAX, NULL},

@@ -58,6 +58,7 @@ static void on_done(void *ctx, struct end *e, const struct end_result *r)
     case END_ANSWERED:
         m->connect_us = (uint32_t)r->took_ms * 1000;
         m->mapped = r->answer.mapped;
+        t->other = r->answer.other;
         if (m->mapped.family)
             m->nat = addr_equal(&local, &m->mapped) ? REPORT_NAT_NONE : REPORT_NAT_UNKNOWN;
         trial_note(t, "answered in %u ms, seen as %s", (unsigned)r->took_ms, addr_text(&m->mapped, text));

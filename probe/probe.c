@@ -17,9 +17,9 @@
 #include "stun/integrity.h"
 
 /* The stages of a rule, in order. A rule takes the steps that are for one of its checks; the first that fails is its end. */
-static const struct step *const STEPS[] = {&NAME_STEP,      &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP,
-                                           &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,
-                                           &SIZE_STEP,      &WIDE_STEP,     &IDLE_STEP, &MEET_STEP, &FAR_STEP};
+static const struct step *const STEPS[] = {&NAME_STEP,      &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP, &NAT_STEP,
+                                           &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,  &SIZE_STEP,
+                                           &WIDE_STEP,      &IDLE_STEP,     &MEET_STEP, &FAR_STEP};
 
 enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]) };
 

@@ -20,6 +20,17 @@ const char *report_verdict_name(enum report_verdict verdict)
     return NAMES[verdict];
 }
 
+const char *report_nat_name(enum report_nat nat)
+{
+    static const char *const NAMES[REPORT_NATS] = {[REPORT_NAT_UNKNOWN] = "",
+                                                   [REPORT_NAT_NONE] = "none",
+                                                   [REPORT_NAT_ENDPOINT] = "endpoint_independent",
+                                                   [REPORT_NAT_ADDRESS] = "address_dependent",
+                                                   [REPORT_NAT_ADDRESS_PORT] = "address_and_port_dependent"};
+
+    return NAMES[nat];
+}
+
 enum report_verdict report_worst(const struct report *r)
 {
     enum report_verdict worst = REPORT_SKIP;

@@ -61,6 +61,7 @@ struct report_measures {
     unsigned mtu;        /* bytes of an IP packet to the relay */
     unsigned udp_idle_s; /* that an idle mapping lives at least */
     enum report_nat nat; /* the mapping */
+    enum report_nat nat_filter;
 };
 
 struct report_line {
@@ -89,6 +90,8 @@ struct report {
 const char *report_stage_name(enum report_stage stage);
 /* "SKIP", "PASS", "WARN", "FAIL". */
 const char *report_verdict_name(enum report_verdict verdict);
+/* "none", "endpoint_independent", "address_dependent", "address_and_port_dependent"; "" for REPORT_NAT_UNKNOWN. */
+const char *report_nat_name(enum report_nat nat);
 /* The heaviest verdict; REPORT_SKIP when nothing was tried. */
 enum report_verdict report_worst(const struct report *r);
 /* Lost packets of the pair in per cent; 0 when none were sent. */

@@ -26,17 +26,6 @@ static json_t *ms_or_null(uint32_t us)
     return us ? json_real(us / 1e3) : json_null();
 }
 
-static json_t *nat_of(enum report_nat nat)
-{
-    static const char *const NAMES[REPORT_NATS] = {[REPORT_NAT_UNKNOWN] = "",
-                                                   [REPORT_NAT_NONE] = "none",
-                                                   [REPORT_NAT_ENDPOINT] = "endpoint_independent",
-                                                   [REPORT_NAT_ADDRESS] = "address_dependent",
-                                                   [REPORT_NAT_ADDRESS_PORT] = "address_and_port_dependent"};
-
-    return text_or_null(NAMES[nat]);
-}
-
 static json_t *measures_of(const struct report_measures *m)
 {
     json_t *stream = m->sent ? json_pack("{s:i,s:i,s:f,s:i,s:o,s:o}", "sent", (int)m->sent, "received", (int)m->received,
@@ -44,10 +33,11 @@ static json_t *measures_of(const struct report_measures *m)
                                          ms_or_null(m->rtt_us), "jitter_ms", ms_or_null(m->jitter_us))
                              : json_null();
 
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "connect_ms", ms_or_null(m->connect_us), "open_ms",
+    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "connect_ms", ms_or_null(m->connect_us), "open_ms",
                      ms_or_null(m->open_us), "idle_s", number_or_null(m->idle_s), "mapped", address_or_null(&m->mapped), "relayed",
                      address_or_null(&m->relayed), "stream", stream, "mtu", number_or_null(m->mtu), "udp_idle_s",
-                     number_or_null(m->udp_idle_s), "nat", nat_of(m->nat));
+                     number_or_null(m->udp_idle_s), "nat", text_or_null(report_nat_name(m->nat)), "nat_filter",
+                     text_or_null(report_nat_name(m->nat_filter)));
 }
 
 static json_t *rule_of(const struct report_line *l)

@@ -120,7 +120,21 @@ static void write_gauge(FILE *f, const char *name, const char *help, double valu
 
 /* ---- Words: a sample of 1 with the word as its label. ---- */
 
-static void write_words(FILE *f, const struct report *r)
+static void write_nats(FILE *f, const struct report *r)
+{
+    write_head(f, "turnpike_probe_nat", "1 with what is known of the NAT: its mapping, and its filter (RFC 5780).");
+    for (size_t i = 0; i < r->n; i++) {
+        const struct report_line *l = &r->line[i];
+
+        if (l->verdict == REPORT_SKIP || (!l->measures.nat && !l->measures.nat_filter))
+            continue;
+        fputs("turnpike_probe_nat{", f);
+        write_labels(f, l);
+        fprintf(f, ",mapping=\"%s\",filter=\"%s\"} 1\n", report_nat_name(l->measures.nat), report_nat_name(l->measures.nat_filter));
+    }
+}
+
+static void write_codes(FILE *f, const struct report *r)
 {
     write_head(f, "turnpike_probe_rule_code",
                "1 with the code of what is wrong, for a rule that fails or warns, and the stage that found it.");
@@ -150,7 +164,8 @@ void reportprometheus_print(const struct report *r, FILE *f)
             fprintf(f, "} %.9g\n", value);
         }
     }
-    write_words(f, r);
+    write_codes(f, r);
+    write_nats(f, r);
     write_gauge(f, "turnpike_probe_run_seconds", "How long the run took.", r->took_ms / 1e3);
     write_gauge(f, "turnpike_probe_run_timestamp_seconds", "When the run began, since 1970.", (double)r->began);
 }

@@ -2,7 +2,7 @@
  * Purpose:  one rule on its way through the stages: what the steps of it share, and how a step says that it is done.
  * Owner:    the thread of the run.
  * Lifetime: from probe_new to probe_free.
- * Callers:  the steps: name, reach, line, hold, binding, pair, stream, size, wide, idle; probe, which walks the table of them.
+ * Callers:  the steps: name, reach, line, hold, binding, nat, pair, stream, size, wide, idle; probe, which walks the table of them.
  * RFC:      none.
  */
 #ifndef PROBE_TRIAL_H
@@ -54,6 +54,7 @@ struct trial {
     bool private_answer;         /* of a name; `address` has it */
     int fd;                      /* connected by `reach`, for the next step; -1 */
     char altered[FAULT_WHY_MAX]; /* how the relay's answers have been changed; "": they have not */
+    struct addr other;           /* the relay's second address and port; ADDR_NONE: it tells none */
     struct pair *pair;           /* from the first allocation on */
 
     size_t step;          /* in the table of steps */
@@ -90,7 +91,7 @@ struct step {
     void (*end)(struct trial *t);  /* NULL: it holds nothing */
 };
 
-extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, UNALTERED_STEP, ALLOCATE_STEP, BIND_STEP,
-    PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP;
+extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, NAT_STEP, UNALTERED_STEP, ALLOCATE_STEP,
+    BIND_STEP, PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP;
 
 #endif

@@ -84,6 +84,8 @@ static void put_params(struct stun_out *o, enum stun_method method, const struct
         stun_put(o, STUN_ATTR_RESERVATION_TOKEN, p->token, STUN_RESERVATION_TOKEN_LEN);
     if (p->channel)
         stun_put_u32(o, STUN_ATTR_CHANNEL_NUMBER, (uint32_t)p->channel << 16);
+    if (p->change)
+        stun_put_u32(o, STUN_ATTR_CHANGE_REQUEST, p->change);
     for (size_t i = 0; i < p->npeers; i++)
         stun_put_xor_addr(o, STUN_ATTR_XOR_PEER_ADDRESS, &p->peers[i]);
 }
@@ -281,6 +283,7 @@ enum turn_outcome turn_read(struct turn_client *c, const struct stun_msg *m, str
         if (stun_attr_xor_addr(m, &relayed, &a) == 0)
             out->relayed[a.family == ADDR_V6] = a;
     (void)stun_get_xor_addr(m, STUN_ATTR_XOR_MAPPED_ADDRESS, &out->mapped);
+    (void)stun_get_addr(m, STUN_ATTR_OTHER_ADDRESS, &out->other);
     (void)stun_get_u32(m, STUN_ATTR_LIFETIME, &out->lifetime_s);
     if (token && token->len == STUN_RESERVATION_TOKEN_LEN) {
         memcpy(out->token, token->value, token->len);

@@ -74,6 +74,7 @@ struct turn_params {
     const struct addr *peers;
     size_t npeers;
     uint16_t channel;
+    uint32_t change; /* CHANGE-REQUEST of a Binding: enum stun_change */
 };
 /* Builds an Allocate, Refresh, CreatePermission, ChannelBind or Binding. The length, or ERR_NOSPC, ERR_CRYPTO. */
 int turn_request(const struct turn_client *c, uint8_t *buf, size_t cap, enum stun_method method, const uint8_t *txid,
@@ -92,6 +93,7 @@ struct turn_answer {
     struct addr relayed[2]; /* IPv4, IPv6; ADDR_NONE: not there */
     struct addr mapped;
     struct addr alternate; /* of code 300 */
+    struct addr other;     /* OTHER-ADDRESS of a Binding: where the server could answer from instead */
     uint32_t lifetime_s;
     bool has_token;
     uint8_t token[STUN_RESERVATION_TOKEN_LEN];

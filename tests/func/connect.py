@@ -307,7 +307,7 @@ PROBES = "/api/v1/probes"
 PASSES = {
     "number": 1, "text": "signalling", "source": "server", "destination": "connect", "protocol": "tcp", "port": 443, "host": "connect.example",
     "address": "192.0.2.1:443", "verdict": "PASS", "stage": "protocol", "code": None, "evidence": "TLS 1.3", "cure": None, "add": None,
-    "measures": {"connect_ms": 1.5, "open_ms": 41, "idle_s": None, "mapped": None, "relayed": None, "stream": None, "mtu": None, "udp_idle_s": None, "nat": None},
+    "measures": {"connect_ms": 1.5, "open_ms": 41, "idle_s": None, "mapped": None, "relayed": None, "stream": None, "mtu": None, "udp_idle_s": None, "nat": None, "nat_filter": None},
 }
 FAILS = {**PASSES, "number": 4, "destination": "relay", "protocol": "udp", "port": 3478, "verdict": "FAIL", "stage": "reach", "code": "udp_timeout",
          "evidence": "no answer to 7 requests in 7.9 s", "cure": "open the rule", "add": "allow out udp office -> 192.0.2.1:3478"}

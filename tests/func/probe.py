@@ -26,6 +26,7 @@ if not os.access(PROBE, os.X_OK):
 HOME, GATE, OUTSIDE, FAR = "11.0.9.20", "11.0.9.1", "11.0.2.1", "11.0.2.2"
 RELAY, CONNECT, APP = "11.0.0.1", "11.0.0.2", "11.0.0.3"
 SMALL, NARROW, WIDE = "11.0.0.5", "11.0.0.6", "11.0.0.7"  # further relays
+TWIN, TWIN_2 = "11.0.0.8", "11.0.0.9"  # one with two addresses and two ports
 DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "11.0.3.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
 LOSS = 5.0  # per cent: one of 20
 STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to the relay
@@ -64,6 +65,46 @@ table ip probe {{
         type nat hook prerouting priority dstnat;
         ip daddr {{ 11.0.1.0/24, {PRIVATE} }} meta l4proto {{ tcp, udp }} th dport 3478 dnat to {RELAY}
         ip daddr {{ 11.0.1.0/24 }} tcp dport 443 dnat to {CONNECT}
+    }}
+}}
+"""
+
+# Hosts behind a NAT each: ports kept, ports at random, all that comes let in, and an address for each host that is sent to, which may then answer from any port; and one without a NAT, whose
+# firewall knows the relay's first address alone. What the probe has to say of them: mapping, filter, words.
+ANSWERS = "address_and_port_dependent"
+NATS = {
+    "kept": ("endpoint_independent", ANSWERS, "NAT: same address for all destinations (lets in answers only)"),
+    "random": ("address_and_port_dependent", ANSWERS, "NAT: another address for each destination (lets in answers only)"),
+    "cone": ("endpoint_independent", "endpoint_independent", "NAT: same address for all destinations (lets in packets from anywhere)"),
+    "hosts": ("address_dependent", "address_dependent", "NAT: another address for each host (lets in hosts that were sent to)"),
+    "shut": ("none", None, ""),
+}
+CONE, HOST_A, HOST_B = "11.0.2.13", "11.0.2.14", "11.0.2.15"  # addresses outside
+INSIDE = {name: f"11.0.{10 + i}" for i, name in enumerate(NATS)}
+NAT_TABLE = f"""
+table ip nats {{
+    chain out {{
+        type nat hook postrouting priority srcnat;
+        ip saddr {INSIDE["kept"]}.20 masquerade
+        ip saddr {INSIDE["random"]}.20 masquerade fully-random
+        ip saddr {INSIDE["cone"]}.20 snat to {CONE}
+        ip saddr {INSIDE["hosts"]}.20 ip daddr {TWIN} snat to {HOST_A}
+        ip saddr {INSIDE["hosts"]}.20 snat to {HOST_B}
+    }}
+    chain in {{
+        type nat hook prerouting priority dstnat;
+        ip daddr {CONE} dnat to {INSIDE["cone"]}.20
+        ip daddr {{ {HOST_A}, {HOST_B} }} dnat to {INSIDE["hosts"]}.20
+    }}
+}}
+table ip probe {{
+    set sent {{ typeof ip daddr . udp sport; size 16; flags dynamic; }}
+    chain forward {{
+        iifname "hosts" add @sent {{ ip daddr . udp sport }} accept
+        oifname "hosts" ip saddr . udp dport @sent accept
+        oifname "cone" accept
+        iifname {{ "kept", "random", "cone" }} accept
+        iifname "shut" ip daddr {TWIN} udp dport 3478 accept
     }}
 }}
 """
@@ -219,10 +260,10 @@ class World:
     def __init__(self, stack):
         self.stack = stack
         self.directory = stack.enter_context(daemon.Directory())
-        self.net = n = stack.enter_context(net.Net("home", "fw", "far"))
+        self.net = n = stack.enter_context(net.Net("home", "fw", "far", *NATS))
         self._cable()
         self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
-        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
+        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
         self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
         FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
@@ -232,6 +273,7 @@ class World:
         self._relay(SMALL, **{"user-quota": 1})
         self._relay(NARROW, **{"min-port": 50000, "max-port": 50000})
         self._relay(WIDE)
+        self._relay([TWIN, TWIN_2], **{"alt-listening-port": 3479})
         self.files = {
             "TOKEN": self.directory.file("token", self._token("phone")),
             "LONELY": self.directory.file("lonely", self._token("phone", tenant="lonely")),
@@ -250,7 +292,11 @@ class World:
         n.home.ip(f"route add default via {GATE}", f"route add unreachable {NOWHERE}/32")
         n.fw.ip(f"route add default via {FAR}")
         n.far.ip(f"route add default via {OUTSIDE}")
-        for ns, text in ((n.fw, TABLE), (n.home, OWN), (n.far, FAR_SIDE)):
+        for name, inside in INSIDE.items():
+            n.link(getattr(n, name), "eth0", [f"{inside}.20/24"], n.fw, name, [f"{inside}.1/24"])
+            getattr(n, name).ip(f"route add default via {inside}.1")
+        n.fw.ip(*[f"addr add {ip}/24 dev wan0" for ip in (CONE, HOST_A, HOST_B)])
+        for ns, text in ((n.fw, TABLE), (n.fw, NAT_TABLE), (n.home, OWN), (n.far, FAR_SIDE)):
             ns.run(["nft", "-f", "-"], text)
 
     def _relay(self, ip, **settings):
@@ -299,6 +345,8 @@ def faults():
         w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
         both = ["--relay", RELAY, "--connect", CONNECT, "--both", "--token-file"]
         w.both = {"browser": w.start(*both, w.files["TOKEN"]), "server": w.start(*both, w.files["BRIDGE"], role="server")}
+        w.nats = {name: Run(getattr(w.net, name), "--relay", TWIN, quick=False) for name in NATS}
+        w.nats["none"] = w.start("--relay", TWIN, *USER)
         w.put_in_the_way()
         for f in FAULTS:
             f.first = w.start_fault(f)
@@ -311,7 +359,7 @@ def _(w):
     equal([(r["number"], r["verdict"], r["code"]) for r in report["rules"]], [(2, "PASS", None), (3, "PASS", None), (5, "PASS", None)], "what it says")
     equal(w.good["browser"].process.returncode, 0, "its status")
     m = report["rules"][2]["measures"]
-    equal((m["stream"]["sent"], m["mtu"], m["nat"]), (300, 1500, "none"), "what was measured")
+    equal((m["stream"]["sent"], m["mtu"], m["nat"], m["nat_filter"]), (300, 1500, "none", None), "what was measured")
     within(m["stream"]["received"], 297, 300, "how many packets were received")
     check(m["mapped"].startswith(f"{HOME}:") and m["relayed"].startswith(f"{RELAY}:") and m["stream"]["rtt_ms"] > 0, f"the measures are {m}")
 
@@ -344,6 +392,15 @@ def _(w):
         check(re.search("to the other end loss [01]\\.[0-9] %, from it [01]\\.[0-9] %", r["evidence"]), f"what the {role}'s has measured: {r['evidence']}")
         equal(r["measures"]["stream"]["sent"], 300, "the packets of both")
         check(0 < r["measures"]["stream"]["rtt_ms"] < 1000, f"the delay is {r['measures']['stream']['rtt_ms']}")
+
+
+for kind, expected in {**NATS, "none": ("none", ANSWERS, "no NAT (lets in answers only)")}.items():
+
+    @faults.case(f"what the NAT does, and its filter: {kind}")
+    def _(w, kind=kind, expected=expected):
+        r = w.nats[kind].rule(5)
+        equal((r["verdict"], r["measures"]["nat"], r["measures"]["nat_filter"]), ("PASS", *expected[:2]), f"what it says ({r['evidence']})")
+        check(expected[2] in r["evidence"] and ("NAT" in r["evidence"]) == bool(expected[2]), f"the evidence is {r['evidence']!r}")
 
 
 for fault in FAULTS:

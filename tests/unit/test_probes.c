@@ -12,7 +12,7 @@ enum { ALICE, OFFICE, OTHER };
 static const char MEASURES[] =
     "{'connect_ms':1.5,'open_ms':null,'idle_s':null,'mapped':'192.0.2.1:4','relayed':'[2001:db8::1]:50000','stream':"
     "{'sent':10,'received':9,'loss_percent':10.0,'reordered':0,'rtt_ms':null,'jitter_ms':0.25},'mtu':1500,"
-    "'udp_idle_s':null,'nat':'none'}";
+    "'udp_idle_s':null,'nat':'none','nat_filter':'address_and_port_dependent'}";
 static const char FAILS[] =
     "'verdict':'FAIL','stage':'reach','code':'udp_timeout','evidence':'none','cure':'open it','add':'allow out udp x'";
 static const char HOLDS[] = "'verdict':'PASS','stage':'reach','code':null,'evidence':'all','cure':null,'add':null";

@@ -38,7 +38,9 @@ static void make_report(void)
                                                        .rtt_us = 30500,
                                                        .jitter_us = 250,
                                                        .mtu = 1500,
-                                                       .udp_idle_s = 20}};
+                                                       .udp_idle_s = 20,
+                                                       .nat = REPORT_NAT_ENDPOINT,
+                                                       .nat_filter = REPORT_NAT_ADDRESS_PORT}};
     report.line[3] =
         (struct report_line){.rule = &rules_five()->item[0], .port = 443, .verdict = REPORT_SKIP, .evidence = "no host"};
 }
@@ -154,6 +156,9 @@ static void prometheus(void)
         "# TYPE turnpike_probe_rule_code gauge\n"
         "turnpike_probe_rule_code{rule=\"4\",from=\"office\",to=\"relay\",stage=\"reach\",code=\"udp_timeout\"} 1\n"
         "turnpike_probe_rule_code{rule=\"4\",from=\"office\",to=\"relay\",stage=\"quality\",code=\"udp_idle_short\"} 1\n#",
+        "# TYPE turnpike_probe_nat gauge\n"
+        "turnpike_probe_nat{rule=\"4\",from=\"office\",to=\"relay\",mapping=\"endpoint_independent\","
+        "filter=\"address_and_port_dependent\"} 1\n#",
         "turnpike_probe_run_seconds 39.6\n",
         "turnpike_probe_run_timestamp_seconds 1764140000\n"};
     static struct rule odd;
