@@ -8,10 +8,12 @@ import contextlib
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
 import time
 
-from lib import admin, boxes, daemon, net, tap
+from lib import admin, boxes, daemon, net, stun, tap
 from lib.tap import check, equal, within
 
 net.need_namespaces()
@@ -27,6 +29,7 @@ HOME, GATE, OUTSIDE, FAR = "11.0.9.20", "11.0.9.1", "11.0.2.1", "11.0.2.2"
 RELAY, CONNECT, APP = "11.0.0.1", "11.0.0.2", "11.0.0.3"
 SMALL, NARROW, WIDE = "11.0.0.5", "11.0.0.6", "11.0.0.7"  # further relays
 TWIN, TWIN_2 = "11.0.0.8", "11.0.0.9"  # one with two addresses and two ports
+LIARS = {"11.0.3.60": ("11.0.3.60", False), "11.0.3.61": (TWIN_2, True)}  # the second address that they tell; do they answer CHANGE-REQUEST?
 DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "11.0.3.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
 LOSS = 5.0  # per cent: one of 20
 STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to the relay
@@ -205,6 +208,24 @@ def udp_box(**kw):
     return lambda at: boxes.Udp(FORGED["far"], at, (RELAY, 3478), **kw)
 
 
+def liar(at, other, answers):
+    """A STUN server that tells of another address, and takes no notice of CHANGE-REQUEST, or does not answer it."""
+    s = boxes.listener(FORGED["far"], at, 3478, socket.SOCK_DGRAM)
+    told = struct.pack("!HH4s", 1, other[1], socket.inet_aton(other[0]))
+
+    @boxes.quietly
+    def run():
+        while True:
+            data, source = s.recvfrom(boxes.SIZE)
+            request = stun.decode(data)
+            if answers or request.get(stun.CHANGE_REQUEST) is None:
+                items = [(stun.XOR_MAPPED_ADDRESS, source), (stun.OTHER_ADDRESS, told)]
+                s.sendto(stun.encode(stun.BINDING, stun.SUCCESS, items, request.txid, fingerprint=True), source)
+
+    boxes.serve(run)
+    return s
+
+
 REJECT = "ip daddr AT udp dport 3478 reject with icmp type"
 FAULTS = [
     Fault("udp_timeout", 5, udp(), ["ip daddr AT udp dport 3478 drop", "ip daddr AT tcp dport 3478 accept"], stage="reach", says="UDP is filtered", cured=True),
@@ -263,7 +284,7 @@ class World:
         self.net = n = stack.enter_context(net.Net("home", "fw", "far", *NATS))
         self._cable()
         self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
-        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
+        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, *LIARS, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
         self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
         FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
@@ -347,6 +368,9 @@ def faults():
         w.both = {"browser": w.start(*both, w.files["TOKEN"]), "server": w.start(*both, w.files["BRIDGE"], role="server")}
         w.nats = {name: Run(getattr(w.net, name), "--relay", TWIN, quick=False) for name in NATS}
         w.nats["none"] = w.start("--relay", TWIN, *USER)
+        for at, (other, answers) in LIARS.items():
+            stack.enter_context(contextlib.closing(liar(at, (other, 3479), answers)))
+        w.liars = [w.start("--relay", at) for at in LIARS]
         w.put_in_the_way()
         for f in FAULTS:
             f.first = w.start_fault(f)
@@ -401,6 +425,13 @@ for kind, expected in {**NATS, "none": ("none", ANSWERS, "no NAT (lets in answer
         r = w.nats[kind].rule(5)
         equal((r["verdict"], r["measures"]["nat"], r["measures"]["nat_filter"]), ("PASS", *expected[:2]), f"what it says ({r['evidence']})")
         check(expected[2] in r["evidence"] and ("NAT" in r["evidence"]) == bool(expected[2]), f"the evidence is {r['evidence']!r}")
+
+
+@faults.case("a relay that tells its own address as the other one, or answers from where it should not, is not believed")
+def _(w):
+    for run in w.liars:
+        r = run.rule(5)
+        equal((r["verdict"], r["measures"]["nat"], r["measures"]["nat_filter"]), ("PASS", "none", None), f"what it says ({r['evidence']})")
 
 
 for fault in FAULTS:

@@ -81,7 +81,7 @@ static void ways(void)
     CHECK_INT(way(4, STUN_CHANGE_IP), 3);
     CHECK_INT(way(4, STUN_CHANGE_PORT), 2);
     CHECK_INT(way(4, STUN_CHANGE_BOTH), 0);
-    CHECK_INT(way(0, 0xFFFFFFF9), 0); /* bits that mean nothing */
+    CHECK_INT(way(4, 0xFFFFFFF9), 4); /* bits that mean nothing */
     CHECK_INT(way(1, 0), -1);
     CHECK_INT(way(5, 0), -1);
     LISTEN_ON("7.7.7.7:1", "7.7.7.8:1", "7.7.7.9:1", "7.7.7.7:2", "7.7.7.8:2", "7.7.7.9:2"); /* in a ring */
@@ -103,10 +103,12 @@ static void no_ways(void)
     LISTEN_ON("7.7.7.7:3478", "7.7.7.8:3478", "7.7.7.7:3479"); /* not all of both */
     CHECK_INT(way(0, 0), -1);
     LISTEN_ON("0.0.0.0:1", "7.7.7.8:1", "0.0.0.0:2", "7.7.7.8:2");
+    CHECK_INT(way(0, 0), -1);
     CHECK_INT(way(1, 0), -1);
     LISTEN_ON("127.0.0.1:1", "7.7.7.8:1", "127.0.0.1:2", "7.7.7.8:2");
     CHECK_INT(way(1, 0), -1);
     LISTEN_ON("[fe80::1]:1", "[2a07::7]:1", "[fe80::1]:2", "[2a07::7]:2");
+    CHECK_INT(way(0, 0), -1);
     CHECK_INT(way(1, 0), -1);
     LISTEN_ON("10.0.0.7:1=7.7.7.7:1", "10.0.0.8:1=7.7.7.7:1", "10.0.0.7:2=7.7.7.7:2", "10.0.0.8:2=7.7.7.7:2"); /* one name */
     CHECK_INT(way(0, 0), -1);
