@@ -122,6 +122,7 @@ int ctlserver_check(struct ctl *c);
 int ctlserver_config(struct ctl *c);
 
 int ctlbridge_status(struct ctl *c);
+int ctlprobe_check(struct ctl *c);
 
 int ctlevents_follow(struct ctl *c);
 

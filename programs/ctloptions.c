@@ -62,6 +62,8 @@ static const struct {
     {"clear", BIT(PEERS_SET), FLAG(clear)},
     {"node", BIT(DRAIN), TEXT(node)},
     {"off", BIT(DRAIN), FLAG(off)},
+    {"bridge", BIT(BRIDGE_CHECK), TEXT(bridge)},
+    {"quick", BIT(BRIDGE_CHECK), FLAG(quick)},
     {"deadline", BIT(DRAIN), TEXT(deadline)},
     {"type", BIT(EVENTS), TEXT(type)},
     {"role", BIT(ADMIN_TOKEN_ISSUE), TEXT(role)},

@@ -41,6 +41,7 @@ enum ctl_verb {
     CTL_QUOTA_SET,
     CTL_NODES,
     CTL_BRIDGE_STATUS,
+    CTL_BRIDGE_CHECK,
     CTL_DRAIN,
     CTL_RELOAD,
     CTL_LOG_LEVEL,
@@ -62,9 +63,9 @@ struct option_list {
 struct options {
     const char *config_file, *socket, *url, *token_file, *cacert, *output;
     const char *owner, *label, *tenant, *scope, *realm, *expires, *not_before, *max_allocations, *max_bps, *max_bytes, *before, *by,
-        *since, *until, *node, *ttl, *role, *user, *client, *peer, *transport, *deadline, *type;
+        *since, *until, *node, *ttl, *role, *user, *client, *peer, *transport, *deadline, *type, *bridge;
     struct option_list peers, allow, deny;
-    bool json, offline, watch, off, clear, password_stdin, help, version;
+    bool json, offline, watch, off, clear, password_stdin, quick, help, version;
     uint64_t given; /* a bit for each entry of the table */
 };
 

@@ -24,6 +24,7 @@ const struct ctlverb CTLVERBS[CTL_VERBS] = {
     [CTL_QUOTA_SET] = {"quota", "set", false, "OWNER", "change a limit; none takes it away"},
     [CTL_NODES] = {"nodes", NULL, false, NULL, "of the fleet: state, load, addresses"},
     [CTL_BRIDGE_STATUS] = {"bridge", "status", false, NULL, "the media bridges that are connected, and their calls"},
+    [CTL_BRIDGE_CHECK] = {"bridge", "check", false, NULL, "let a bridge prove the firewall's rules of its place"},
     [CTL_DRAIN] = {"drain", NULL, false, NULL, "take no new allocations, or --off: take them again"},
     [CTL_RELOAD] = {"reload", NULL, false, NULL, "read the configuration again"},
     [CTL_LOG_LEVEL] = {"log-level", NULL, false, "[LEVEL]", "error, warning, info or debug; alone: what it is"},
@@ -65,6 +66,7 @@ static const char OPTIONS[] =
     "  --user NAME, --client IP, --peer IP, --transport udp|tcp   allocations: those alone; --user: kick all of them\n"
     "  --owner NAME, --label TEXT                                 token list, usage: those alone; ice-servers: whose\n"
     "  --tenant TEXT                                              bridge status: those alone\n"
+    "  --bridge ID, --quick                                       bridge check: which one; short waits, no idle time-outs\n"
     "  --by hour|day, --since TIME, --until TIME                  usage: each hour or day, and how far back\n"
     "  --before TIME                                              user revoke: names that expire before (24h)\n"
     "  --ttl TIME                                                 credentials, ice-servers: how long they are good for (24h)\n"

@@ -48,6 +48,7 @@ static const struct {
     [CTL_QUOTA_SET] = {NEEDS_RELAY, ctlrules_set_quota},
     [CTL_NODES] = {NEEDS_RELAY, ctlserver_nodes},
     [CTL_BRIDGE_STATUS] = {NEEDS_RELAY, ctlbridge_status},
+    [CTL_BRIDGE_CHECK] = {NEEDS_RELAY, ctlprobe_check},
     [CTL_DRAIN] = {NEEDS_RELAY, ctlserver_drain},
     [CTL_RELOAD] = {NEEDS_RELAY, ctlserver_reload},
     [CTL_LOG_LEVEL] = {NEEDS_RELAY, ctlserver_log_level},

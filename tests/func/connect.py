@@ -2,16 +2,19 @@
 """Phones and bridges at the connect service, with tokens of turnpikectl: calls, ICE servers that serve, and tokens that end; on both stores."""
 import contextlib
 import itertools
+import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import admin, daemon, net, redis, stun, tap, websocket, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
-from lib.tokens import Fleet  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import CTL, Fleet  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server")
 net.need_namespaces()
@@ -370,6 +373,56 @@ def _(w):
         check("report" not in last, "a report in an event")
         check("report" not in plane.list()[0] and plane.list()[0]["id"] == probe["id"], f"the list: {plane.list()}")
         equal(plane.probe(plane.start().json["id"])["quick"], False, "the next one, which may take its time")
+
+
+TABLE = """\
+PASS    1  office -> connect tcp/443       TLS 1.3
+FAIL    4  office -> relay udp/3478        no answer to 7 requests in 7.9 s
+           reach: udp_timeout: nothing answers by UDP: a firewall drops it
+           add: allow out udp office -> 192.0.2.1:3478
+2 rules at the bridge in 8.0 s: 1 pass, 0 warn, 1 fail, 0 not tried. Quick: short waits, and no idle time-outs.
+"""
+
+
+@embedded.case("turnpikectl bridge check tells how far the bridge is, prints what it has found as turnpike-probe does, and ends as that does")
+def _(w):
+    @contextlib.contextmanager
+    def ctl(status, *words):
+        """turnpikectl on a terminal of its own, whose master it has; then its output."""
+        terminal, end = pty.openpty()
+        out = []
+        with w.net.srv.popen([CTL, "--config", w.daemon.config_path, "bridge", "check", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end, text=True) as p:
+            try:
+                os.close(end)
+                yield terminal, out
+                out.append(p.communicate(timeout=tap.PATIENCE_S)[0])
+                equal(p.returncode, status, f"the status ({out})")
+            finally:
+                p.kill()
+                os.close(terminal)
+
+    with contextlib.ExitStack() as stack:
+        b = office(w, stack, "ctl")
+        with ctl(2, "--quick", "--bridge", b.welcome["session"]) as (terminal, out):
+            asked = b.expect("probe.start")
+            b.call("probe.progress", probe=asked["probe"], done=1, of=2)
+            seen = b""
+            while b"1 of 2 rules" not in seen:
+                seen += os.read(terminal, 1024)
+            b.call("probe.done", probe=asked["probe"], report=REPORT)
+        equal((asked["quick"], out), (True, [TABLE]), "what is asked, and printed")
+        with ctl(0, "-o", "json", "--bridge", b.welcome["session"]) as (_, out):
+            asked = b.expect("probe.start")
+            b.call("probe.done", probe=asked["probe"], report={**REPORT, "verdict": "PASS", "rules": [PASSES]})
+        equal((asked["quick"], json.loads(out[0])), (False, Plane(w).probe(asked["probe"])), "what is asked, and printed")
+        with ctl(1, "--bridge", b.welcome["session"]) as (terminal, out):
+            b.call("probe.done", probe=b.expect("probe.start")["probe"], error="no relay was handed out")
+            seen = b""
+            while b"no relay was handed out" not in seen:
+                seen += os.read(terminal, 1024)
+        equal(out, [""], "what is printed")
+        with ctl(3, "--bridge", "s0123456789abcdef"):
+            pass
 
 
 @embedded.case("S20 what a bridge says of a check is judged: malformed, another's, over, or a phone's, it is refused and changes nothing")

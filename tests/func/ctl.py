@@ -305,6 +305,7 @@ def _(r):
     equal((node["id"], node["state"]), ("here", "serving"), "the node")
     check("set connect-listen" in r.ctl("bridge", "status"), "what a relay without a connect service says of bridges")
     equal(r.json("bridge", "status"), [], "its bridges")
+    check("set connect-listen" in r.ctl("bridge", "check", status=1), "and of their checks")
     check("here drains" in r.ctl("drain", "--deadline", "1h"), "what drain says")
     tap.wait_until(lambda: r.json("status")["draining"], "it drains")
     check("takes new allocations" in r.ctl("drain", "--off"), "what its end says")

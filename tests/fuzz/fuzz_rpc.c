@@ -1,18 +1,20 @@
 /*
  * The desk of the connect service with four clients, who may be phones and bridges of two tenants. Each line of the input is what happens:
- *   0 to 3   what the client says: the rest of the line; $c $s $k stand for the call, session and secret that anybody has heard of last
+ *   0 to 3   what the client says: the rest of the line; $c $s $k $p stand for the call, session, secret and check that anybody has heard of last
+ *   p        the bridge of session $s is asked to check its rules, quickly
  *   oN cN    client N connects, its connection is gone
  *   tN       10^N ms pass
  *   i n      ICE servers come, or can't be had; w: they are waited for from now on, v: they come at once
  *   a b      from now on the store is asked, which b answers; d: it is away; e: all is known at once
  *   r x      alice's token is revoked; tokens end within a minute, from now on
  * What is judged: everything that a client hears is JSON-RPC within a message's size, answers what it has asked, once, and is of its own tenant; and what is
- * counted adds up.
+ * counted adds up; a check that is kept can be shown.
  */
 #include <ctype.h>
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "connect/probes.h"
 #include "connect/rpc.h"
 #include "tests/unit/deskfake.h"
 
@@ -26,7 +28,7 @@ static struct {
     char id[TEXT_MAX], tenant[TEXT_MAX];
 } calls[CALLS_MAX];
 static size_t ncalls;
-static char call[TEXT_MAX], session[TEXT_MAX], secret[2 * TEXT_MAX];
+static char call[TEXT_MAX], session[TEXT_MAX], secret[2 * TEXT_MAX], probe[TEXT_MAX];
 static unsigned asked[CLIENTS];
 static char tenant[CLIENTS][TEXT_MAX]; /* as their hellos were answered */
 
@@ -80,6 +82,33 @@ static void check_heard(int i, const json_t *m)
     remember(call, sizeof(call), of, "call");
     remember(session, sizeof(session), of, "session");
     remember(secret, sizeof(secret), of, "secret");
+    remember(probe, sizeof(probe), of, "probe");
+}
+
+/* Its report is whole, and none that is over lacks a reason. */
+static void check_probe(const char *id)
+{
+    json_t *o = probes_get(desk_probes(fake_desk), id), *text = json_object_get(o, "report"), *report;
+    const char *state = json_string_value(json_object_get(o, "state"));
+
+    need(state && json_is_string(json_object_get(o, "error")) == (strcmp(state, "failed") == 0));
+    need(json_is_string(text) == (strcmp(state, "done") == 0));
+    if (json_is_string(text)) {
+        report = json_loads(json_string_value(text), 0, NULL);
+        need(json_is_array(json_object_get(report, "rules")));
+        json_decref(report);
+    }
+    json_decref(o);
+}
+
+static void check_probes(void)
+{
+    json_t *list = probes_list(desk_probes(fake_desk));
+
+    need(json_array_size(list) <= PROBES_KEPT + CLIENTS);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        check_probe(json_string_value(json_object_get(json_array_get(list, i), "id")));
+    json_decref(list);
 }
 
 static void check_all(void)
@@ -95,6 +124,7 @@ static void check_all(void)
     desk_read(fake_desk, &counts);
     for (int i = 0; i < DESK_REASONS; i++)
         ended += counts.ended[i];
+    check_probes();
     need(counts.started == counts.calls + ended);
     need(counts.phones + counts.bridges <= CLIENTS);
     need(counts.answered <= counts.started && counts.refused + counts.hellos + counts.resumed <= LINES_MAX);
@@ -111,6 +141,7 @@ static void say(int i, const uint8_t *line, size_t len)
                             : line[at + 1] == 'c'            ? call
                             : line[at + 1] == 's'            ? session
                             : line[at + 1] == 'k'            ? secret
+                            : line[at + 1] == 'p'            ? probe
                                                              : NULL;
 
         if (known) {
@@ -141,6 +172,14 @@ static void revoke(void)
     desk_revoke(fake_desk, &(struct auth_revocation){.name = "alice"}, &fake_now);
 }
 
+static void begin_probe(void)
+{
+    char id[PROBES_ID_MAX];
+
+    if (!probes_begin(id, desk_probes(fake_desk), &(struct probes_config){session, "", "", true}, &fake_now))
+        desk_probe(fake_desk, id, &fake_now);
+}
+
 static void happen(const uint8_t *line, size_t len)
 {
     int digit = len > 1 && isdigit(line[1]) ? line[1] - '0' : 0, i = digit % CLIENTS;
@@ -151,6 +190,9 @@ static void happen(const uint8_t *line, size_t len)
     case '2':
     case '3':
         say(line[0] - '0', line + 1, len - 1);
+        break;
+    case 'p':
+        begin_probe();
         break;
     case 'o':
         fake_open(i);
@@ -193,7 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     need(fake_up());
     ncalls = 0;
-    call[0] = session[0] = secret[0] = '\0';
+    call[0] = session[0] = secret[0] = probe[0] = '\0';
     for (int i = 0; i < CLIENTS; i++) {
         fake_open(i);
         asked[i] = 0;

@@ -1,0 +1,168 @@
+/* turnpikectl bridge check: the firewall's rules of a bridge's place, proved by the bridge. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "probe/codes.h"
+#include "programs/ctl.h"
+#include "programs/show.h"
+
+enum {
+    LOOK_MS = 500,    /* between two looks at how far it is */
+    RULE_WIDTH = 30,  /* columns of a rule's name, as turnpike-probe's table has them */
+    CHECK_FAILED = 2, /* the program's status when a rule does not hold: turnpike-probe's */
+};
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
+static int number_of(const json_t *object, const char *key)
+{
+    return (int)json_integer_value(json_object_get(object, key));
+}
+
+/* ---- What it has found, as turnpike-probe shows it. ---- */
+
+static void put_text(const json_t *object, const char *key)
+{
+    char *text = show_text(json_object_get(object, key), SHOW_TEXT, "");
+
+    fputs(text ? text : "", stdout);
+    free(text);
+}
+
+static const char *place_of(const json_t *rule)
+{
+    return strcmp(text_of(rule, "source"), "server") == 0 ? "office" : "browser";
+}
+
+static void print_name(const json_t *rule)
+{
+    json_t *name = json_sprintf("%s -> %.30s %s/%d", place_of(rule), text_of(rule, "destination"), text_of(rule, "protocol"),
+                                number_of(rule, "port"));
+    char *text = show_text(name, SHOW_TEXT, "");
+
+    printf("%-*s", RULE_WIDTH, text ? text : "");
+    free(text);
+    json_decref(name);
+}
+
+/* What the code says, if this program knows it: the bridge may be a newer one. */
+static void print_code(const json_t *rule)
+{
+    for (int i = CODE_NONE + 1; i < CODE_N; i++)
+        if (strcmp(codes_name((enum code)i), text_of(rule, "code")) == 0)
+            printf(": %s", codes_text((enum code)i));
+}
+
+static void print_rule(const json_t *rule)
+{
+    const char *cure = json_is_string(json_object_get(rule, "add")) ? "add" : "cure";
+
+    printf("%s %4d  ", text_of(rule, "verdict"), number_of(rule, "number"));
+    print_name(rule);
+    fputs("  ", stdout);
+    put_text(rule, "evidence");
+    putchar('\n');
+    if (!json_is_string(json_object_get(rule, "code")))
+        return;
+    fputs("           ", stdout);
+    put_text(rule, "stage");
+    fputs(": ", stdout);
+    put_text(rule, "code");
+    print_code(rule);
+    printf("\n           %s: ", cure);
+    put_text(rule, cure);
+    putchar('\n');
+}
+
+static int verdicts(const json_t *rules, const char *verdict)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < json_array_size(rules); i++)
+        n += strcmp(text_of(json_array_get(rules, i), "verdict"), verdict) == 0;
+    return n;
+}
+
+static void print_report(const json_t *report)
+{
+    const json_t *rules = json_object_get(report, "rules");
+    int ms = number_of(report, "took_ms");
+
+    for (size_t i = 0; i < json_array_size(rules); i++)
+        print_rule(json_array_get(rules, i));
+    printf("%zu rules at the bridge in %d.%d s: %d pass, %d warn, %d fail, %d not tried.%s\n", json_array_size(rules), ms / 1000,
+           ms % 1000 / 100, verdicts(rules, "PASS"), verdicts(rules, "WARN"), verdicts(rules, "FAIL"), verdicts(rules, "SKIP"),
+           json_is_true(json_object_get(report, "quick")) ? " Quick: short waits, and no idle time-outs." : "");
+}
+
+/* ---- The run. ---- */
+
+static bool is_running(const json_t *probe)
+{
+    return strcmp(text_of(probe, "state"), "running") == 0;
+}
+
+static void show_progress(const json_t *probe)
+{
+    if (!isatty(STDERR_FILENO))
+        return;
+    if (!is_running(probe))
+        fputs("\r                        \r", stderr);
+    else if (number_of(probe, "of"))
+        fprintf(stderr, "\r%d of %d rules ", number_of(probe, "done"), number_of(probe, "of"));
+}
+
+static int look(struct ctl *c, json_t **probe)
+{
+    char id[32];
+    const struct ctl_question q = {.operation = ADMIN_PROBE_GET, .id = id};
+
+    snprintf(id, sizeof(id), "%s", text_of(*probe, "id"));
+    json_decref(*probe);
+    return ctl_ask(c, &q, probe);
+}
+
+static int status_of(const json_t *probe)
+{
+    const char *verdict = text_of(probe, "verdict");
+
+    if (strcmp(text_of(probe, "state"), "failed") == 0)
+        return ctl_complain(CTL_FAULT, "bridge check: %s", text_of(probe, "error"));
+    if (strcmp(verdict, "SKIP") == 0)
+        return ctl_complain(CTL_FAULT, "bridge check: no rule could be tried");
+    return strcmp(verdict, "FAIL") == 0 ? CHECK_FAILED : CTL_OK;
+}
+
+int ctlprobe_check(struct ctl *c)
+{
+    struct ctl_question q = {.operation = ADMIN_PROBE_START, .body = json_object()};
+    json_t *probe;
+    int status;
+
+    ctl_put_text(q.body, "bridge", c->options->bridge);
+    json_object_set_new(q.body, "quick", json_boolean(c->options->quick));
+    status = ctl_ask(c, &q, &probe);
+    while (!status && is_running(probe)) {
+        show_progress(probe);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
+        status = look(c, &probe);
+    }
+    if (status)
+        return status;
+    show_progress(probe);
+    status = status_of(probe);
+    if (c->options->json)
+        ctl_json(c, json_incref(probe));
+    else if (json_is_object(json_object_get(probe, "report")))
+        print_report(json_object_get(probe, "report"));
+    json_decref(probe);
+    return status;
+}
