@@ -96,6 +96,29 @@ def _(w):
 # ---- The bridge proves the rules of its own place. ----
 
 
+@both_ends.case("turnpikectl bridge check, at the relay: the office's bridge proves rules 1 and 4; with rule 4 shut it says so, and which line opens it", seconds=5 * RUN_S)
+def _(w):
+    def check_rules(status):
+        """What is found of each rule."""
+        with w.net.internet.popen([CTL, "--config", w.daemon.config_path, "bridge", "check", "--quick", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+            out, err = p.communicate(timeout=5 * RUN_S)
+        equal(p.returncode, status, f"the status ({out}{err})")
+        return [(r["number"], r["verdict"], r["code"], r["add"]) for r in json.loads(out)["report"]["rules"]]
+
+    with contextlib.ExitStack() as stack:
+        with open(w.tokens["server"], encoding="ascii") as f:
+            token = f.read().strip()
+        board = stack.enter_context(pbx.Pbx(w.net.office))
+        settings = {"connect-url": f"wss://{CONNECT}/connect", "connect-ca": w.ca, "token": token, "sip-registrar": board.address, "line": ["30::word:alice"]}
+        bridge = stack.enter_context(daemon.Daemon(w.net.office, settings, plain=True, program=BRIDGE))
+        bridge.wait_log("event=ice_servers ")
+        equal(check_rules(0), [(1, "PASS", None, None), (4, "PASS", None, None)], "the rules")
+        w.net.office_firewall.remove(4)
+        shut = f"allow out udp office -> {RELAY}:{picture.TURN_PORT}"
+        equal(check_rules(2), [(1, "PASS", None, None), (4, "FAIL", "udp_timeout", shut)], "the rules, one of which is shut")
+        w.net.restore()
+
+
 class Asked:
     """A bridge in the office whose connect service is the test."""
 
