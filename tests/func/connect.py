@@ -425,6 +425,15 @@ def _(w):
             pass
 
 
+@embedded.case("the members of a report that are kept are those of its schema, and the REST API describes them")
+def _(_w):
+    with open(os.path.join(admin.SRCDIR, "docs", "probe-report.schema.json"), encoding="utf-8") as f:
+        schema = json.load(f)
+    described = admin.Document.of_tree().root["components"]["schemas"]
+    for have, name, wants in ((REPORT, "ProbeReport", schema), (FAILS, "ProbeRule", schema["$defs"]["rule"]), (FAILS["measures"], "ProbeMeasures", schema["$defs"]["measures"])):
+        equal((set(have), set(described[name]["properties"])), (set(wants["required"]), set(wants["properties"])), f"the members of {name}")
+
+
 @embedded.case("S20 what a bridge says of a check is judged: malformed, another's, over, or a phone's, it is refused and changes nothing")
 def _(w):
     plane = Plane(w)
