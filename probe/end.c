@@ -84,6 +84,26 @@ struct addr end_local(const struct end *e)
     return a;
 }
 
+/* The kernel gives to the connected one what the relay sends, and to this one all else. */
+int end_beside(const struct end *e, int *fd)
+{
+    struct addr own = end_local(e);
+    struct sockaddr_storage ss;
+    socklen_t len = addr_to_sockaddr(&own, &ss);
+    const int on = 1;
+    int err = 0;
+
+    *fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (*fd < 0 || setsockopt(e->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+        setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) || bind(*fd, (struct sockaddr *)&ss, len)) {
+        err = -errno;
+        if (*fd >= 0)
+            close(*fd);
+        *fd = -1;
+    }
+    return err;
+}
+
 void end_free(struct end **e)
 {
     static const struct turn_params LEAVE = {.with_lifetime = true}; /* 0 */

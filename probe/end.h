@@ -58,6 +58,8 @@ void end_free(struct end **e);
 void end_request(struct end *e, enum stun_method method, const struct turn_params *params);
 /* Over the channel; END_ROOM bytes before the payload are written. False: it could not be sent now (too long for this host's line, say). */
 bool end_send(struct end *e, uint8_t *payload, size_t len);
+/* A further socket at the same address and port, for whoever is not the relay; `fd` is the caller's, or -1. A negated errno of the socket calls. */
+int end_beside(const struct end *e, int *fd);
 /* The address that it sends from; ADDR_NONE if there is none. */
 struct addr end_local(const struct end *e);
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "connect/client.h"
+#include "probe/direct.h"
 #include "probe/hold.h"
 #include "probe/pair.h"
 #include "probe/trial.h"
@@ -18,7 +19,7 @@ enum {
     HELLO_MS = 100,  /* between two first packets */
     HELLOS = 60,     /* before the way to it counts as shut */
     LAST_HELLOS = 5, /* after we have heard it: it has not heard us yet, perhaps */
-    SDP_MAX = 256,   /* bytes of our description and its NUL */
+    SDP_MAX = 512,   /* bytes of our description and its NUL */
 };
 
 #define MARK      "a=x-turnpike-probe:"
@@ -36,10 +37,11 @@ struct meet {
 static json_t *describe(const struct trial *t)
 {
     const struct addr *relayed = &t->pair->relayed[0];
-    char ip[ADDR_TEXT_MAX], sdp[SDP_MAX];
+    char ip[ADDR_TEXT_MAX], direct[DIRECT_TEXT_MAX], sdp[SDP_MAX];
 
-    snprintf(sdp, sizeof(sdp), "v=0\r\n" MARK "%u\r\n" CANDIDATE "%s %u typ relay\r\n",
-             trial_ms(t, WAY_SLOW_PACKETS, WAY_QUICK_PACKETS), addr_ip_text(relayed, ip), (unsigned)relayed->port);
+    snprintf(sdp, sizeof(sdp), "v=0\r\n" MARK "%u\r\n" CANDIDATE "%s %u typ relay\r\n%s",
+             trial_ms(t, WAY_SLOW_PACKETS, WAY_QUICK_PACKETS), addr_ip_text(relayed, ip), (unsigned)relayed->port,
+             direct_lines(t->pair->direct, direct));
     return json_string(sdp);
 }
 
@@ -56,7 +58,10 @@ static bool understand(struct pair *p, const json_t *params)
         return false;
     p->relayed[1].port = (uint16_t)port;
     p->far_packets = (uint32_t)strtoul(mark + strlen(MARK), NULL, 10);
-    return p->far_packets > 0 && p->far_packets <= WAY_SLOW_PACKETS;
+    if (p->far_packets == 0 || p->far_packets > WAY_SLOW_PACKETS)
+        return false;
+    direct_begin(p->direct, sdp);
+    return true;
 }
 
 /* ---- Packets. ---- */
@@ -170,9 +175,12 @@ static void seek(struct trial *t)
 static void on_allocated(struct trial *t, unsigned which, const struct end_result *r)
 {
     const struct meet *m = t->state;
+    int err;
 
     if (!pair_take_relayed(t, which, r))
         return;
+    if ((err = direct_new(&t->pair->direct, t, t->pair->end[0], &r->answer.mapped)))
+        trial_note(t, "UDP past the relay not tried (%s)", err_str(err));
     hold_listen(t->probe->held, on_message, t);
     t->pair->meeting = true;
     seek(t);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/wire.h"
+#include "probe/direct.h"
 #include "probe/trial.h"
 
 enum {
@@ -102,6 +103,7 @@ void pair_free(struct pair **p)
     *p = NULL;
     if (!pair)
         return;
+    direct_free(&pair->direct);
     end_free(&pair->end[0]);
     end_free(&pair->end[1]);
     free(pair);

@@ -16,6 +16,7 @@
 #include "probe/end.h"
 #include "probe/way.h"
 
+struct direct;
 struct trial;
 
 enum {
@@ -47,6 +48,7 @@ struct pair {
     bool far;                     /* the second end is another probe's: end[1] is NULL */
     char call[PAIR_CALL_MAX];     /* at the connect service, with the far end; "": none */
     bool meeting;                 /* the far end is looked for */
+    struct direct *direct;        /* to the far end, past the relay; NULL: not tried */
     uint32_t far_packets;         /* that the far end's stream has */
     struct way far_way;           /* which of them have come */
     bool heard[2];                /* by this end, of the other */

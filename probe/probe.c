@@ -13,13 +13,14 @@
 #include "connect/dial.h"
 #include "probe/hold.h"
 #include "probe/pair.h"
+#include "probe/siptry.h"
 #include "probe/trial.h"
 #include "stun/integrity.h"
 
 /* The stages of a rule, in order. A rule takes the steps that are for one of its checks; the first that fails is its end. */
-static const struct step *const STEPS[] = {&NAME_STEP,      &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP, &NAT_STEP,
-                                           &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,  &SIZE_STEP,
-                                           &WIDE_STEP,      &IDLE_STEP,     &MEET_STEP, &FAR_STEP};
+static const struct step *const STEPS[] = {&NAME_STEP, &SIPTRY_STEP,    &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP,
+                                           &NAT_STEP,  &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,
+                                           &SIZE_STEP, &WIDE_STEP,      &IDLE_STEP,     &MEET_STEP, &FAR_STEP,  &SIPTRY_END_STEP};
 
 enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]) };
 
@@ -83,17 +84,33 @@ void trial_note(struct trial *t, const char *format, ...)
     va_end(args);
 }
 
-void trial_warn(struct trial *t, enum code code, const char *format, ...)
+__attribute__((format(printf, 4, 0))) static void warn(struct report_line *l, enum report_stage stage, enum code code,
+                                                       const char *format, va_list args)
 {
-    struct report_line *l = t->line;
-    va_list args;
-
     if (l->verdict != REPORT_WARN) {
         l->verdict = REPORT_WARN;
+        l->stage = stage;
         l->code = code;
     }
-    va_start(args, format);
     add_words(l, format, args);
+}
+
+void trial_warn(struct trial *t, enum code code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    warn(t->line, t->line->stage, code, format, args);
+    va_end(args);
+}
+
+void trial_too_wide(struct trial *t, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    if (!t->over)
+        warn(t->line, REPORT_QUALITY, CODE_OPEN_TOO_WIDE, format, args);
     va_end(args);
 }
 
@@ -138,6 +155,7 @@ static void finish(struct trial *t)
     struct report_line *l = t->line;
 
     pair_free(&t->pair);
+    siptry_free(&t->siptry);
     if (t->fd >= 0)
         close(t->fd);
     t->fd = -1;
@@ -169,7 +187,7 @@ static void begin(struct trial *t)
         finish(t);
         return;
     }
-    if (t->line->verdict != REPORT_WARN) /* there it stays at what was warned of */
+    if (t->line->verdict != REPORT_WARN && STEPS[t->step]->stage != REPORT_STAGES) /* there it stays at what was warned of */
         t->line->stage = STEPS[t->step]->stage;
     t->settled = false;
     STEPS[t->step]->begin(t);
@@ -195,16 +213,14 @@ static void on_advance(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- The beginning of a run, and its end. ---- */
 
-/* False: whoever started us has not said where that is. */
-static bool give_host(const struct probe_config *c, struct report_line *l)
+bool trial_destination(const struct probe_config *c, const struct rule *r, char host[static RULES_HOST_MAX], uint16_t *port)
 {
-    const struct rule *r = l->rule;
     const struct probe_host *h = r->target == RULES_HOST ? NULL : &c->host[r->target];
 
     if (h && !h->name)
         return false;
-    snprintf(l->host, sizeof(l->host), "%s", h ? h->name : r->host);
-    l->port = h && h->port ? h->port : r->port;
+    snprintf(host, RULES_HOST_MAX, "%s", h ? h->name : r->host);
+    *port = h && h->port ? h->port : r->port;
     return true;
 }
 
@@ -219,7 +235,7 @@ static void prepare(struct probe *p, const struct rule *rule)
     *t = (struct trial){.probe = p, .line = l, .checks = rule->checks, .fd = -1};
     event_assign(&t->advance, p->base, -1, 0, on_advance, t);
     evtimer_assign(&t->timer, p->base, on_timer, t);
-    if (!give_host(p->config, l)) {
+    if (!trial_destination(p->config, rule, l->host, &l->port)) {
         l->verdict = REPORT_SKIP;
         if (rule->target != RULES_HOST && p->config->host[rule->target].missing)
             trial_note(t, "not tried: %s", p->config->host[rule->target].missing);
@@ -320,6 +336,7 @@ static void cancel(struct trial *t)
     if (STEPS[t->step]->end)
         STEPS[t->step]->end(t);
     pair_free(&t->pair);
+    siptry_free(&t->siptry);
     if (t->fd >= 0)
         close(t->fd);
 }

@@ -2,7 +2,7 @@
  * Purpose:  one attempt at a TCP connection, and what has become of it.
  * Owner:    the thread of its event base.
  * Lifetime: tcp_open to tcp_free.
- * Callers:  probe/reach, probe/binding.
+ * Callers:  probe/reach, probe/binding, probe/siptry.
  * RFC:      9293.
  */
 #ifndef PROBE_TCP_H

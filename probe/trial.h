@@ -2,7 +2,7 @@
  * Purpose:  one rule on its way through the stages: what the steps of it share, and how a step says that it is done.
  * Owner:    the thread of the run.
  * Lifetime: from probe_new to probe_free.
- * Callers:  the steps: name, reach, line, hold, binding, nat, pair, stream, size, wide, idle; probe, which walks the table of them.
+ * Callers:  the steps: name, siptry, reach, line, hold, binding, nat, pair, stream, size, wide, idle; direct; probe, which walks the table of them.
  * RFC:      none.
  */
 #ifndef PROBE_TRIAL_H
@@ -17,6 +17,7 @@
 
 struct evdns_base;
 struct hold;
+struct siptry;
 struct ssl_ctx_st;
 struct stun_mac;
 struct trial;
@@ -56,6 +57,7 @@ struct trial {
     char altered[FAULT_WHY_MAX]; /* how the relay's answers have been changed; "": they have not */
     struct addr other;           /* the relay's second address and port; ADDR_NONE: it tells none */
     struct pair *pair;           /* from the first allocation on */
+    struct siptry *siptry;       /* SIP is tried beside the steps; NULL: not here */
 
     size_t step;          /* in the table of steps */
     bool settled;         /* it has said how it went */
@@ -73,25 +75,29 @@ __attribute__((format(printf, 3, 4))) void trial_fail(struct trial *t, enum code
 void trial_broken(struct trial *t, int err);
 /* Something to be noted that is no failure; the first one is the rule's code. The step goes on. */
 __attribute__((format(printf, 3, 4))) void trial_warn(struct trial *t, enum code code, const char *format, ...);
+/* As trial_warn, with CODE_OPEN_TOO_WIDE of the stage quality, whichever step runs. Too late for a rule that has failed. */
+__attribute__((format(printf, 2, 3))) void trial_too_wide(struct trial *t, const char *format, ...);
 /* Adds words to what a rule that passes has shown. */
 __attribute__((format(printf, 2, 3))) void trial_note(struct trial *t, const char *format, ...);
 /* The step's `late` is called after this time, in place of an earlier one. */
 void trial_wait(struct trial *t, unsigned ms);
 /* Is a rule under way yet whose check is one of these? Others may wait for what it finds out. */
 bool trial_awaits(const struct probe *p, unsigned checks);
+/* Where a rule leads to. False: whoever started the run has not said so. */
+bool trial_destination(const struct probe_config *c, const struct rule *r, char host[static RULES_HOST_MAX], uint16_t *port);
 /* `slow` or, in a quick run, `quick`. */
 unsigned trial_ms(const struct trial *t, unsigned slow, unsigned quick);
 
 /* One way to go on: `begin` starts it, `late` hears that the time is up, `end` frees what is left of it, however it went. */
 struct step {
-    enum report_stage stage;
-    unsigned checks; /* it is for rules that have one of these */
+    enum report_stage stage; /* REPORT_STAGES: none, it can't fail */
+    unsigned checks;         /* it is for rules that have one of these */
     void (*begin)(struct trial *t);
     void (*late)(struct trial *t); /* NULL: it sets no time */
     void (*end)(struct trial *t);  /* NULL: it holds nothing */
 };
 
 extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, NAT_STEP, UNALTERED_STEP, ALLOCATE_STEP,
-    BIND_STEP, PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP;
+    BIND_STEP, PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP, SIPTRY_STEP, SIPTRY_END_STEP;
 
 #endif

@@ -17,7 +17,7 @@ static void on_packet(struct trial *t, unsigned by, const struct pair_packet *pa
 
     if (packet->kind != PAIR_WIDE)
         return;
-    trial_warn(t, CODE_OPEN_TOO_WIDE, "UDP passes to %s, too, which no rule names", addr_text(&t->pair->relayed[by], text));
+    trial_too_wide(t, "UDP passes to %s, too, which no rule names", addr_text(&t->pair->relayed[by], text));
     trial_pass(t);
 }
 

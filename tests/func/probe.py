@@ -18,7 +18,7 @@ from lib.tap import check, equal, within
 
 net.need_namespaces()
 daemon.need_daemon()
-tap.need("nft", "openssl")
+tap.need("nft", "openssl", "prlimit")
 
 PROBE = os.environ.get("TURNPIKE_PROBE", os.path.join(daemon.BUILDDIR, "turnpike-probe"))
 CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
@@ -26,27 +26,32 @@ if not os.access(PROBE, os.X_OK):
     tap.skip_all(f"{PROBE} is not built")
 
 HOME, GATE, OUTSIDE, FAR = "11.0.9.20", "11.0.9.1", "11.0.2.1", "11.0.2.2"
+OFFICE, OFFICE_GATE = "11.0.20.20", "11.0.20.1"
+HOME_STRAIGHT, OFFICE_STRAIGHT, STRAIGHT = "11.0.9.21", "11.0.20.21", "11.0.0.10"  # their addresses towards this relay: between these two more may be open
 RELAY, CONNECT, APP = "11.0.0.1", "11.0.0.2", "11.0.0.3"
 SMALL, NARROW, WIDE = "11.0.0.5", "11.0.0.6", "11.0.0.7"  # further relays
 TWIN, TWIN_2 = "11.0.0.8", "11.0.0.9"  # one with two addresses and two ports
 LIARS = {"11.0.3.60": ("11.0.3.60", False), "11.0.3.61": (TWIN_2, True)}  # the second address that they tell; do they answer CHANGE-REQUEST?
 DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "11.0.3.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
+SIP = "11.0.3.59"  # who answers it, at whatever address that is no relay's
 LOSS = 5.0  # per cent: one of 20
 STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to the relay
 SECONDS = 120  # for whatever waits to the end
 
-# The firewall: what the probe has asked to open, then the faults, then the five rules. The host's own likewise.
+# The firewall: what the probe has asked to open, then what is open beyond the rules, the faults, and the five rules. The host's own likewise.
 TABLE = f"""
 table ip probe {{
     set opened {{ typeof ip daddr . meta l4proto . th dport; }}
+    chain too_wide {{ }}
     chain faults {{ }}
     chain forward {{
         type filter hook forward priority filter; policy drop;
         ip daddr . meta l4proto . th dport @opened accept
+        jump too_wide
         jump faults
         ct state established,related accept
-        iifname lan0 udp dport 3478 accept
-        iifname lan0 tcp dport {{ 443, 3128 }} accept
+        iifname {{ lan0, lan1 }} udp dport 3478 accept
+        iifname {{ lan0, lan1 }} tcp dport {{ 443, 3128 }} accept
         iifname lan0 ip daddr {DNS} udp dport 53 accept
     }}
 }}
@@ -66,7 +71,8 @@ FAR_SIDE = f"""
 table ip probe {{
     chain translate {{
         type nat hook prerouting priority dstnat;
-        ip daddr {{ 11.0.1.0/24, {PRIVATE} }} meta l4proto {{ tcp, udp }} th dport 3478 dnat to {RELAY}
+        ip daddr {{ 11.0.1.0/24, {PRIVATE}, {STRAIGHT} }} meta l4proto {{ tcp, udp }} th dport 3478 dnat to {RELAY}
+        ip daddr {{ 11.0.1.0/24, 11.0.3.0/24 }} meta l4proto {{ tcp, udp }} th dport {{ 5060, 5061 }} dnat to {SIP}
         ip daddr {{ 11.0.1.0/24 }} tcp dport 443 dnat to {CONNECT}
     }}
 }}
@@ -135,10 +141,10 @@ class Run:
 
 class Fault:
     """Something in the way of one rule, and what the probe has to say. `words` are the probe's; `faults`, `own`: lines of the firewall's and of the host's own rules, where AT is the
-    address that is this fault's alone."""
+    address that is this fault's alone; `wide`: lines that open more than the rules, and go in the end."""
 
-    def __init__(self, code, number, words, faults=(), own=(), box=None, stage=None, says="", verdict="FAIL", cured=False, title="", env=None):
-        self.code, self.number, self.words, self.faults, self.own, self.box = code, number, words, faults, own, box
+    def __init__(self, code, number, words, faults=(), own=(), wide=(), box=None, stage=None, says="", verdict="FAIL", cured=False, title="", env=None):
+        self.code, self.number, self.words, self.faults, self.own, self.wide, self.box = code, number, words, faults, own, wide, box
         self.stage, self.says, self.verdict, self.cured, self.title, self.env = stage, says, verdict, cured, title, env
         self.first = self.again = None
 
@@ -149,6 +155,10 @@ def udp(*words):
 
 def tcp(*words):
     return ["--connect", "AT", *words]
+
+
+def too_wide(number, words, wide, **kw):
+    return Fault("open_too_wide", number, words, wide=[wide], stage="quality", verdict="WARN", **kw)
 
 
 USER = ["--user", daemon.USER]
@@ -181,6 +191,11 @@ def tomorrow(s):
     boxes.read_head(s)
     date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 86400))
     s.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def page(s):
+    boxes.read_head(s)
+    s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
 def hang_up(s):
@@ -268,7 +283,10 @@ FAULTS = [
     Fault("relay_pair_failed", 5, udp(*USER), box=udp_box(client=only_requests), stage="pair"),
     Fault("loss_high", 5, udp(*USER), [f"ip daddr AT meta length {STREAM} numgen inc mod 20 0 drop"], stage="quality", says="are lost over the relay"),
     Fault("mtu_low", 5, udp(*USER), ["ip daddr AT meta length > 1250 drop"], stage="quality", says="1200"),
-    Fault("open_too_wide", 5, ["--relay", WIDE, *USER], [f"ip daddr {WIDE} udp dport 49152-65535 accept"], stage="quality", verdict="WARN"),
+    too_wide(5, ["--relay", WIDE, *USER], f"ip daddr {WIDE} udp dport 49152-65535 accept", says=f"UDP passes to {WIDE}:", title="a relayed address"),
+    too_wide(5, udp(*USER), "ip daddr AT udp dport 5060 accept", says="sip/udp 5060 of 11.0.1.", title="SIP at the relay's host"),
+    too_wide(3, tcp("--relay", "AT"), "ip daddr AT tcp dport 5060 accept", says="sip/tcp 5060 of 11.0.1.", title="SIP by TCP at a host of two rules"),
+    too_wide(2, ["--app", "AT"], "ip daddr AT tcp dport 5061 accept", box=tcp_box(page, "tls"), says="sip/tcp 5061 of 11.0.3.", title="SIP by TLS at the app's"),
     Fault("udp_idle_short", 5, udp(*USER, "--idle", "4"), box=udp_box(idle_s=3), stage="quality", verdict="WARN", says="is below 4 s"),
     Fault("other_end_missing", 5, ["--relay", RELAY, "--connect", CONNECT, "--token-file", "LONELY", "--both"], stage="pair", verdict="WARN"),
     Fault("dns_private_answer", 5, ["--relay", "private.example", "--dns", DNS], verdict="WARN", title="which is reached", stage="name"),
@@ -281,14 +299,15 @@ class World:
     def __init__(self, stack):
         self.stack = stack
         self.directory = stack.enter_context(daemon.Directory())
-        self.net = n = stack.enter_context(net.Net("home", "fw", "far", *NATS))
+        self.net = n = stack.enter_context(net.Net("home", "office", "fw", "far", *NATS))
         self._cable()
         self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
-        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, *LIARS, DNS, PROXY, *(self.at[f] for f in FAULTS if f.box))])
+        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, *LIARS, DNS, PROXY, SIP, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
         self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
         FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
         stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, {"relay.example": RELAY, "hidden.example": HIDDEN, "private.example": PRIVATE})))
+        stack.enter_context(contextlib.closing(boxes.Sip(n.far, SIP)))
         service = {"connect-listen": f"{CONNECT}:443", "app-listen": f"{APP}:443", "connect-origin": f"https://{APP}", "cert": self.ca, "pkey": key}
         self.daemon = self._relay(RELAY, **service)
         self._relay(SMALL, **{"user-quota": 1})
@@ -299,18 +318,22 @@ class World:
             "TOKEN": self.directory.file("token", self._token("phone")),
             "LONELY": self.directory.file("lonely", self._token("phone", tenant="lonely")),
             "BRIDGE": self.directory.file("bridge", self._token("bridge")),
+            "STRAIGHT": self.directory.file("straight", self._token("phone", tenant="straight")),
+            "STRAIGHT_BRIDGE": self.directory.file("straight_bridge", self._token("bridge", tenant="straight")),
             "BOUND": self.directory.file("bound", self._token("turn", "--allow-peer", "192.0.2.1")),
         }
         self.password = self.directory.file("password", daemon.PASSWORD + "\n")
 
     def _cable(self):
         n = self.net
-        n.link(n.home, "eth0", [f"{HOME}/24"], n.fw, "lan0", [f"{GATE}/24"])
+        n.link(n.home, "eth0", [f"{HOME}/24", f"{HOME_STRAIGHT}/24"], n.fw, "lan0", [f"{GATE}/24"])
+        n.link(n.office, "eth0", [f"{OFFICE}/24", f"{OFFICE_STRAIGHT}/24"], n.fw, "lan1", [f"{OFFICE_GATE}/24"])
         n.link(n.fw, "wan0", [f"{OUTSIDE}/24"], n.far, "eth0", [f"{FAR}/24"])
         n.fw.sysctl("net.ipv4.ip_forward", 1)
         for key in ("icmp_ratelimit", "icmp_ratemask"):
             n.fw.sysctl(f"net.ipv4.{key}", 0)
-        n.home.ip(f"route add default via {GATE}", f"route add unreachable {NOWHERE}/32")
+        n.home.ip(f"route add default via {GATE}", f"route add unreachable {NOWHERE}/32", f"route add {STRAIGHT}/32 via {GATE} src {HOME_STRAIGHT}")
+        n.office.ip(f"route add default via {OFFICE_GATE}", f"route add {STRAIGHT}/32 via {OFFICE_GATE} src {OFFICE_STRAIGHT}")
         n.fw.ip(f"route add default via {FAR}")
         n.far.ip(f"route add default via {OUTSIDE}")
         for name, inside in INSIDE.items():
@@ -328,8 +351,16 @@ class World:
         made = json.loads(self.net.far.run([CTL, "--config", self.daemon.config_path, *words]))
         return f"{made['id']}:{made['password']}\n"
 
-    def start(self, *words, **kw):
-        return Run(self.net.home, "--ca", self.ca, "--password-file", self.password, *words, **kw)
+    def start(self, *words, ns=None, **kw):
+        return Run(ns or self.net.home, "--ca", self.ca, "--password-file", self.password, *words, **kw)
+
+    def start_both(self, relay, browser, server):
+        """Each in its place, with the files of their tokens."""
+        words = ["--relay", relay, "--connect", CONNECT, "--both", "--token-file"]
+        return {
+            "browser": self.start(*words, self.files[browser]),
+            "server": self.start(*words, self.files[server], role="server", ns=self.net.office),
+        }
 
     def put_in_the_way(self):
         """Every fault's boxes and rules."""
@@ -337,8 +368,8 @@ class World:
         for f in FAULTS:
             if f.box:
                 self.stack.enter_context(contextlib.closing(f.box(self.at[f])))
-            for ns, rules in ((self.net.fw, f.faults), (self.net.home, f.own)):
-                lines[ns] += [f"add rule ip probe faults {rule.replace('AT', self.at[f])}" for rule in rules]
+            for ns, chain, rules in ((self.net.fw, "faults", f.faults), (self.net.home, "faults", f.own), (self.net.fw, "too_wide", f.wide)):
+                lines[ns] += [f"add rule ip probe {chain} {rule.replace('AT', self.at[f])}" for rule in rules]
         for ns, text in lines.items():
             ns.run(["nft", "-f", "-"], "\n".join(text) + "\n")
 
@@ -364,14 +395,20 @@ def faults():
         stack.enter_context(contextlib.closing(tcp_box(proxy(200), port=3128)(PROXY)))
         w.at_once = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"])
         w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
-        both = ["--relay", RELAY, "--connect", CONNECT, "--both", "--token-file"]
-        w.both = {"browser": w.start(*both, w.files["TOKEN"]), "server": w.start(*both, w.files["BRIDGE"], role="server")}
+        w.both = w.start_both(RELAY, "TOKEN", "BRIDGE")
         w.nats = {name: Run(getattr(w.net, name), "--relay", TWIN, quick=False) for name in NATS}
         w.nats["none"] = w.start("--relay", TWIN, *USER)
         for at, (other, answers) in LIARS.items():
             stack.enter_context(contextlib.closing(liar(at, (other, 3479), answers)))
         w.liars = [w.start("--relay", at) for at in LIARS]
         w.put_in_the_way()
+        straight = f"ip saddr {{ {HOME_STRAIGHT}, {OFFICE_STRAIGHT} }} ip daddr {{ {HOME_STRAIGHT}, {OFFICE_STRAIGHT} }} udp dport 1024-65535 accept"
+        w.net.fw.run(["nft", f"add rule ip probe too_wide {straight}"])
+        sip = next(f for f in FAULTS if f.number == 3 and f.wide)
+        rules = w.directory.file("rules", "3 out browser connect tcp/443 websocket\n6 out browser connect tcp/5060 http\n")
+        w.named = w.start("--connect", w.at[sip], "--rules", rules, "--only", "3")
+        w.inside = w.start("--connect", w.at[sip], role="server")
+        w.straight = w.start_both(STRAIGHT, "STRAIGHT", "STRAIGHT_BRIDGE")
         for f in FAULTS:
             f.first = w.start_fault(f)
         yield w
@@ -434,6 +471,18 @@ def _(w):
         equal((r["verdict"], r["measures"]["nat"], r["measures"]["nat_filter"]), ("PASS", "none", None), f"what it says ({r['evidence']})")
 
 
+ENDS = {"browser": (5, HOME_STRAIGHT, OFFICE_STRAIGHT), "server": (4, OFFICE_STRAIGHT, HOME_STRAIGHT)}  # who hears whom
+
+
+@faults.case("open_too_wide, UDP straight from end to end: exactly this, at each end for the relay's rule alone", seconds=SECONDS)
+def _(w):
+    for role, (number, own, other) in ENDS.items():
+        r = w.straight[role].rule(number)
+        equal((r["verdict"], r["code"], r["stage"]), ("WARN", "open_too_wide", "quality"), f"what the {role}'s says ({r['evidence']})")
+        check(re.search(f"straight from {other}:[0-9]+ to {own}:[0-9]+ here", r["evidence"]), f"the {role}'s evidence is {r['evidence']!r}")
+        equal([x["verdict"] for x in w.straight[role].wait()["rules"] if x["number"] != number], ["SKIP", "PASS"] if role == "browser" else ["PASS"], "the others")
+
+
 for fault in FAULTS:
 
     @faults.case(f"{fault.code}{', ' + fault.title if fault.title else ''}: exactly this, for rule {fault.number} alone", seconds=SECONDS)
@@ -447,12 +496,38 @@ for fault in FAULTS:
         equal(r["add"] is not None, f.cured, "whether a line is suggested")
 
 
-def ended(w, *words, env=None):
+def ended(w, *words, env=None, before=()):
     """Status, standard output and error."""
-    with w.net.home.popen([PROBE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=daemon.clean_environment(env)) as p:
+    with w.net.home.popen([*before, PROBE, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=daemon.clean_environment(env)) as p:
         out, err = p.communicate(timeout=SECONDS)
     daemon.check_log(err)
     return p.returncode, out, err
+
+
+@faults.case("internal: exactly this, for the one rule that gets no socket")
+def _(w):
+    words = ["--role", "server", "--quick", "--relay", RELAY, "--connect", CONNECT, "--ca", w.ca, "-o", "json"]
+    for limit in range(8, 64):  # from where it can't begin up to where all rules hold
+        status, out, err = ended(w, *words, before=["prlimit", f"--nofile={limit}"])
+        rules = json.loads(out)["rules"] if out.startswith("{") else []
+        if [r["verdict"] for r in rules] == ["PASS", "FAIL"]:
+            equal((status, rules[1]["code"], rules[1]["add"]), (2, "internal", None), f"what it says ({rules[1]['evidence']}{err})")
+            return
+    check(False, f"no number of descriptors is enough for one rule alone; the last run ended with {status}, and said {out}{err}")
+
+
+@faults.case("every reason has a case here")
+def _(_):
+    with open(os.path.join(admin.SRCDIR, "docs", "probe-report.schema.json"), encoding="utf-8") as f:
+        reasons = set(json.load(f)["$defs"]["code"]["enum"])
+    equal(reasons - {f.code for f in FAULTS}, {None, "internal"}, "the reasons without a fault that yields them")
+
+
+@faults.case("SIP that a rule names is no warning, and neither is what answers the UC server", seconds=SECONDS)
+def _(w):
+    for probe, number in ((w.named, 3), (w.inside, 1)):
+        r = probe.rule(number)
+        equal((r["verdict"], r["code"]), ("PASS", None), f"rule {number} ({r['evidence']})")
 
 
 @faults.case("--strict makes a warning status 1, and --only leaves the other rules out")
@@ -497,12 +572,19 @@ def _(w):
         check(status == 3 and says in err, f"{words}: it ended with {status}, and said {out}{err}")
 
 
-@faults.case("each suggested line, applied, makes its rule hold", seconds=SECONDS)
+@faults.case("each suggested line, applied, makes its rule hold, and so does closing what is open too wide", seconds=SECONDS)
 def _(w):
-    cured = [f for f in FAULTS if f.cured]
-    w.apply([f.first.rule(f.number)["add"] for f in cured])
+    cured = [f for f in FAULTS if f.cured or f.wide]
+    w.apply([f.first.rule(f.number)["add"] for f in cured if f.cured])
+    for probe in (*(f.first for f in cured), *w.straight.values()):
+        probe.wait()
+    w.net.fw.run(["nft", "flush chain ip probe too_wide"])
     for f in cured:
         f.again = w.start_fault(f)
+    straight = w.start_both(STRAIGHT, "STRAIGHT", "STRAIGHT_BRIDGE")
+    for role, (number, *_) in ENDS.items():
+        r = straight[role].rule(number)
+        equal((r["verdict"], r["code"]), ("PASS", None), f"the {role}'s, with nothing straight to the other end ({r['evidence']})")
     for f in cured:
         r = f.again.rule(f.number)
         equal((r["verdict"], r["code"]), ("PASS", None), f"rule {f.number} without {f.code} ({r['evidence']})")

@@ -154,3 +154,23 @@ class Dns:
 
     def close(self):
         self.socket.close()
+
+
+class Sip:
+    """Who answers SIP: by UDP any request, at 5060 and 5061 by TCP with nothing but the connection."""
+
+    def __init__(self, ns, address):
+        self.streams = [listener(ns, address, port) for port in (5060, 5061)]
+        self.socket = listener(ns, address, 5060, socket.SOCK_DGRAM)
+        serve(quietly(self._serve))
+
+    def _serve(self):
+        while True:
+            request, source = self.socket.recvfrom(SIZE)
+            kept = [line for line in request.split(b"\r\n") if line.split(b":")[0] in (b"Via", b"From", b"To", b"Call-ID", b"CSeq")]
+            if request.startswith(b"OPTIONS sip:") and len(kept) == 5:
+                self.socket.sendto(b"\r\n".join([b"SIP/2.0 200 OK", *kept, b"Content-Length: 0", b"", b""]), source)
+
+    def close(self):
+        for s in (self.socket, *self.streams):
+            s.close()
