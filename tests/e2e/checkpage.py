@@ -6,7 +6,7 @@ FINDINGS = "[...document.querySelectorAll('#rules li')].map((li) => [li.id, li.d
 
 def begin(page, url, token, place="browser"):
     """The page at this address is asked; `token` is a name and a password."""
-    if page.evaluate("location.protocol") != "about:":  # Chromium has been seen not to answer when sent there from where it begins
+    if page.evaluate("location.protocol") != "about:":  # the page that is there would look as if it had come
         page.open("about:blank#away")
     page.open(url + "check")
     page.wait_text("#pill", "Ready")

@@ -1,6 +1,5 @@
 """A Chromium that a test uses as a person would: mouse, keys, eyes. It speaks the DevTools protocol over a pair of pipes."""
 import base64
-import collections
 import contextlib
 import fcntl
 import json
@@ -17,6 +16,7 @@ SPARE_FD = 20  # where our ends are moved, so that they are never 3 or 4 themsel
 KEYS = {"Tab": (9, None), "Enter": (13, "\r"), "Escape": (27, None), "Space": (32, " "), "ArrowDown": (40, None)}
 SHIFT = 8
 MOST_TABS = 80  # in all of a view: more than this is a trap
+START_S = max(100.0, 3 * tap.PATIENCE_S)  # three seconds of CPU, for which it took 18 to 30 s beside thirty others
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # What an element says to a person: where its middle is, once it is in view, and what covers it there.
@@ -75,7 +75,9 @@ class Page(Chromium):
                 os.close(fd)
         self.complaints = []
         self._number = 0
-        self._answers = collections.defaultdict(queue.Queue)
+        self._answers = {}  # a queue for each call that waits, made before it is sent: one made when it is looked for could be made by both threads
+        self._deaf = False
+        self._patience_s = START_S
         self._session = None
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -86,6 +88,7 @@ class Page(Chromium):
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self._patience_s = 3 * tap.PATIENCE_S
         return self
 
     def __exit__(self, kind, *_):
@@ -99,13 +102,18 @@ class Page(Chromium):
     # ---- the protocol ----
     def _listen(self):
         rest = b""
-        while more := os.read(self._read, 1 << 16):
-            *whole, rest = (rest + more).split(b"\0")
-            for message in map(json.loads, whole):
-                if "id" in message:
-                    self._answers[message["id"]].put(message)
-                else:
-                    self._event(message["method"], message["params"])
+        try:
+            while more := os.read(self._read, 1 << 16):
+                *whole, rest = (rest + more).split(b"\0")
+                for message in map(json.loads, whole):
+                    if "id" in message:
+                        self._answers[message["id"]].put(message)
+                    else:
+                        self._event(message["method"], message["params"])
+        finally:
+            self._deaf = True
+            for answer in list(self._answers.values()):
+                answer.put(None)  # nothing will come any more
 
     def _event(self, method, p):
         if method == "Runtime.exceptionThrown":
@@ -122,11 +130,17 @@ class Page(Chromium):
         message = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        waits = self._answers[number] = queue.Queue()
+        with contextlib.suppress(BrokenPipeError):  # then nobody listens either
+            os.write(self._write, json.dumps(message).encode() + b"\0")
+        if self._deaf:
+            waits.put(None)
         try:
-            answer = self._answers[number].get(timeout=3 * tap.PATIENCE_S)
+            answer = waits.get(timeout=self._patience_s)
         except queue.Empty:
-            raise tap.Failure(f"Chromium does not answer {method}\n{self.tail()}") from None
+            raise tap.Failure(f"Chromium does not answer {method}, call {number}, for {self._patience_s:.0f} s\n{self.tail()}") from None
+        if answer is None:
+            raise tap.Failure(f"Chromium has gone, and has not answered {method}\n{self.tail()}")
         del self._answers[number]
         if "navigated" in answer.get("error", {}).get("message", ""):
             raise Navigated(f"{method}: {answer['error']}")
