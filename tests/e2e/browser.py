@@ -14,11 +14,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 from lib import daemon, tap  # noqa: E402
 
-# A machine of its own: nothing goes out, nothing is asked of the user, a microphone that beeps, real addresses instead of mDNS names.
+# A machine of its own: nothing goes out, nothing is asked of the user, a microphone that beeps, real addresses instead of mDNS names. What
+# nobody sees is not begun: the pages of the address line and those who keep crashes are a fifth of the start.
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --no-default-browser-check --disable-background-networking
 --disable-component-update --disable-default-apps --disable-extensions --disable-sync --disable-dev-shm-usage --metrics-recording-only
---disable-features=WebRtcHideLocalIpsWithMdns,OptimizationHints,MediaRouter,DialMediaRouteProvider --use-fake-device-for-media-stream
---use-fake-ui-for-media-stream --autoplay-policy=no-user-gesture-required --mute-audio""".split()
+--disable-breakpad --disable-crash-reporter --use-fake-device-for-media-stream --use-fake-ui-for-media-stream --mute-audio
+--disable-features=WebRtcHideLocalIpsWithMdns,OptimizationHints,MediaRouter,DialMediaRouteProvider,WebUIOmniboxPopup,WebUIOmniboxAimPopup
+--autoplay-policy=no-user-gesture-required""".split()
 
 
 class Page:
