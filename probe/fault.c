@@ -14,7 +14,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 
-enum { ICMP_UNREACHABLE = 3, ICMP6_UNREACHABLE = 1, OTHER = 255 };
+enum { ICMP_UNREACHABLE = 3, ICMP_TOO_BIG = 4, ICMP6_UNREACHABLE = 1, OTHER = 255 };
 
 /* What a "destination unreachable" says by its code. */
 static const struct {
@@ -66,20 +66,44 @@ static bool is_ours(int fd, const struct addr *a)
            (addr_same_ip(&own, a) || addr_is_loopback(a));
 }
 
+/* Does the socket send to it? What we send to ourselves the port refuses, as any other host's does. */
+static bool is_destination(int fd, const struct addr *a)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    struct addr to;
+
+    return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 && addr_from_sockaddr(&to, (struct sockaddr *)&ss) == 0 &&
+           addr_same_ip(&to, a);
+}
+
+/* Who has said it makes a difference: from this host itself it is its own rules', or nobody at the next hop has answered to ARP. */
+static enum code blame(int fd, const struct addr *from, enum code code, const char *words, char why[static FAULT_WHY_MAX])
+{
+    char ip[ADDR_TEXT_MAX];
+    bool ours = from->family && is_ours(fd, from);
+
+    if (ours && code == CODE_NET_UNREACHABLE) {
+        snprintf(why, FAULT_WHY_MAX, "the next hop does not answer this host (ARP, neighbour discovery)");
+        return code;
+    }
+    snprintf(why, FAULT_WHY_MAX, "%s says '%s'", from->family ? addr_ip_text(from, ip) : "somebody", words);
+    return ours && !is_destination(fd, from) ? CODE_LOCAL_BLOCKED : code;
+}
+
 static enum code read_icmp(int fd, const struct cmsghdr *c, char why[static FAULT_WHY_MAX])
 {
     struct sock_extended_err e;
     struct addr from = offender(c);
-    char ip[ADDR_TEXT_MAX];
 
     memcpy(&e, CMSG_DATA(c), sizeof(e));
-    if (e.ee_type != (e.ee_origin == SO_EE_ORIGIN_ICMP ? ICMP_UNREACHABLE : ICMP6_UNREACHABLE))
+    if (e.ee_type != (e.ee_origin == SO_EE_ORIGIN_ICMP ? ICMP_UNREACHABLE : ICMP6_UNREACHABLE) ||
+        (e.ee_origin == SO_EE_ORIGIN_ICMP && e.ee_code == ICMP_TOO_BIG))
         return CODE_NONE; /* "too big" and the like are no refusal */
     for (size_t i = 0; i < sizeof(ICMP) / sizeof(ICMP[0]); i++) {
         if (ICMP[i].origin != e.ee_origin || (ICMP[i].icmp_code != OTHER && ICMP[i].icmp_code != e.ee_code))
             continue;
-        snprintf(why, FAULT_WHY_MAX, "%s says '%s'", from.family ? addr_ip_text(&from, ip) : "somebody", ICMP[i].words);
-        return from.family && is_ours(fd, &from) ? CODE_LOCAL_BLOCKED : ICMP[i].code;
+        return blame(fd, &from, ICMP[i].code, ICMP[i].words, why);
     }
     return CODE_NONE;
 }
@@ -122,6 +146,7 @@ enum code fault_of(int fd, int error, char why[static FAULT_WHY_MAX])
         {ETIMEDOUT, CODE_TCP_TIMEOUT, "no answer"},
         {ENETUNREACH, CODE_NET_UNREACHABLE, "this host has no route"},
         {EHOSTUNREACH, CODE_NET_UNREACHABLE, "there is no way to it"},
+        {EADDRNOTAVAIL, CODE_NET_UNREACHABLE, "this host has no address of this family"},
     };
     enum code code = fault_icmp(fd, why);
 
@@ -142,6 +167,7 @@ bool fault_dropped_here(int fd)
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
 
-    /* What was sent again is counted as on its way only if the host let it out. */
-    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_retransmits > 0 && info.tcpi_retrans == 0;
+    /* What was sent again is counted as on its way only if the host let it out. What still waits for an answer to ARP is not sent again at all. */
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_retransmits > 0 && info.tcpi_total_retrans > 0 &&
+           info.tcpi_retrans == 0;
 }
