@@ -16,14 +16,14 @@ static void on_done(void *ctx, enum code code, int fd, const char *why)
 {
     struct trial *t = ctx;
     const char *proxy = t->reach_host == t->line->host ? "" : "the proxy: ";
+    uint32_t *us = &t->line->measures.connect_us;
 
-    if (code != CODE_NONE) {
-        trial_fail(t, code, "%s%s", proxy, why);
-        return;
-    }
+    *us = code == CODE_NONE ? (ms_now() - *us) * 1000 : 0;
     t->fd = fd;
-    t->line->measures.connect_us = (ms_now() - t->line->measures.connect_us) * 1000;
-    trial_pass(t);
+    if (code == CODE_NONE)
+        trial_pass(t);
+    else
+        trial_fail(t, code, "%s%s", proxy, why);
 }
 
 static void begin(struct trial *t)
@@ -32,9 +32,10 @@ static void begin(struct trial *t)
     int err = tcp_open(&tcp, t->probe->base, &t->line->address, trial_ms(t, SLOW_MS, QUICK_MS), on_done, t);
 
     t->state = tcp;
-    t->line->measures.connect_us = ms_now();
     if (err)
         trial_broken(t, err);
+    else
+        t->line->measures.connect_us = ms_now();
 }
 
 static void end(struct trial *t)
