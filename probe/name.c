@@ -3,6 +3,8 @@
 #include <event2/util.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "probe/trial.h"
@@ -33,38 +35,75 @@ static bool is_private(const struct addr *a)
     return false;
 }
 
-/* The first of the family that firewalls are mostly about. */
-static const struct sockaddr *choose(const struct evutil_addrinfo *list)
+/* Nothing is sent: the kernel looks for a route. */
+static bool has_route(const struct evutil_addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok = fd >= 0 && connect(fd, a->ai_addr, (socklen_t)a->ai_addrlen) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static const struct sockaddr *first_of(const struct evutil_addrinfo *list, int family, bool routed)
 {
     for (const struct evutil_addrinfo *a = list; a; a = a->ai_next) {
-        if (a->ai_family == AF_INET)
+        if (a->ai_family == family && (!routed || has_route(a)))
             return a->ai_addr;
     }
-    return list ? list->ai_addr : NULL;
+    return NULL;
+}
+
+/* The first of the family that firewalls are mostly about, but of the other one where this host has that alone: a browser there takes it, too. */
+static const struct sockaddr *choose(const struct evutil_addrinfo *list)
+{
+    static const struct {
+        int family;
+        bool routed;
+    } ORDER[] = {{AF_INET, true}, {AF_INET6, true}, {AF_INET, false}, {AF_INET6, false}};
+    const struct sockaddr *sa = NULL;
+
+    for (size_t i = 0; i < sizeof(ORDER) / sizeof(ORDER[0]) && !sa; i++)
+        sa = first_of(list, ORDER[i].family, ORDER[i].routed);
+    return sa;
+}
+
+static void take(struct trial *t, const struct evutil_addrinfo *list)
+{
+    char ip[ADDR_TEXT_MAX];
+    unsigned n = 0;
+
+    t->line->address.port = t->reach_port;
+    for (const struct evutil_addrinfo *a = list; a; a = a->ai_next)
+        n++;
+    addr_ip_text(&t->line->address, ip);
+    /* where a proxy is, is the office's own business */
+    t->private_answer = t->reach_host == t->line->host && is_private(&t->line->address);
+    if (t->private_answer)
+        trial_warn(t, CODE_DNS_PRIVATE_ANSWER, "%.100s is %s, which is private", t->reach_host, ip);
+    if (n > 1)
+        trial_note(t, "%s, one of %u addresses", ip, n);
+    trial_pass(t);
 }
 
 static void on_answer(int result, struct evutil_addrinfo *list, void *ctx)
 {
     struct lookup *l = ctx;
     struct trial *t = l->trial;
-    const struct sockaddr *sa = choose(list);
-    char ip[ADDR_TEXT_MAX];
+    const struct sockaddr *sa = t ? choose(list) : NULL;
 
     free(l);
     if (t) {
         t->state = NULL;
-        if (result == EVUTIL_EAI_NONAME || result == EVUTIL_EAI_NODATA) {
+        if (result == EVUTIL_EAI_NONAME)
             trial_fail(t, CODE_DNS_NXDOMAIN, "the name %.100s does not exist, says the name server", t->reach_host);
-        } else if (result || !sa || addr_from_sockaddr(&t->line->address, sa)) {
+        else if (result == EVUTIL_EAI_FAIL || result == EVUTIL_EAI_NODATA) /* libevent tells no difference */
+            trial_fail(t, CODE_DNS_FAILED, "the name server answers with an error, or knows no address of %.100s", t->reach_host);
+        else if (result || !sa || addr_from_sockaddr(&t->line->address, sa))
             trial_fail(t, CODE_DNS_FAILED, "the name %.100s can't be resolved: %.100s", t->reach_host, evutil_gai_strerror(result));
-        } else {
-            t->line->address.port = t->reach_port;
-            t->private_answer = is_private(&t->line->address);
-            if (t->private_answer)
-                trial_warn(t, CODE_DNS_PRIVATE_ANSWER, "%.100s is %s, which is private", t->reach_host,
-                           addr_ip_text(&t->line->address, ip));
-            trial_pass(t);
-        }
+        else
+            take(t, list);
     }
     if (list)
         evutil_freeaddrinfo(list);
