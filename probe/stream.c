@@ -9,7 +9,7 @@
 #include "probe/trial.h"
 #include "probe/way.h"
 
-enum { DRAIN_MS = 500 }; /* that the last packets may take */
+enum { DRAIN_MS = 2000 }; /* that the last packets may take: up and down by satellite, with a queue on the way */
 
 struct stream {
     struct event tick;
@@ -20,6 +20,8 @@ struct stream {
     size_t ndelays;
 };
 
+static void judge(struct trial *t);
+
 static void on_packet(struct trial *t, unsigned by, const struct pair_packet *packet)
 {
     struct stream *s = t->state;
@@ -27,6 +29,8 @@ static void on_packet(struct trial *t, unsigned by, const struct pair_packet *pa
 
     if (packet->kind == PAIR_STREAM && way_take(&s->way[by], packet->sequence, s->packets, transit))
         s->delay_us[s->ndelays++] = (uint32_t)transit; /* each number is taken once, so there is room */
+    if (s->way[0].received == s->packets && s->way[1].received == s->packets)
+        judge(t); /* there is nothing more to wait for */
 }
 
 /* A late timer sends what is due at once. */
