@@ -152,15 +152,15 @@ static int64_t expiry_of(const char *user)
 static void refused_credentials(struct trial *t)
 {
     const struct probe *p = t->probe;
-    int64_t expiry = expiry_of(t->pair->user), now = clock_now().wall;
+    int64_t expiry = expiry_of(t->pair->user), now = clock_now().wall, there = now + p->clock_ahead_s;
 
     if (!expiry)
         trial_fail(t, CODE_TURN_401, "401: the relay does not know this name with this password");
-    else if (expiry <= now)
-        trial_fail(t, CODE_TURN_401, "401: the name was good until %lld s ago", (long long)(now - expiry));
     else if (!p->clock_known && trial_awaits(p, RULES_WEBSOCKET | RULES_HTTP))
         trial_wait(t, LOOK_MS);
-    else if (p->clock_known && expiry <= now + p->clock_ahead_s)
+    else if (expiry <= now && expiry <= there)
+        trial_fail(t, CODE_TURN_401, "401: the name was good until %lld s ago", (long long)(there - expiry));
+    else if (expiry <= there)
         trial_fail(t, CODE_TURN_CLOCK_SKEW,
                    "401: the name is good for %lld s by this host's clock, but the service's is %lld s ahead",
                    (long long)(expiry - now), (long long)p->clock_ahead_s);
