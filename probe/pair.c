@@ -248,7 +248,9 @@ bool pair_take_relayed(struct trial *t, unsigned which, const struct end_result 
     if (!pair_went_well(t, r))
         return false;
     *relayed = r->answer.relayed[r->answer.relayed[0].family ? 0 : 1];
-    return true;
+    if (!relayed->family)
+        trial_fail(t, CODE_TURN_REFUSED, "the relay's answer to Allocate names no relayed address");
+    return relayed->family;
 }
 
 static void on_first(struct trial *t, unsigned which, const struct end_result *r)
