@@ -290,6 +290,15 @@ const struct step ALLOCATE_STEP = {REPORT_AUTH, RULES_TURN, begin_allocate, look
 
 /* ---- The second end, and their channels to each other. ---- */
 
+void pair_bind_channels(struct pair *p)
+{
+    p->pending = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        p->params[i] = (struct turn_params){.peers = &p->relayed[!i], .npeers = 1, .channel = END_CHANNEL};
+        end_request(p->end[i], STUN_CHANNEL_BIND, &p->params[i]);
+    }
+}
+
 static void on_bound(struct trial *t, unsigned which, const struct end_result *r)
 {
     (void)which;
@@ -304,11 +313,7 @@ static void on_second(struct trial *t, unsigned which, const struct end_result *
     if (!pair_take_relayed(t, which, r))
         return;
     p->done = on_bound;
-    p->pending = 2;
-    for (unsigned i = 0; i < 2; i++) {
-        p->params[i] = (struct turn_params){.peers = &p->relayed[!i], .npeers = 1, .channel = END_CHANNEL};
-        end_request(p->end[i], STUN_CHANNEL_BIND, &p->params[i]);
-    }
+    pair_bind_channels(p);
 }
 
 static void begin_bind(struct trial *t)

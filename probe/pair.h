@@ -44,7 +44,7 @@ struct pair {
     const char *user, *password; /* NULL: not known yet */
     struct addr relayed[2];
     struct turn_params params[2]; /* of their requests */
-    unsigned pending;             /* requests that the step waits for */
+    unsigned pending;             /* requests that the step waits for, or how often it has tried */
     bool far;                     /* the second end is another probe's: end[1] is NULL */
     char call[PAIR_CALL_MAX];     /* at the connect service, with the far end; "": none */
     bool meeting;                 /* the far end is looked for */
@@ -67,8 +67,10 @@ struct pair *pair_new(struct trial *t);
 void pair_choose_credentials(struct trial *t);
 /* An end and its Allocate; `done` hears how it went. */
 void pair_allocate(struct trial *t, unsigned which);
-/* Its answer: false, and the trial has failed. */
+/* Its answer: false, and the trial has failed: it is refused, or names no relayed address. */
 bool pair_take_relayed(struct trial *t, unsigned which, const struct end_result *r);
+/* The ends' channels to each other, of both ends at once; `pending` counts down what `done` has not heard of. */
+void pair_bind_channels(struct pair *p);
 /* True: a request was answered as it should be. False, and the trial has failed. */
 bool pair_went_well(struct trial *t, const struct end_result *r);
 /* Takes a packet of the far end's stream, and sends some of them back: one that has begun while we still say hello counts, too. */
