@@ -152,13 +152,28 @@ static int read_source(struct line *l, struct rule *r)
     return 0;
 }
 
+/* Is the last label a number? Resolvers take such a word for an address in a short, octal or hexadecimal form, as inet_aton(3) does, and it leads to where nobody meant. */
+static bool ends_in_number(const char *word)
+{
+    size_t end = strlen(word), n;
+
+    while (end && word[end - 1] == '.')
+        end--;
+    for (n = 0; n < end && word[end - n - 1] != '.'; n++)
+        ;
+    word += end - n;
+    if (n > 1 && word[0] == '0' && (word[1] == 'x' || word[1] == 'X'))
+        return 2 + strspn(word + 2, "0123456789abcdefABCDEF") >= n;
+    return strspn(word, "0123456789") >= n;
+}
+
 bool rules_is_host(const char *word)
 {
-    static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+    static const char LETTERS[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
     struct addr a;
 
     return *word && strlen(word) < RULES_HOST_MAX &&
-           (addr_parse_ip(&a, word) == 0 || (*word != '-' && word[strspn(word, LETTERS)] == '\0'));
+           (addr_parse_ip(&a, word) == 0 || (*word != '-' && word[strspn(word, LETTERS)] == '\0' && !ends_in_number(word)));
 }
 
 static int read_destination(struct line *l, struct rule *r)
@@ -263,11 +278,14 @@ static bool is_text(const char *line, size_t n)
 
 int rules_parse(struct rules *out, const char *name, const char *text, size_t len, char error[static RULES_ERROR_MAX])
 {
+    static const char MARK[] = "\xef\xbb\xbf"; /* an editor on Windows begins UTF-8 with it */
     struct line l = {.name = name, .error = error};
     char line[RULES_LINE_MAX + 1];
     const char *end = text + len;
     int err = 0;
 
+    if (len >= sizeof(MARK) - 1 && memcmp(text, MARK, sizeof(MARK) - 1) == 0)
+        text += sizeof(MARK) - 1;
     *error = '\0';
     *out = (struct rules){0};
     while (text < end && !err) {
@@ -307,7 +325,7 @@ int rules_read(struct rules *out, const char *path, char error[static RULES_ERRO
     else if ((n = fread(buf, 1, RULES_FILE_MAX + 1, f)) > RULES_FILE_MAX)
         err = -EFBIG;
     else if (ferror(f))
-        err = ERR_IO;
+        err = errno ? -errno : ERR_IO; /* a folder, say */
     if (err)
         snprintf(error, RULES_ERROR_MAX, "%.200s: cannot be read: %s", path, strerror(-err));
     else

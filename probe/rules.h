@@ -54,7 +54,7 @@ int rules_read(struct rules *out, const char *path, char error[static RULES_ERRO
 /* The same from memory; `name` stands for the file in errors. `text` need not end in NUL. */
 int rules_parse(struct rules *out, const char *name, const char *text, size_t len, char error[static RULES_ERROR_MAX]);
 
-/* Is it an IP, or letters, digits, dots and hyphens as a name has them? Such a text means nothing else anywhere. */
+/* Is it an IP, or letters, digits, dots, hyphens and underscores as a name has them, with no number at its end? Such a text means nothing else anywhere. */
 bool rules_is_host(const char *word);
 /* "server", "browser": as in a file. */
 const char *rules_source_name(enum rules_source source);

@@ -198,6 +198,8 @@ static bool read_host(struct options *o, enum rules_target target, const char *t
 
         snprintf(name, RULES_HOST_MAX, "%s", addr_ip_text(&a, ip));
         port = a.port;
+        if (!port)
+            return false;
     } else {
         if (snprintf(name, RULES_HOST_MAX, "%s", text) >= RULES_HOST_MAX)
             return false;
@@ -208,7 +210,7 @@ static bool read_host(struct options *o, enum rules_target target, const char *t
             *colon = '\0';
     }
     *h = (struct probe_host){.name = name, .port = (uint16_t)port};
-    return *name && name[strcspn(name, "/[]@ \t\r\n")] == '\0';
+    return rules_is_host(name);
 }
 
 static bool read_first_line(const char *path, char out[static SECRET_MAX])
@@ -322,7 +324,7 @@ static int complete(struct options *o)
     const struct probe_host *h = o->probe.host;
 
     if (o->generate.wanted)
-        return STATUS_PASS;
+        return o->probe.only ? usage("--only tries one rule: --generate writes all of --rules") : STATUS_PASS;
     if (o->generate.side_given || o->generate.from || o->generate.ports_given)
         return usage("--side, --from and --peers-outside are for --generate");
     if (!o->role_given)

@@ -278,7 +278,7 @@ def _(_world):
         (["--generate", "text", "--side", "office", *HOSTS, "--from", "office"], "'office' is neither an IP address nor a network"),
         (["--generate", "text", "--side", "office", *HOSTS, "--peers-outside"], "--peers-outside is for --side relay"),
         (["--generate", "text", "--side", "relay", "--peers-outside=5-4"], "--peers-outside can't be read: 5-4"),
-        (["--generate", "nftables", "--side", "office", *HOSTS, "--connect", "a;flush"], "neither a name nor an IP address"),
+        (["--generate", "nftables", "--side", "office", *HOSTS, "--connect", "a;flush"], "--connect can't be read: a;flush"),
         (["--side", "office", "--role", "server", *HOSTS], "are for --generate"),
     ):
         p = subprocess.run([PROBE, *words], capture_output=True, text=True, timeout=tap.PATIENCE_S, check=False)

@@ -61,6 +61,8 @@ static void hosts(void)
     CHECK_STR(rules.item[2].host, "2001:db8::1");
     CHECK_INT(rules.item[2].port, 65535);
     CHECK_STR(rules.item[2].text, "caf\xc3\xa9");
+    CHECK_INT(parse("\xef\xbb\xbf# from Windows\r\n1 out server pbx_1.7up.lan udp/1 stun\r\n"), 0);
+    CHECK_STR(rules.item[0].host, "pbx_1.7up.lan");
 }
 
 /* Each is refused, and the error names file, line and what is expected. */
@@ -77,7 +79,12 @@ static void refused(void)
         {"1 out server relay udp/3478 stun\n1 out browser relay udp/3478 stun", "f.rules:2: there is a rule 1 already"},
         {"1 in server relay udp/3478 stun", "the direction is 'out'"},
         {"1 out home relay udp/3478 stun", "'server' or 'browser', not 'home'"},
-        {"1 out server re_lay udp/3478 stun", "not 're_lay'"},
+        {"1 out server re/lay udp/3478 stun", "not 're/lay'"},
+        {"1 out server 203.0.113.010 udp/3478 stun", "not '203.0.113.010'"},
+        {"1 out server 203.0.113 udp/3478 stun", "not '203.0.113'"},
+        {"1 out server 0xCB.0x7f udp/3478 stun", "not '0xCB.0x7f'"},
+        {"1 out server relay.1. udp/3478 stun", "not 'relay.1.'"},
+        {"1 out server .. udp/3478 stun", "not '..'"},
         {"1 out server -relay udp/3478 stun", "not '-relay'"},
         {"1 out server", "the destination is"},
         {"1 out server relay sctp/3478 stun", "not 'sctp/3478'"},
@@ -127,7 +134,9 @@ static void bounds(void)
     text[n - 2] = '"';
     text[n - 1] = '\0';
     CHECK_INT(parse(text), 0);
-    (void)snprintf(text, sizeof(text), "1 out server %0254d udp/1 stun", 0);
+    (void)snprintf(text, sizeof(text), "1 out server %0252da udp/1 stun", 0);
+    CHECK_INT(parse(text), 0);
+    (void)snprintf(text, sizeof(text), "1 out server %0253da udp/1 stun", 0);
     CHECK_INT(parse(text), ERR_CONFIG);
 }
 
