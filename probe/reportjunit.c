@@ -52,7 +52,7 @@ static void write_name(FILE *f, const struct report_line *l)
 
     snprintf(name, sizeof(name), "rule %u: %s -> %s %s/%u", l->rule->number, rules_source_place(l->rule->source),
              l->rule->target == RULES_HOST ? l->rule->host : rules_target_name(l->rule->target),
-             rules_protocol_name(l->rule->protocol), (unsigned)l->port);
+             rules_protocol_name(l->rule->protocol), (unsigned)(l->port ? l->port : l->rule->port));
     attribute(f, "name", name);
 }
 

@@ -112,10 +112,11 @@ static void write_head(FILE *f, const char *name, const char *help)
     fprintf(f, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name);
 }
 
-static void write_gauge(FILE *f, const char *name, const char *help, double value)
+/* Of the run as a whole: both roles of a host may stand in one folder of the textfile collector, which takes no sample twice. */
+static void write_gauge(FILE *f, const struct report *r, const char *name, const char *help, double value)
 {
     write_head(f, name, help);
-    fprintf(f, "%s %.15g\n", name, value);
+    fprintf(f, "%s{from=\"%s\"} %.15g\n", name, rules_source_place(r->role), value);
 }
 
 /* ---- Words: a sample of 1 with the word as its label. ---- */
@@ -166,6 +167,6 @@ void reportprometheus_print(const struct report *r, FILE *f)
     }
     write_codes(f, r);
     write_nats(f, r);
-    write_gauge(f, "turnpike_probe_run_seconds", "How long the run took.", r->took_ms / 1e3);
-    write_gauge(f, "turnpike_probe_run_timestamp_seconds", "When the run began, since 1970.", (double)r->began);
+    write_gauge(f, r, "turnpike_probe_run_seconds", "How long the run took.", r->took_ms / 1e3);
+    write_gauge(f, r, "turnpike_probe_run_timestamp_seconds", "When the run began, since 1970.", (double)r->began);
 }

@@ -42,7 +42,7 @@ static void make_report(void)
                                                        .nat = REPORT_NAT_ENDPOINT,
                                                        .nat_filter = REPORT_NAT_ADDRESS_PORT}};
     report.line[3] =
-        (struct report_line){.rule = &rules_five()->item[0], .port = 443, .verdict = REPORT_SKIP, .evidence = "no host"};
+        (struct report_line){.rule = &rules_five()->item[0], .verdict = REPORT_SKIP, .evidence = "no host"}; /* and no port */
 }
 
 /* Malloc'ed. */
@@ -159,8 +159,8 @@ static void prometheus(void)
         "# TYPE turnpike_probe_nat gauge\n"
         "turnpike_probe_nat{rule=\"4\",from=\"office\",to=\"relay\",mapping=\"endpoint_independent\","
         "filter=\"address_and_port_dependent\"} 1\n#",
-        "turnpike_probe_run_seconds 39.6\n",
-        "turnpike_probe_run_timestamp_seconds 1764140000\n"};
+        "turnpike_probe_run_seconds{from=\"office\"} 39.6\n",
+        "turnpike_probe_run_timestamp_seconds{from=\"office\"} 1764140000\n"};
     static struct rule odd;
 
     make_report();
