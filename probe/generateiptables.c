@@ -4,10 +4,11 @@
 static const struct {
     const char *chain, *loopback;
     const char *const *neighbours; /* RFC 4890 section 4.4: ICMPv6 without which a host has no IPv6 */
+    bool too_big;                  /* ICMP about what is exempt from tracking is RELATED to nothing, and goes by itself */
 } WAYS[GENERATE_WAYS] = {
-    [GENERATE_FORWARD] = {"FORWARD", NULL, NULL},
-    [GENERATE_OUTPUT] = {"OUTPUT", "-o lo", (const char *const[]){"133", "135", "136", "131", "143", NULL}},
-    [GENERATE_INPUT] = {"INPUT", "-i lo", (const char *const[]){"134", "135", "136", "130", NULL}},
+    [GENERATE_FORWARD] = {"FORWARD", NULL, NULL, false},
+    [GENERATE_OUTPUT] = {"OUTPUT", "-o lo", (const char *const[]){"133", "135", "136", "131", "143", NULL}, false},
+    [GENERATE_INPUT] = {"INPUT", "-i lo", (const char *const[]){"134", "135", "136", "130", NULL}, true},
 };
 
 static const char *const HINTS[GENERATE_WAYS] = {
@@ -70,6 +71,11 @@ void generate_iptables(FILE *f, const struct openings *openings, enum generate_w
         fprintf(f, "-A %s %s -j ACCEPT\n", chain, WAYS[way].loopback);
     for (const char *const *type = WAYS[way].neighbours; type && *type; type++)
         fprintf(f, "-6 -A %s -p ipv6-icmp --icmpv6-type %s -j ACCEPT\n", chain, *type);
+    if (WAYS[way].too_big)
+        fprintf(f,
+                "-4 -A %s -p icmp --icmp-type fragmentation-needed -j ACCEPT\n-6 -A %s -p ipv6-icmp --icmpv6-type packet-too-big "
+                "-j ACCEPT\n",
+                chain, chain);
     for (size_t i = 0; i < openings->n; i++)
         write_opening(f, openings, &openings->item[i], chain);
     fputs("COMMIT\n", f);

@@ -4,13 +4,15 @@
 static const struct {
     const char *hook, *loopback; /* what comes before all rules */
     const char *neighbours;      /* RFC 4890 section 4.4: without these a host has no IPv6 */
+    bool too_big;                /* ICMP about what is exempt from tracking is `related` to nothing, and goes by itself */
 } WAYS[GENERATE_WAYS] = {
-    [GENERATE_FORWARD] = {"forward", NULL, NULL},
+    [GENERATE_FORWARD] = {"forward", NULL, NULL, false},
     [GENERATE_OUTPUT] =
         {"output", "oifname \"lo\"",
-         "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }"},
+         "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }",
+         false},
     [GENERATE_INPUT] = {"input", "iifname \"lo\"",
-                        "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query }"}};
+                        "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query }", true}};
 
 /* What else the host may need: whoever loads this decides. */
 static const char *const HINTS[GENERATE_WAYS] = {
@@ -74,6 +76,10 @@ void generate_nftables(FILE *f, const struct openings *openings, enum generate_w
         fprintf(f, "        %s accept\n", WAYS[way].loopback);
     if (WAYS[way].neighbours && openings_family(openings, ADDR_V6))
         fprintf(f, "        %s accept\n", WAYS[way].neighbours);
+    if (WAYS[way].too_big)
+        fputs("        icmp type destination-unreachable icmp code frag-needed accept\n"
+              "        icmpv6 type packet-too-big accept\n",
+              f);
     for (size_t i = 0; i < openings->n; i++)
         write_opening(f, openings, &openings->item[i]);
     fputs("    }\n}\n", f);

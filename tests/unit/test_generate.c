@@ -152,6 +152,7 @@ static void refused(void)
         {"'; Remove-Item *; '", "''; Remove-Item *; '' is neither a name nor an IP address"},
         {"", "'' is neither a name nor an IP address"},
         {"-f", "'-f' is neither a name nor an IP address"},
+        {"203.000.113.010", "'203.000.113.010' is neither a name nor an IP address"}, /* inet_aton: 203.0.113.8 */
     };
     struct openings_config c = config(OPENINGS_OFFICE);
 
@@ -212,6 +213,8 @@ static void nftables(void)
                 "        ct state established,related accept\n"
                 "        iifname \"lo\" accept\n"
                 "        icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept\n"
+                "        icmp type destination-unreachable icmp code frag-needed accept\n"
+                "        icmpv6 type packet-too-big accept\n"
                 "        # The connect service: WebSocket over TLS\n"
                 "        tcp dport 443 accept\n"
                 "        # STUN and TURN: all that calls from relay to relay need\n"
@@ -259,6 +262,9 @@ static void iptables(void)
                 "-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n"
                 "-A INPUT -i lo -j ACCEPT\n"
                 "-6 -A INPUT -p ipv6-icmp --icmpv6-type 134 -j ACCEPT\n"));
+    CHECK(holds(GENERATE_IPTABLES, GENERATE_HOST,
+                "-4 -A INPUT -p icmp --icmp-type fragmentation-needed -j ACCEPT\n"
+                "-6 -A INPUT -p ipv6-icmp --icmpv6-type packet-too-big -j ACCEPT\n"));
     CHECK(holds(GENERATE_IPTABLES, GENERATE_HOST, "-4 -A INPUT -s 198.51.100.0/24 -p udp --dport 49152:65535 -j ACCEPT\nCOMMIT\n"));
 }
 
