@@ -182,7 +182,7 @@ static void secure(struct dial *d)
     fd = fcntl(bufferevent_getfd(d->bev), F_DUPFD_CLOEXEC, 0);
     close_bev(d);
     d->state = SECURING;
-    d->ssl = fd < 0 ? NULL : dialparts_session(d->config.tls, d->config.url->host);
+    d->ssl = fd < 0 ? NULL : dial_session(d->config.tls, d->config.url->host);
     if (d->ssl)
         d->bev = bufferevent_openssl_socket_new(d->config.base, fd, d->ssl, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
     if (!d->bev) {

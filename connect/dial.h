@@ -2,7 +2,7 @@
  * Purpose:  one WebSocket that we open: name, proxy, TLS, handshake, whole text messages, signs of life.
  * Owner:    the thread of its event base; the process ignores SIGPIPE.
  * Lifetime: dial_new to dial_free; what `config` points to is borrowed for as long.
- * Callers:  connect/client; probe/ has its authorities from here.
+ * Callers:  connect/client; probe/ has its authorities and sessions from here.
  * RFC:      6455, 9110 section 9.3.6 (CONNECT), 6125 (the server's name).
  */
 #ifndef CONNECT_DIAL_H
@@ -17,6 +17,7 @@ struct dial;
 struct event_base;
 struct evdns_base;
 struct ssl_ctx_st;
+struct ssl_st;
 
 enum {
     DIAL_MESSAGE_MAX = LINK_MESSAGE_MAX,
@@ -51,5 +52,7 @@ void dial_free(struct dial **d);
 
 /* Checks who answers: against `ca_file` (PEM) or the system's authorities (NULL), and for the name that is dialled. ERR_INVAL (the file), ERR_NOMEM. */
 int dial_tls(struct ssl_ctx_st **out, const char *ca_file);
+/* A session that takes only a server whose certificate is for `host` (a domain name or an IP). NULL: no memory. */
+struct ssl_st *dial_session(struct ssl_ctx_st *ctx, const char *host);
 
 #endif

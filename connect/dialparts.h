@@ -16,8 +16,6 @@ struct evbuffer;
 struct ssl_st;
 struct dialframe;
 
-/* A client's session that takes only a server whose certificate is for `host` (a domain name or an IP). NULL: no memory. */
-struct ssl_st *dialparts_session(struct ssl_ctx_st *ctx, const char *host);
 /* Why it has failed; `error` is what the bufferevent says (0: nothing). False: nothing that TLS knows of. */
 bool dialparts_tls_why(struct ssl_st *ssl, unsigned long error, char *out, size_t cap);
 

@@ -31,7 +31,7 @@ int dial_tls(struct ssl_ctx_st **out, const char *ca_file)
     return 0;
 }
 
-struct ssl_st *dialparts_session(struct ssl_ctx_st *ctx, const char *host)
+struct ssl_st *dial_session(struct ssl_ctx_st *ctx, const char *host)
 {
     SSL *ssl = SSL_new(ctx);
     char sni[DIAL_HOST_MAX]; /* OpenSSL's macro takes the const away */

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/utf8.h"
+#include "connect/dial.h"
 #include "connect/dialhead.h"
 #include "probe/trial.h"
 
@@ -73,23 +74,10 @@ static void ask(struct line *l, const char *text, size_t len)
 /* Whoever answers is let answer, and then looked at: a certificate that is refused during the handshake is not seen any more. */
 static SSL *new_session(const struct line *l)
 {
-    SSL *ssl = SSL_new(l->trial->probe->tls);
-    char name[DIAL_HOST_MAX]; /* OpenSSL's macro takes the const away */
-    struct addr a;
-    int ok;
+    SSL *ssl = dial_session(l->trial->probe->tls, l->url.host);
 
-    if (!ssl)
-        return NULL;
-    SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-    snprintf(name, sizeof(name), "%s", l->url.host);
-    if (addr_parse_ip(&a, name) == 0)
-        ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name);
-    else
-        ok = SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
-    if (ok != 1) {
-        SSL_free(ssl);
-        return NULL;
-    }
+    if (ssl)
+        SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     return ssl;
 }
 
@@ -111,6 +99,15 @@ static void begin_tls(struct line *l, int fd)
     enter(l, TLS);
 }
 
+/* C1 (U+0080 to U+009F): OpenSSL leaves them in, and a terminal may take one for the beginning of a command. */
+static void mask_controls(char *text)
+{
+    for (char *p = text; (p = strchr(p, '\xc2')) != NULL; p++) {
+        if ((unsigned char)p[1] < 0xa0)
+            p[0] = p[1] = '?';
+    }
+}
+
 static void issuer_of(const X509 *cert, char out[static ISSUER_MAX])
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -120,6 +117,7 @@ static void issuer_of(const X509 *cert, char out[static ISSUER_MAX])
         n = BIO_read(bio, out, ISSUER_MAX - 1);
     out[n > 0 ? n : 0] = '\0';
     utf8_mend(out);
+    mask_controls(out);
     BIO_free(bio);
 }
 
@@ -189,9 +187,9 @@ static void on_websocket(struct line *l, const char *head, size_t len, int statu
 
     if (wrong)
         trial_fail(l->trial, CODE_WS_UPGRADE_STRIPPED, "%s", wrong);
-    else if (status == 401 || status == 403 || status == 404)
-        trial_fail(l->trial, CODE_HTTP_REFUSED, "%s answers %d instead of a WebSocket: is this the connect service?", l->url.path,
-                   status);
+    else if (status == 401 || status == 403 || status == 404 || status == 429 || status / 100 == 5) /* no proxy's way to strip it */
+        trial_fail(l->trial, CODE_HTTP_REFUSED,
+                   "%s answers %d instead of a WebSocket: is this the connect service, and does it run?", l->url.path, status);
     else if (status != 101)
         trial_fail(l->trial, CODE_WS_UPGRADE_STRIPPED, "TLS passes, but the request for a WebSocket is answered with %d", status);
     else
@@ -232,9 +230,12 @@ static void on_proxy(struct line *l, int status)
     if (status == 407) {
         trial_fail(l->trial, CODE_PROXY_AUTH_REQUIRED, "the proxy %s:%u answers 407 (it wants a login)", l->trial->reach_host,
                    (unsigned)l->trial->reach_port);
+    } else if (status < 0) {
+        trial_fail(l->trial, CODE_PROXY_REFUSED, "the proxy %s:%u speaks no HTTP", l->trial->reach_host,
+                   (unsigned)l->trial->reach_port);
     } else if (status / 100 != 2) {
         trial_fail(l->trial, CODE_PROXY_REFUSED, "the proxy %s:%u answers CONNECT with %d", l->trial->reach_host,
-                   (unsigned)l->trial->reach_port, status < 0 ? 0 : status);
+                   (unsigned)l->trial->reach_port, status);
     } else {
         fd = fcntl(bufferevent_getfd(l->bev), F_DUPFD_CLOEXEC, 0); /* the plain bufferevent closes its own */
         close_bev(l);
