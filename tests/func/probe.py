@@ -29,14 +29,19 @@ HOME, GATE, OUTSIDE, FAR = "11.0.9.20", "11.0.9.1", "11.0.2.1", "11.0.2.2"
 OFFICE, OFFICE_GATE = "11.0.20.20", "11.0.20.1"
 HOME_STRAIGHT, OFFICE_STRAIGHT, STRAIGHT = "11.0.9.21", "11.0.20.21", "11.0.0.10"  # their addresses towards this relay: between these two more may be open
 RELAY, CONNECT, APP = "11.0.0.1", "11.0.0.2", "11.0.0.3"
-SMALL, NARROW, WIDE = "11.0.0.5", "11.0.0.6", "11.0.0.7"  # further relays
+SMALL, NARROW, WIDE, LATE = "11.0.0.5", "11.0.0.6", "11.0.0.7", "11.0.0.11"  # further relays, and a slow way to one
 TWIN, TWIN_2 = "11.0.0.8", "11.0.0.9"  # one with two addresses and two ports
 LIARS = {"11.0.3.60": ("11.0.3.60", False), "11.0.3.61": (TWIN_2, True)}  # the second address that they tell; do they answer CHANGE-REQUEST?
-DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "11.0.3.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
+NOBODY = "11.0.9.77"  # at home, but not there
+DNS, PROXY, NOWHERE, HIDDEN, PRIVATE = "11.0.3.53", "10.1.2.80", "11.0.8.1", "10.1.2.3", "10.1.2.4"
 SIP = "11.0.3.59"  # who answers it, at whatever address that is no relay's
 LOSS = 5.0  # per cent: one of 20
 STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to the relay
 SECONDS = 120  # for whatever waits to the end
+NAMES = {
+    "relay.example": [RELAY], "hidden.example": [HIDDEN], "private.example": [PRIVATE], "proxy.example": [PROXY], "empty.example": [],
+    "several.example": [NOWHERE, RELAY], "dual.example": [NOWHERE, "::1"],
+}  # fmt: skip
 
 # The firewall: what the probe has asked to open, then what is open beyond the rules, the faults, and the five rules. The host's own likewise.
 TABLE = f"""
@@ -198,6 +203,11 @@ def page(s):
     s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
+def overloaded(s):
+    boxes.read_head(s)
+    s.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+
 def hang_up(s):
     s.recv(1)
 
@@ -249,6 +259,8 @@ FAULTS = [
     Fault("icmp_port_unreachable", 5, udp(), [f"{REJECT} port-unreachable"], stage="reach", says=f"{GATE} says", cured=True),
     Fault("net_unreachable", 5, udp(), [f"{REJECT} host-unreachable"], stage="reach", says=f"{GATE} says"),
     Fault("net_unreachable", 5, ["--relay", NOWHERE], stage="reach", title="a route that is missing"),
+    Fault("net_unreachable", 5, ["--relay", NOBODY], stage="reach", says="next hop", title="nobody answers to ARP"),
+    Fault("net_unreachable", 3, ["--connect", NOBODY], stage="reach", says="next hop", title="nobody answers to ARP, by TCP"),
     Fault("local_blocked", 5, udp(), own=["ip daddr AT udp dport 3478 drop"], stage="reach", cured=True),
     Fault("local_blocked", 3, tcp(), own=["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True, title="by TCP"),
     Fault("tcp_timeout", 3, tcp(), ["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True),
@@ -256,6 +268,8 @@ FAULTS = [
     Fault("icmp_admin_prohibited", 3, tcp(), ["ip daddr AT tcp dport 443 reject with icmp type admin-prohibited"], stage="reach", cured=True, title="by TCP"),
     Fault("icmp_port_unreachable", 3, tcp(), ["ip daddr AT tcp dport 443 reject"], stage="reach", cured=True, title="by TCP"),
     Fault("dns_nxdomain", 5, ["--relay", "no.such.example", "--dns", DNS], stage="name"),
+    Fault("dns_failed", 5, ["--relay", "empty.example", "--dns", DNS], stage="name", says="knows no address", title="a name without addresses"),
+    Fault("dns_private_answer", 5, ["--relay", "dual.example", "--dns", DNS], stage="name", says="is ::1", title="IPv6, where there is no way for IPv4"),
     Fault("dns_failed", 5, ["--relay", "relay.example", "--dns", "11.0.3.54"], stage="name"),
     Fault("dns_private_answer", 5, ["--relay", "hidden.example", "--dns", DNS], stage="name", says=HIDDEN),
     Fault("tls_intercepted", 3, tcp(), box=tcp_box(hang_up, "intercepted"), stage="protocol", says="CN = admin"),
@@ -266,6 +280,7 @@ FAULTS = [
     Fault("token_refused", 3, ["--connect", CONNECT], stage="auth", env={"TURNPIKE_PROBE_TOKEN": "nobody:wrong"}),
     Fault("proxy_auth_required", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(407), port=3128), stage="protocol"),
     Fault("proxy_refused", 3, ["--connect", CONNECT, "--proxy", "http://AT:3128"], box=tcp_box(proxy(403), port=3128), stage="protocol", says="403"),
+    Fault("http_refused", 3, tcp(), box=tcp_box(overloaded, "tls"), stage="protocol", says="503", title="a service that has no room"),
     Fault("stun_altered", 5, udp(), box=udp_box(server=changed), stage="protocol", says="FINGERPRINT"),
     Fault("turn_401", 5, ["--relay", RELAY, "--user", daemon.USER, "--password", "wrong"], stage="auth"),
     Fault("turn_401", 5, ["--relay", RELAY, "--user", "1500000000:alice", "--password", "x"], stage="auth", says="was good until", title="a name that has ended"),
@@ -288,6 +303,7 @@ FAULTS = [
     too_wide(3, tcp("--relay", "AT"), "ip daddr AT tcp dport 5060 accept", says="sip/tcp 5060 of 11.0.1.", title="SIP by TCP at a host of two rules"),
     too_wide(2, ["--app", "AT"], "ip daddr AT tcp dport 5061 accept", box=tcp_box(page, "tls"), says="sip/tcp 5061 of 11.0.3.", title="SIP by TLS at the app's"),
     Fault("udp_idle_short", 5, udp(*USER, "--idle", "4"), box=udp_box(idle_s=3), stage="quality", verdict="WARN", says="is below 4 s"),
+    Fault("udp_idle_short", 5, udp(*USER, "--idle", "6"), box=udp_box(idle_s=5, anew=True), stage="quality", verdict="WARN", says="is below 6 s", title="another port then"),
     Fault("other_end_missing", 5, ["--relay", RELAY, "--connect", CONNECT, "--token-file", "LONELY", "--both"], stage="pair", verdict="WARN"),
     Fault("dns_private_answer", 5, ["--relay", "private.example", "--dns", DNS], verdict="WARN", title="which is reached", stage="name"),
 ]
@@ -302,11 +318,11 @@ class World:
         self.net = n = stack.enter_context(net.Net("home", "office", "fw", "far", *NATS))
         self._cable()
         self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
-        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, TWIN, TWIN_2, *LIARS, DNS, PROXY, SIP, *(self.at[f] for f in FAULTS if f.box))])
+        n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, LATE, TWIN, TWIN_2, *LIARS, DNS, PROXY, SIP, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
         self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
         FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
-        stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, {"relay.example": RELAY, "hidden.example": HIDDEN, "private.example": PRIVATE})))
+        stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, NAMES)))
         stack.enter_context(contextlib.closing(boxes.Sip(n.far, SIP)))
         service = {"connect-listen": f"{CONNECT}:443", "app-listen": f"{APP}:443", "connect-origin": f"https://{APP}", "cert": self.ca, "pkey": key}
         self.daemon = self._relay(RELAY, **service)
@@ -394,7 +410,10 @@ def faults():
         w.signed_in = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"], "--idle", "3")
         stack.enter_context(contextlib.closing(tcp_box(proxy(200), port=3128)(PROXY)))
         w.at_once = w.start("--connect", CONNECT, "--relay", RELAY, "--token-file", w.files["TOKEN"])
-        w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", f"http://{PROXY}:3128")
+        w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", "http://proxy.example:3128", "--dns", DNS)
+        stack.enter_context(contextlib.closing(udp_box(late_s=0.8)(LATE)))
+        w.late = w.start("--relay", LATE, *USER)
+        w.several = w.start("--relay", "several.example", "--dns", DNS)
         w.both = w.start_both(RELAY, "TOKEN", "BRIDGE")
         w.nats = {name: Run(getattr(w.net, name), "--relay", TWIN, quick=False) for name in NATS}
         w.nats["none"] = w.start("--relay", TWIN, *USER)
@@ -442,7 +461,21 @@ def _(w):
 
 @faults.case("a proxy that opens the way is no fault")
 def _(w):
-    equal([r["verdict"] for r in w.proxied.wait()["rules"]], ["PASS", "PASS", "SKIP"], "the verdicts")
+    equal([r["verdict"] for r in w.proxied.wait()["rules"]], ["PASS", "PASS", "SKIP"], f"the verdicts ({w.proxied.rule(2)['evidence']})")
+
+
+@faults.case("a way that takes most of a second is no loss, and passes large packets")
+def _(w):
+    r = w.late.rule(5)
+    equal((r["verdict"], r["code"], r["measures"]["mtu"]), ("PASS", None, 1500), f"what it says ({r['evidence']})")
+    check(r["measures"]["stream"]["rtt_ms"] >= 800, f"the delay is {r['measures']['stream']['rtt_ms']}")
+
+
+@faults.case("of several addresses one is tried that this host has a way to, and that it is one of several is said")
+def _(w):
+    r = w.several.rule(5)
+    equal((r["verdict"], r["address"]), ("PASS", f"{RELAY}:3478"), f"what it says ({r['evidence']})")
+    check(f"{RELAY}, one of 2 addresses" in r["evidence"], f"the evidence is {r['evidence']!r}")
 
 
 @faults.case("two probes meet at the connect service, and measure the way between them, both ways")
@@ -494,6 +527,7 @@ for fault in FAULTS:
         check(set(others.values()) <= {"PASS", "SKIP"}, f"the other rules: {others}")
         equal(f.first.process.returncode, 2 if f.verdict == "FAIL" else 0, "its status")
         equal(r["add"] is not None, f.cured, "whether a line is suggested")
+        check(r["verdict"] != "FAIL" or r["stage"] not in ("name", "reach") or not r["measures"]["connect_ms"], f"what was not reached took {r['measures']['connect_ms']} ms")
 
 
 def ended(w, *words, env=None, before=()):
@@ -546,6 +580,8 @@ def _(w):
         if f.code == "icmp_port_unreachable" and f.number == 3:
             _, out, _ = ended(w, "--role", "browser", "--connect", w.at[f], "--quick")
             check(f"reach: {f.code}: " in out and f"add: allow out tcp browser -> {w.at[f]}:443" in out, f"it said {out}")
+    _, out, _ = ended(w, "--role", "browser", "--relay", HOME, "--quick")
+    check("reach: icmp_port_unreachable: " in out, f"where nothing listens on this very host it said {out}")
 
 
 @faults.case("what can't be is refused with status 3, and what is expected")
@@ -561,6 +597,11 @@ def _(w):
         ([*usual, "--only", "4"], "no such rule"),
         ([*usual, "--only", "x"], "--only can't be read"),
         ([*usual, "--relay", "a/b"], "--relay can't be read"),
+        ([*usual, "--relay", "a\x1b[2J"], "--relay can't be read"),
+        ([*usual, "--relay", f"{RELAY}:0"], "--relay can't be read"),
+        ([*usual, "--relay", f"{RELAY}:65536"], "--relay can't be read"),
+        ([*usual, "--relay", "203.000.113.010"], "--relay can't be read"),
+        ([*usual, "--generate", "text", "--side", "office", "--only", "4"], "--only tries one rule"),
         ([*usual, "--token", "x"], "NAME:PASSWORD"),
         ([*usual, "--ca", "/nonexistent"], "authorities"),
         ([*usual, "--dns", "x y"], "name server"),

@@ -1,5 +1,6 @@
 """What stands between two hosts and does what it should not: proxies, address translations, helpers, servers that are not who they seem."""
 import contextlib
+import queue
 import socket
 import ssl
 import struct
@@ -99,10 +100,10 @@ class Tcp:
 
 class Udp:
     """Between clients and a relay, as an address translation is. `client(data)` and `server(data)` say what becomes of a datagram (None: nothing); who has
-    been silent for `idle_s` is forgotten."""
+    been silent for `idle_s` is forgotten, and has another port then if `anew`; what comes back is `late_s` late."""
 
-    def __init__(self, ns, address, to, client=lambda d: d, server=lambda d: d, idle_s=3600):
-        self.ns, self.to, self.client, self.server, self.idle_s = ns, to, client, server, idle_s
+    def __init__(self, ns, address, to, client=lambda d: d, server=lambda d: d, idle_s=3600, anew=False, late_s=0):
+        self.ns, self.to, self.client, self.server, self.idle_s, self.anew, self.late_s = ns, to, client, server, idle_s, anew, late_s
         self.front = listener(ns, address, to[1], socket.SOCK_DGRAM)
         self.flows = {}
         serve(quietly(self._outwards))
@@ -110,20 +111,31 @@ class Udp:
     def _outwards(self):
         while True:
             data, source = self.front.recvfrom(SIZE)
-            if source not in self.flows:
+            if source not in self.flows or (self.anew and not self._lives(source)):
                 back = self.ns.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 back.connect(self.to)
                 self.flows[source] = [back, 0]
-                serve(quietly(self._inwards), source, back)
+                late = queue.SimpleQueue()
+                serve(quietly(self._inwards), source, back, late)
+                serve(quietly(self._deliver), source, late)
             self.flows[source][1] = time.monotonic()
             if (data := self.client(data)) is not None:
                 self.flows[source][0].send(data)
 
-    def _inwards(self, source, back):
+    def _lives(self, source):
+        return time.monotonic() - self.flows[source][1] < self.idle_s
+
+    def _inwards(self, source, back, late):
         while True:
             data = self.server(back.recv(SIZE))
-            if data is not None and time.monotonic() - self.flows[source][1] < self.idle_s:
-                self.front.sendto(data, source)
+            if data is not None and self.flows[source][0] is back and self._lives(source):
+                late.put((time.monotonic() + self.late_s, data))
+
+    def _deliver(self, source, late):
+        while True:
+            due, data = late.get()
+            time.sleep(max(0, due - time.monotonic()))
+            self.front.sendto(data, source)
 
     def close(self):
         self.front.close()
@@ -132,7 +144,7 @@ class Udp:
 
 
 class Dns:
-    """`names`: what has an IPv4 address; all else does not exist."""
+    """`names`: their addresses, in order; all else does not exist."""
 
     def __init__(self, ns, address, names):
         self.socket, self.names = listener(ns, address, 53, socket.SOCK_DGRAM), names
@@ -146,10 +158,11 @@ class Dns:
             while query[at]:
                 labels.append(query[at + 1 : at + 1 + query[at]].decode())
                 at += 1 + query[at]
-            ip = self.names.get(".".join(labels).lower())
-            wanted = ip is not None and struct.unpack_from("!H", query, end + 1)[0] == 1
-            head = query[:2] + struct.pack("!HHHHH", 0x8180 if ip else 0x8183, 1, int(wanted), 0, 0)
-            answer = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + socket.inet_aton(ip) if wanted else b""
+            ips = self.names.get(".".join(labels).lower())
+            family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind := struct.unpack_from("!H", query, end + 1)[0])
+            found = [socket.inet_pton(family, ip) for ip in ips or () if family == (socket.AF_INET6 if ":" in ip else socket.AF_INET)]
+            head = query[:2] + struct.pack("!HHHHH", 0x8180 if ips is not None else 0x8183, 1, len(found), 0, 0)
+            answer = b"".join(b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(ip)) + ip for ip in found)
             self.socket.sendto(head + query[12 : end + 5] + answer, source)
 
     def close(self):
