@@ -57,8 +57,9 @@ static const struct {
                              "let UDP live for 30 s at least in the firewall's state table", false},
     [CODE_OPEN_TOO_WIDE] = {"open_too_wide", "more is open than the rules need", "close what the evidence names: no rule needs it",
                             false},
-    [CODE_OTHER_END_MISSING] = {"other_end_missing", "the other end's probe was not met at the connect service",
-                                "start it there at the same time, with --both and a token of the same tenant", false},
+    [CODE_OTHER_END_MISSING] = {"other_end_missing", "the other end was not met at the connect service",
+                                "connect the bridge of the same tenant, or start a probe there at the same time, with --both",
+                                false},
     [CODE_INTERNAL] = {"internal", "the probe itself could not go on", "see the evidence: memory, descriptors, libraries", false},
 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "connect/client.h"
 #include "probe/hold.h"
+#include "probe/mark.h"
 #include "probe/pair.h"
 #include "probe/trial.h"
 #include "probe/way.h"
@@ -85,17 +85,30 @@ static void judge_if_known(struct trial *t)
         judge(t);
 }
 
+static void gone(struct trial *t, const char *why)
+{
+    trial_warn(t, CODE_OTHER_END_MISSING, "the other end has gone before it has told what it has received%s%s", *why ? ": " : "",
+               why);
+    trial_pass(t);
+}
+
 static void on_message(void *ctx, const char *method, const json_t *params)
 {
     struct trial *t = ctx;
     struct far *f = t->state;
     const char *id = json_string_value(json_object_get(params, "call"));
+    json_int_t received = json_integer_value(json_object_get(params, "received"));
+    char text[MARK_FAILED_MAX];
 
-    if (!id || strcmp(id, t->pair->call) != 0 || strcmp(method, "call.stats") != 0 || f->knows)
+    if (t->settled || !id || strcmp(id, t->pair->call) != 0 || f->knows)
         return;
-    f->knows = true;
-    f->received = (uint32_t)json_integer_value(json_object_get(params, "received"));
-    judge_if_known(t);
+    if (strcmp(method, "call.ended") == 0) {
+        gone(t, hold_ending(params, text));
+    } else if (strcmp(method, "call.stats") == 0) {
+        f->knows = true;
+        f->received = received > 0 && received < f->packets ? (uint32_t)received : received > 0 ? f->packets : 0;
+        judge_if_known(t);
+    }
 }
 
 static void tell(struct trial *t)
@@ -105,8 +118,8 @@ static void tell(struct trial *t)
 
     f->told = true;
     trial_wait(t, TELL_MS);
-    (void)connect_client_notify(hold_client(t->probe->held), "call.stats",
-                                json_pack("{s:s,s:I,s:I}", "call", t->pair->call, "received", received, "lost", lost));
+    (void)hold_say(t->probe->held, "call.stats",
+                   json_pack("{s:s,s:I,s:I}", "call", t->pair->call, "received", received, "lost", lost));
     judge_if_known(t);
 }
 
@@ -114,12 +127,10 @@ static void late(struct trial *t)
 {
     const struct far *f = t->state;
 
-    if (!f->told) {
+    if (f->told)
+        gone(t, "");
+    else
         tell(t);
-        return;
-    }
-    trial_warn(t, CODE_OTHER_END_MISSING, "the other end has gone before it has told what it has received");
-    trial_pass(t);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
@@ -160,7 +171,7 @@ static void begin(struct trial *t)
     event_add(&f->tick, &interval);
 }
 
-/* The call ends with its caller: by then he has the other end's figures, and it has his. */
+/* Whoever is done ends the call: what he has to tell has gone before. */
 static void end(struct trial *t)
 {
     struct far *f = t->state;
@@ -169,10 +180,9 @@ static void end(struct trial *t)
         return;
     event_del(&f->tick);
     hold_listen(t->probe->held, NULL, NULL);
-    if (t->probe->config->role == RULES_BROWSER)
-        (void)connect_client_notify(hold_client(t->probe->held), "call.hangup",
-                                    json_pack("{s:s,s:s}", "call", t->pair->call, "reason", "hangup"));
+    hold_hang_up(t->probe->held, t->pair->call, "hangup", NULL);
+    t->told = true;
     free(f);
 }
 
-const struct step FAR_STEP = {REPORT_QUALITY, RULES_TURN, begin, late, end};
+const struct step FAR_STEP = {REPORT_QUALITY, RULES_TURN | TRIAL_ANSWER, begin, late, end};

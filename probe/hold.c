@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "connect/client.h"
 #include "probe/hold.h"
 #include "probe/trial.h"
 
@@ -14,10 +13,13 @@ enum {
 };
 
 struct hold {
-    struct trial *trial; /* NULL: its step is over */
-    struct connect_client *client;
+    struct trial *trial;           /* NULL: its step is over */
+    struct connect_client *client; /* NULL: the connection is somebody else's, and */
+    hold_notify *notify;           /* he says what is to be said */
+    void *notify_ctx;
     bool up;
-    json_t *call; /* the last that another end has begun; owned */
+    json_t *call;                 /* the last that another end has begun; owned */
+    char failed[MARK_FAILED_MAX]; /* of the last call that was a probe's */
     hold_message *message;
     void *ctx;
 };
@@ -74,21 +76,37 @@ static void on_down(void *ctx, const char *why, bool lost)
         trial_fail(h->trial, CODE_TOKEN_REFUSED, "%s", why);
 }
 
-static void on_message(void *ctx, const char *method, const json_t *params)
+static int keep_call(struct hold *h, const json_t *incoming)
 {
-    struct hold *h = ctx;
+    struct mark mark;
 
+    if (mark_read(&mark, incoming))
+        snprintf(h->failed, sizeof(h->failed), "%s", mark.failed);
+    json_decref(h->call);
+    h->call = json_deep_copy(incoming);
+    return h->call ? 0 : ERR_NOMEM;
+}
+
+static bool is_call(const struct hold *h, const json_t *params)
+{
+    return h->call && json_equal(json_object_get(h->call, "call"), json_object_get(params, "call"));
+}
+
+void hold_take(struct hold *h, const char *method, const json_t *params)
+{
     if (strcmp(method, "call.incoming") == 0) {
-        json_decref(h->call);
-        h->call = json_deep_copy(params);
-    }
-    if (h->call && strcmp(method, "call.ended") == 0 &&
-        json_equal(json_object_get(h->call, "call"), json_object_get(params, "call"))) {
+        (void)keep_call(h, params);
+    } else if (strcmp(method, "call.ended") == 0 && is_call(h, params)) {
         json_decref(h->call);
         h->call = NULL;
     }
     if (h->message)
         h->message(h->ctx, method, params);
+}
+
+static void on_message(void *ctx, const char *method, const json_t *params)
+{
+    hold_take(ctx, method, params);
 }
 
 const json_t *hold_call(const struct hold *h)
@@ -102,9 +120,56 @@ void hold_listen(struct hold *h, hold_message *message, void *ctx)
     h->ctx = ctx;
 }
 
-struct connect_client *hold_client(const struct hold *h)
+const char *hold_failed(const struct hold *h)
 {
-    return h->client;
+    return h->failed;
+}
+
+int hold_say(struct hold *h, const char *method, json_t *params)
+{
+    return h->client ? connect_client_notify(h->client, method, params) : h->notify(h->notify_ctx, method, params);
+}
+
+int hold_ask(struct hold *h, const char *method, json_t *params, connect_client_cb *cb, void *cb_ctx)
+{
+    if (h->client)
+        return connect_client_request(h->client, method, params, cb, cb_ctx);
+    json_decref(params);
+    return ERR_NOTCONN;
+}
+
+void hold_hang_up(struct hold *h, const char *call, const char *reason, const char *text)
+{
+    json_t *params = json_pack("{s:s,s:s}", "call", call, "reason", reason);
+
+    if (params && text)
+        json_object_set_new(params, "text", json_string(text));
+    (void)hold_say(h, "call.hangup", params);
+}
+
+const char *hold_ending(const json_t *params, char out[static MARK_FAILED_MAX])
+{
+    const char *text = json_string_value(json_object_get(params, "text"));
+
+    if (!text || !*text)
+        text = json_string_value(json_object_get(params, "reason"));
+    return text ? mark_clean(out, text, strlen(text)) : mark_clean(out, "", 0);
+}
+
+int hold_borrow(struct hold **out, hold_notify *notify, void *ctx, const json_t *incoming)
+{
+    struct hold *h = calloc(1, sizeof(*h));
+    int err = ERR_NOMEM;
+
+    if (h) {
+        h->notify = notify;
+        h->notify_ctx = ctx;
+        err = keep_call(h, incoming);
+    }
+    if (err)
+        hold_free(&h);
+    *out = h;
+    return err;
 }
 
 void hold_free(struct hold **h)

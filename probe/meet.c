@@ -1,13 +1,14 @@
 /* The first step with the other end: two probes find each other at the connect service, as a phone and a bridge do, and tell their relayed addresses. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "connect/client.h"
 #include "probe/direct.h"
 #include "probe/hold.h"
+#include "probe/mark.h"
 #include "probe/pair.h"
 #include "probe/trial.h"
 #include "probe/way.h"
@@ -19,48 +20,37 @@ enum {
     HELLO_MS = 100,  /* between two first packets */
     HELLOS = 60,     /* before the way to it counts as shut */
     LAST_HELLOS = 5, /* after we have heard it: it has not heard us yet, perhaps */
-    SDP_MAX = 512,   /* bytes of our description and its NUL */
+    WHY_MAX = 220,   /* bytes of what the other end has said, and its NUL */
 };
-
-#define MARK      "a=x-turnpike-probe:"
-#define CANDIDATE "a=candidate:1 1 udp 1 "
 
 struct meet {
     uint64_t deadline_ms;
     bool asked; /* the service has not answered call.start yet */
     bool found; /* the other end's relayed address is known */
     unsigned hellos;
+    char why[WHY_MAX]; /* how the last call has ended; "": there was none */
 };
 
 /* ---- Descriptions. ---- */
 
 static json_t *describe(const struct trial *t)
 {
-    const struct addr *relayed = &t->pair->relayed[0];
-    char ip[ADDR_TEXT_MAX], direct[DIRECT_TEXT_MAX], sdp[SDP_MAX];
+    char lines[DIRECT_TEXT_MAX];
 
-    snprintf(sdp, sizeof(sdp), "v=0\r\n" MARK "%u\r\n" CANDIDATE "%s %u typ relay\r\n%s",
-             trial_ms(t, WAY_SLOW_PACKETS, WAY_QUICK_PACKETS), addr_ip_text(relayed, ip), (unsigned)relayed->port,
-             direct_lines(t->pair->direct, direct));
-    return json_string(sdp);
+    return mark_write(&(struct mark){.packets = trial_ms(t, WAY_SLOW_PACKETS, WAY_QUICK_PACKETS), .relayed = t->pair->relayed[0]},
+                      direct_lines(t->pair->direct, lines));
 }
 
 /* False: it is no probe's. */
 static bool understand(struct pair *p, const json_t *params)
 {
-    const char *sdp = json_string_value(json_object_get(params, "sdp"));
-    const char *mark = sdp ? strstr(sdp, MARK) : NULL, *candidate = sdp ? strstr(sdp, CANDIDATE) : NULL;
-    char ip[ADDR_TEXT_MAX];
-    unsigned port;
+    struct mark mark;
 
-    if (!mark || !candidate || sscanf(candidate + strlen(CANDIDATE), "%45s %5u", ip, &port) != 2 || port == 0 ||
-        port > UINT16_MAX || addr_parse_ip(&p->relayed[1], ip))
+    if (!mark_read(&mark, params) || *mark.failed)
         return false;
-    p->relayed[1].port = (uint16_t)port;
-    p->far_packets = (uint32_t)strtoul(mark + strlen(MARK), NULL, 10);
-    if (p->far_packets == 0 || p->far_packets > WAY_SLOW_PACKETS)
-        return false;
-    direct_begin(p->direct, sdp);
+    p->relayed[1] = mark.relayed;
+    p->far_packets = mark.packets;
+    direct_begin(p->direct, json_string_value(json_object_get(params, "sdp")));
     return true;
 }
 
@@ -121,6 +111,22 @@ static void keep_call(struct pair *p, const json_t *object)
     snprintf(p->call, sizeof(p->call), "%s", id ? id : "");
 }
 
+/* A call that nobody has answered goes with its caller. */
+__attribute__((format(printf, 2, 3))) static void missing(struct trial *t, const char *format, ...)
+{
+    char why[WHY_MAX];
+    va_list args;
+
+    if (t->pair->far && *t->pair->call && t->probe->config->role == RULES_BROWSER)
+        hold_hang_up(t->probe->held, t->pair->call, "cancelled", NULL);
+    va_start(args, format);
+    vsnprintf(why, sizeof(why), format, args);
+    va_end(args);
+    trial_warn(t, CODE_OTHER_END_MISSING, "the other end was not met: %s", why);
+    t->pair->far = false; /* nothing is to be streamed */
+    trial_pass(t);
+}
+
 /* The trial outlives its steps, so it may be late. */
 static void on_started(void *ctx, const json_t *result, const json_t *error)
 {
@@ -135,21 +141,6 @@ static void on_started(void *ctx, const json_t *result, const json_t *error)
         keep_call(t->pair, result);
 }
 
-static void on_message(void *ctx, const char *method, const json_t *params)
-{
-    struct trial *t = ctx;
-    struct meet *m = t->state;
-    struct pair *p = t->pair;
-    const char *id = json_string_value(json_object_get(params, "call"));
-
-    if (m->found || !id || strcmp(id, p->call) != 0)
-        return;
-    if (strcmp(method, "call.ended") == 0)
-        p->call[0] = '\0'; /* and another one begins */
-    else if (strcmp(method, "call.answer") == 0 && understand(p, params))
-        bind_to(t);
-}
-
 /* The browser's end calls, the server's answers. */
 static void seek(struct trial *t)
 {
@@ -158,16 +149,53 @@ static void seek(struct trial *t)
     struct hold *held = t->probe->held;
     const json_t *call = hold_call(held);
 
-    if (t->probe->config->role == RULES_BROWSER) {
+    if (*hold_failed(held)) {
+        missing(t, "it says: %s", hold_failed(held));
+    } else if (t->probe->config->role == RULES_BROWSER) {
         if (!m->asked && !*p->call)
-            m->asked = connect_client_request(hold_client(held), "call.start",
-                                              json_pack("{s:s,s:o}", "to", "probe", "sdp", describe(t)), on_started, t) == 0;
+            m->asked = hold_ask(held, "call.start", json_pack("{s:s,s:o}", "to", "probe", "sdp", describe(t)), on_started, t) == 0;
     } else if (call && understand(p, call)) {
         keep_call(p, call);
-        if (connect_client_notify(hold_client(held), "call.answer", json_pack("{s:s,s:o}", "call", p->call, "sdp", describe(t))) ==
-            0)
+        if (hold_say(held, "call.answer", json_pack("{s:s,s:o}", "call", p->call, "sdp", describe(t))) == 0)
             bind_to(t);
     }
+}
+
+/* Our call is over. Some ends come by themselves, others mean that the next call would end likewise. */
+static void on_ended(struct trial *t, const json_t *params)
+{
+    static const char *const PASSING[] = {"busy",       "no_answer",   "cancelled", "elsewhere",
+                                          "phone_lost", "bridge_lost", "limit",     "shutdown"};
+    struct meet *m = t->state;
+    const char *reason = json_string_value(json_object_get(params, "reason"));
+    char text[MARK_FAILED_MAX];
+    bool passing = false;
+
+    for (size_t i = 0; reason && i < sizeof(PASSING) / sizeof(PASSING[0]); i++)
+        passing |= strcmp(reason, PASSING[i]) == 0;
+    t->pair->call[0] = '\0';
+    snprintf(m->why, sizeof(m->why), "it has hung up: %s", hold_ending(params, text));
+    if (m->found || !passing)
+        missing(t, "%s", m->why);
+}
+
+static void on_message(void *ctx, const char *method, const json_t *params)
+{
+    struct trial *t = ctx;
+    struct meet *m = t->state;
+    struct pair *p = t->pair;
+    const char *id = json_string_value(json_object_get(params, "call"));
+
+    if (t->settled || !id)
+        return;
+    if (strcmp(method, "call.incoming") == 0 && !m->found)
+        seek(t); /* it may have ended by the next look */
+    else if (strcmp(id, p->call) != 0)
+        return;
+    else if (strcmp(method, "call.ended") == 0)
+        on_ended(t, params);
+    else if (strcmp(method, "call.answer") == 0 && !m->found && understand(p, params))
+        bind_to(t);
 }
 
 /* ---- The step. ---- */
@@ -186,16 +214,6 @@ static void on_allocated(struct trial *t, unsigned which, const struct end_resul
     seek(t);
     if (!m->found)
         trial_wait(t, LOOK_MS);
-}
-
-/* A call that nobody has answered goes with its caller. */
-static void missing(struct trial *t, const char *why)
-{
-    if (t->pair->far && *t->pair->call && t->probe->config->role == RULES_BROWSER)
-        (void)connect_client_notify(hold_client(t->probe->held), "call.hangup",
-                                    json_pack("{s:s,s:s}", "call", t->pair->call, "reason", "cancelled"));
-    trial_warn(t, CODE_OTHER_END_MISSING, "the other end was not met: %s", why);
-    trial_pass(t);
 }
 
 /* Until the WebSocket's rule has signed in. */
@@ -222,12 +240,12 @@ static void late(struct trial *t)
 {
     struct meet *m = t->state;
 
-    if (!t->pair->far) {
+    if (!t->pair || !t->pair->far) {
         begin_when_held(t);
     } else if (m->found) {
         say_hello(t);
     } else if (clock_now().ms >= m->deadline_ms) {
-        missing(t, "no call has come about at the connect service");
+        missing(t, "%s", *m->why ? m->why : "no call has come about at the connect service");
     } else {
         seek(t);
         if (!m->found)
@@ -239,11 +257,11 @@ static void begin(struct trial *t)
 {
     struct meet *m;
 
-    if (!t->probe->config->both || t->probe->met) {
+    if (!t->probe->config->both || t->probe->meets) {
         trial_pass(t);
         return;
     }
-    t->probe->met = true;
+    t->probe->meets = t;
     t->state = m = calloc(1, sizeof(*m));
     if (!m) {
         trial_broken(t, ERR_NOMEM);
@@ -262,4 +280,4 @@ static void end(struct trial *t)
     free(t->state);
 }
 
-const struct step MEET_STEP = {REPORT_PAIR, RULES_TURN, begin, late, end};
+const struct step MEET_STEP = {REPORT_PAIR, RULES_TURN | TRIAL_ANSWER, begin, late, end};

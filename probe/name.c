@@ -143,4 +143,5 @@ static void end(struct trial *t)
         l->trial = NULL;
 }
 
-const struct step NAME_STEP = {REPORT_NAME, RULES_WEBSOCKET | RULES_HTTP | RULES_STUN | RULES_TURN, begin, late, end};
+const struct step NAME_STEP = {REPORT_NAME, RULES_WEBSOCKET | RULES_HTTP | RULES_STUN | RULES_TURN | TRIAL_ANSWER, begin, late,
+                               end};

@@ -154,7 +154,10 @@ static void refused_credentials(struct trial *t)
     const struct probe *p = t->probe;
     int64_t expiry = expiry_of(t->pair->user), now = clock_now().wall, there = now + p->clock_ahead_s;
 
-    if (!expiry)
+    if (p->signed_in && !p->ice_user && !p->config->user)
+        trial_fail(t, CODE_TURN_401,
+                   "401: the connect service has handed out no credentials, and the relay does not take the token itself");
+    else if (!expiry)
         trial_fail(t, CODE_TURN_401, "401: the relay does not know this name with this password");
     else if (!p->clock_known && trial_awaits(p, RULES_WEBSOCKET | RULES_HTTP))
         trial_wait(t, LOOK_MS);

@@ -18,11 +18,12 @@
 #include "stun/integrity.h"
 
 /* The stages of a rule, in order. A rule takes the steps that are for one of its checks; the first that fails is its end. */
-static const struct step *const STEPS[] = {&NAME_STEP, &SIPTRY_STEP,    &REACH_STEP,    &LINE_STEP, &HOLD_STEP, &BINDING_STEP,
-                                           &NAT_STEP,  &UNALTERED_STEP, &ALLOCATE_STEP, &BIND_STEP, &PAIR_STEP, &STREAM_STEP,
-                                           &SIZE_STEP, &WIDE_STEP,      &IDLE_STEP,     &MEET_STEP, &FAR_STEP,  &SIPTRY_END_STEP};
+static const struct step *const STEPS[] = {&NAME_STEP,    &SIPTRY_STEP, &REACH_STEP,      &LINE_STEP,     &HOLD_STEP,
+                                           &BINDING_STEP, &NAT_STEP,    &UNALTERED_STEP,  &ALLOCATE_STEP, &BIND_STEP,
+                                           &PAIR_STEP,    &STREAM_STEP, &SIZE_STEP,       &WIDE_STEP,     &IDLE_STEP,
+                                           &MEET_STEP,    &FAR_STEP,    &SIPTRY_END_STEP, &REGRET_STEP};
 
-enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]) };
+enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]), REGRET = STEPS_N - 1 };
 
 /* ---- How a step ends. ---- */
 
@@ -187,7 +188,8 @@ static void begin(struct trial *t)
         finish(t);
         return;
     }
-    if (t->line->verdict != REPORT_WARN && STEPS[t->step]->stage != REPORT_STAGES) /* there it stays at what was warned of */
+    if (t->line->verdict == REPORT_PASS &&
+        STEPS[t->step]->stage != REPORT_STAGES) /* else it stays at what has failed, or was warned of */
         t->line->stage = STEPS[t->step]->stage;
     t->settled = false;
     STEPS[t->step]->begin(t);
@@ -203,11 +205,8 @@ static void on_advance(evutil_socket_t fd, short what, void *ctx)
     if (STEPS[t->step]->end)
         STEPS[t->step]->end(t);
     t->state = NULL;
-    if (t->over) {
-        finish(t);
-        return;
-    }
-    t->step++;
+    t->step = t->over ? REGRET : t->step + 1;
+    t->over = false;
     begin(t);
 }
 
@@ -243,7 +242,9 @@ static void prepare(struct probe *p, const struct rule *rule)
             trial_note(t, "not tried: no --%s was given", rules_target_name(rule->target));
         return;
     }
-    if ((rule->checks & RULES_TURN) && !p->config->user && !p->config->token_user) {
+    if (p->config->answer)
+        t->checks = TRIAL_ANSWER;
+    if ((t->checks & RULES_TURN) && !p->config->user && !p->config->token_user) {
         t->checks &= ~(unsigned)RULES_TURN;
         t->checks |= RULES_STUN;
         trial_note(t, "relaying not tried without credentials");
@@ -260,7 +261,7 @@ static int choose_rules(struct probe *p, char error[static PROBE_ERROR_MAX])
     for (size_t i = 0; i < c->rules->n; i++) {
         const struct rule *r = &c->rules->item[i];
 
-        if (r->source == c->role && (!c->only || c->only == r->number))
+        if (r->source == c->role && (!c->only || c->only == r->number) && (!c->answer || (r->checks & RULES_TURN)))
             prepare(p, r);
     }
     if (p->report->n)
@@ -351,7 +352,8 @@ void probe_free(struct probe **probe)
     event_del(&p->over);
     for (size_t i = 0; p->begun && i < p->report->n; i++)
         cancel(&p->trials[i]);
-    hold_free(&p->held);
+    if (p->held != p->config->answer)
+        hold_free(&p->held);
     if (p->dns)
         evdns_base_free(p->dns, 1); /* look-ups that are under way let go of what they hold, from the loop */
     SSL_CTX_free(p->tls);
@@ -374,7 +376,13 @@ int probe_new(struct probe **out, struct event_base *base, const struct probe_co
     *error = '\0';
     *report = (struct report){.role = config->role, .quick = config->quick, .began = now.wall};
     if (p) {
-        *p = (struct probe){.config = config, .base = base, .report = report, .began_ms = now.ms, .done = done, .done_ctx = ctx};
+        *p = (struct probe){.config = config,
+                            .base = base,
+                            .report = report,
+                            .held = config->answer,
+                            .began_ms = now.ms,
+                            .done = done,
+                            .done_ctx = ctx};
         event_assign(&p->over, base, -1, 0, on_over, p);
         err = open_all(p, error);
     }

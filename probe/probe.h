@@ -15,6 +15,7 @@
 #include "probe/rules.h"
 
 struct event_base;
+struct hold;
 struct probe;
 struct ssl_ctx_st;
 
@@ -39,7 +40,8 @@ struct probe_config {
     struct ssl_ctx_st *tls; /* of dial_tls, in place of `ca_file`: to read many authorities takes 20 ms; NULL: none */
     const char *proxy;      /* "http://HOST:PORT" for TCP; NULL: none */
     const char *dns;        /* "IP[:PORT]" of a name server; NULL: the host's own */
-    bool both;              /* against a probe at the other end, in the same tenant */
+    bool both;              /* against the other end, in the same tenant: a bridge, or another probe */
+    struct hold *answer;    /* with `both`: a call of the other end's that is answered, and nothing else; borrowed. NULL: none */
     bool quick;             /* short waits, no idle time-outs */
     unsigned idle_s;        /* how long WebSocket and UDP are left idle; 0: as long as it takes to be sure */
     /* After each rule: how many of `r->n` are done. May be NULL. */

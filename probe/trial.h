@@ -2,7 +2,7 @@
  * Purpose:  one rule on its way through the stages: what the steps of it share, and how a step says that it is done.
  * Owner:    the thread of the run.
  * Lifetime: from probe_new to probe_free.
- * Callers:  the steps: name, siptry, reach, line, hold, binding, nat, pair, stream, size, wide, idle; direct; probe, which walks the table of them.
+ * Callers:  the steps: name, siptry, reach, line, hold, binding, nat, pair, stream, size, wide, idle, meet, far, regret; direct; probe, which walks the table of them.
  * RFC:      none.
  */
 #ifndef PROBE_TRIAL_H
@@ -14,6 +14,8 @@
 #include "connect/dialurl.h"
 #include "probe/fault.h"
 #include "probe/probe.h"
+
+enum { TRIAL_ANSWER = 1 << 16 }; /* beside enum rules_check: a trial that does nothing but answer the other end */
 
 struct evdns_base;
 struct hold;
@@ -39,7 +41,7 @@ struct probe {
     probe_done *done;
     void *done_ctx;
     struct hold *held;             /* the way to the other end; NULL: not yet, or never */
-    bool met;                      /* a rule has taken it */
+    struct trial *meets;           /* whose rule has taken it; NULL: none yet */
     bool signed_in;                /* the connect service has taken the token */
     char *ice_user, *ice_password; /* that it has handed out for the relay; NULL: none */
     bool clock_known;              /* a service has told the time */
@@ -61,7 +63,8 @@ struct trial {
 
     size_t step;          /* in the table of steps */
     bool settled;         /* it has said how it went */
-    bool over;            /* no further step */
+    bool over;            /* no further step, but to tell the other end */
+    bool told;            /* that end knows how it went */
     bool finished;        /* its line in the report is complete */
     struct event advance; /* goes on, from the loop */
     struct event timer;   /* for the step's `late` */
@@ -98,6 +101,7 @@ struct step {
 };
 
 extern const struct step NAME_STEP, REACH_STEP, LINE_STEP, HOLD_STEP, BINDING_STEP, NAT_STEP, UNALTERED_STEP, ALLOCATE_STEP,
-    BIND_STEP, PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP, SIPTRY_STEP, SIPTRY_END_STEP;
+    BIND_STEP, PAIR_STEP, STREAM_STEP, SIZE_STEP, WIDE_STEP, IDLE_STEP, MEET_STEP, FAR_STEP, SIPTRY_STEP, SIPTRY_END_STEP,
+    REGRET_STEP;
 
 #endif
