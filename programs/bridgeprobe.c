@@ -9,13 +9,17 @@
 #include "base/log.h"
 #include "connect/dial.h"
 #include "connect/dialurl.h"
+#include "probe/hold.h"
+#include "probe/mark.h"
 #include "probe/probe.h"
 #include "probe/reportjson.h"
+#include "probe/way.h"
 
 enum {
     ID_MAX = 65,     /* bytes of an id that the service gives, and its NUL */
     WORDS_MAX = 128, /* bytes of a sentence, and its NUL */
     SECRET_MAX = 256,
+    RELAY_RULE = 4, /* of rules_five: the bridge's way to the relay */
 };
 
 /* A probe at this place, with what its configuration points to. */
@@ -25,6 +29,7 @@ struct run {
     struct probe *probe;
     struct probe_config config;
     struct report report;
+    struct hold *hold; /* the call that is answered; NULL: it is no answer to one */
     char relay[CALLS_RELAY_MAX], user[SECRET_MAX], password[SECRET_MAX];
     char signed_in[WORDS_MAX];
 };
@@ -35,7 +40,8 @@ struct bridgeprobe {
     struct bridge *bridge;
     struct dialurl connect;
     struct ssl_ctx_st *tls; /* read at the start: no call waits for that later */
-    struct run *own;        /* NULL: none goes on */
+    struct run *own;        /* the rules of this place; NULL: none goes on */
+    struct run *far;        /* the other end of a probe's; likewise */
 };
 
 /* ---- A run. ---- */
@@ -48,6 +54,7 @@ static void run_free(struct run **run)
     if (!r)
         return;
     probe_free(&r->probe);
+    hold_free(&r->hold);
     explicit_bzero(r, sizeof(*r));
     free(r);
 }
@@ -167,13 +174,90 @@ static void start(struct bridgeprobe *p, const json_t *params)
     }
 }
 
+/* ---- A call of a probe: its other end, without a telephone. ---- */
+
+static void refuse(struct bridgeprobe *p, const char *call, const char *reason, const char *text)
+{
+    LOG(LOG_INFO, "probe_call_refused", LOG_STR("call", call), LOG_STR("reason", reason), LOG_STR("text", text));
+    (void)bridge_notify(p->bridge, "call.hangup", json_pack("{s:s,s:s,s:s}", "call", call, "reason", reason, "text", text));
+}
+
+static int notify(void *ctx, const char *method, json_t *params)
+{
+    struct bridgeprobe *p = ctx;
+
+    return bridge_notify(p->bridge, method, params);
+}
+
+static void on_answered(void *ctx)
+{
+    struct run *r = ctx;
+    const struct report_line *l = r->report.line;
+
+    LOG(LOG_INFO, "probe_call_ended", LOG_STR("call", r->id), LOG_STR("verdict", report_verdict_name(l->verdict)),
+        LOG_STR("text", l->evidence));
+    if (hold_call(r->hold))
+        hold_hang_up(r->hold, r->id, "hangup", NULL);
+    run_free(&r->owner->far);
+}
+
+/* `*why`: it can't be. */
+static void begin_answer(struct bridgeprobe *p, const char *call, const json_t *params, bool quick,
+                         char why[static PROBE_ERROR_MAX])
+{
+    const char *missing = "";
+    struct run *r = p->far = run_new(p, call, quick, &missing);
+    int err;
+
+    snprintf(why, PROBE_ERROR_MAX, "%s", missing);
+    if (!r)
+        return;
+    r->config.both = true;
+    r->config.only = RELAY_RULE;
+    err = hold_borrow(&r->hold, notify, p, params);
+    r->config.answer = r->hold;
+    if (err)
+        snprintf(why, PROBE_ERROR_MAX, "%s", err_str(err));
+    else
+        (void)probe_new(&r->probe, p->base, &r->config, &r->report, on_answered, r, why);
+}
+
+static void answer(struct bridgeprobe *p, const char *call, const json_t *params)
+{
+    char why[PROBE_ERROR_MAX];
+    struct mark mark;
+
+    if (p->far) {
+        refuse(p, call, "busy", "the bridge is the other end of another probe already");
+        return;
+    }
+    if (!mark_read(&mark, params) || *mark.failed) {
+        refuse(p, call, "declined", *mark.failed ? "it has failed by itself" : "the description of the probe can't be read");
+        return;
+    }
+    begin_answer(p, call, params, mark.packets <= WAY_QUICK_PACKETS, why);
+    if (*why) {
+        refuse(p, call, "media_failed", why);
+        run_free(&p->far);
+    } else {
+        LOG(LOG_INFO, "probe_call_started", LOG_STR("call", call), LOG_INT("packets", mark.packets));
+    }
+}
+
 /* ---- The life of it. ---- */
 
 bool bridgeprobe_message(struct bridgeprobe *p, const char *method, const json_t *params)
 {
-    if (strcmp(method, "probe.start") != 0)
+    const char *call = json_string_value(json_object_get(params, "call"));
+
+    if (strcmp(method, "probe.start") == 0)
+        start(p, params);
+    else if (call && p->far && strcmp(p->far->id, call) == 0)
+        hold_take(p->far->hold, method, params);
+    else if (call && *call && strlen(call) < ID_MAX && strcmp(method, "call.incoming") == 0 && mark_is(params))
+        answer(p, call, params);
+    else
         return false;
-    start(p, params);
     return true;
 }
 
@@ -205,7 +289,10 @@ void bridgeprobe_free(struct bridgeprobe **probe)
         return;
     if (p->own)
         tell_error(p, p->own->id, "the bridge was stopped");
+    if (p->far)
+        hold_hang_up(p->far->hold, p->far->id, "shutdown", NULL);
     run_free(&p->own);
+    run_free(&p->far);
     SSL_CTX_free(p->tls);
     free(p);
 }

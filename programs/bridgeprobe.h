@@ -1,9 +1,9 @@
 /*
- * Purpose:  the bridge proves the firewall's rules: those of its own place, when the connect service asks (probe.start).
+ * Purpose:  the bridge proves the firewall's rules: those of its own place, when the connect service asks (probe.start), and as the other end of a probe that calls it.
  * Owner:    the thread of the event base, which media of calls are on, too: nothing here waits.
  * Lifetime: bridgeprobe_new to bridgeprobe_free, within that of the bridge; borrows what it is given.
  * Callers:  programs/turnpike-bridge.c.
- * RFC:      docs/connect-protocol.md, `probe.start`.
+ * RFC:      docs/connect-protocol.md, `probe.start`; probe/mark.h for the calls.
  */
 #ifndef PROGRAMS_BRIDGEPROBE_H
 #define PROGRAMS_BRIDGEPROBE_H
