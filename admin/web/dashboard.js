@@ -5,6 +5,7 @@ import { get, session } from "/dashboard/api.js";
 import * as credentials from "/dashboard/credentials.js";
 import { $, onSubmit, setText, showProblem } from "/dashboard/dom.js";
 import * as events from "/dashboard/events.js";
+import * as firewall from "/dashboard/firewall.js";
 import { time } from "/dashboard/format.js";
 import * as overview from "/dashboard/overview.js";
 import * as peers from "/dashboard/peers.js";
@@ -12,7 +13,7 @@ import * as relay from "/dashboard/relay.js";
 import { rightsChanged } from "/dashboard/rights.js";
 
 const POLL_MS = 2000;
-const views = { overview, allocations, credentials, peers, relay, events };
+const views = { overview, allocations, credentials, peers, firewall, relay, events };
 
 let seen = "overview";
 let state = "new"; // then "in" or "out"
@@ -53,6 +54,7 @@ async function askOnce() {
     enter();
     rightsChanged();
     overview.showStatus(status);
+    firewall.showStatus(status);
     relay.showStatus(status);
     await views[seen].poll?.();
   } catch (error) {

@@ -26,6 +26,12 @@ export function setList(node, texts, make) {
   node.replaceChildren(...texts.map(make));
 }
 
+// A traffic light: a colour, a shape and a word, each of which is enough.
+export function setLamp(node, verdict, words) {
+  node.dataset.verdict = verdict;
+  setText(node, words ?? (verdict === "SKIP" ? "not tried" : verdict));
+}
+
 let toastTimer;
 const TOAST_MS = 6000;
 

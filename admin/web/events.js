@@ -12,6 +12,7 @@ const SILENCE_MS = 45000; // three times what the relay leaves between two signs
 const events = []; // newest first
 let lastId = null, reader = null, held = false;
 let live = null; // true or false, once it is known
+let probeHeard = () => {};
 
 // What an administrator has done, by operationId.
 const DEEDS = {
@@ -28,6 +29,7 @@ const DEEDS = {
   endDrain: "ended draining",
   reload: "reloaded the configuration",
   setLogLevel: "changed the log level",
+  startProbe: "started a check of the firewall",
 };
 
 const FAULTS = {
@@ -53,6 +55,7 @@ const WORDS = {
   revocation: (e) => [`${e.user} is revoked`],
   quota: (e) => [`${e.owner} has reached a limit`, e.limit === undefined || e.limit === null ? null : String(e.limit)],
   drain: (e) => [`${e.node || "this relay"} ${e.draining ? "drains" : "takes new clients"}`],
+  probe: (e) => [e.what === "started" ? "a bridge checks the firewall" : e.error ? "a check of the firewall came to no end" : `a check of the firewall says ${e.verdict}`, e.bridge, e.error],
   gap: () => ["some events were missed"],
   fault: (e) => [FAULTS[e.what] ?? e.what, e.reason],
   admin: (e) => {
@@ -69,6 +72,11 @@ function line(e) {
     el("span", { class: "words" }, words.join(" · ")));
 }
 
+// Who shows how far a check of the firewall has come: what each event says of it.
+export function onProbe(heard) {
+  probeHeard = heard;
+}
+
 function wanted(e) {
   const type = $("events-filter").elements.type.value;
   return !type || e.type === type;
@@ -79,6 +87,8 @@ function showAll() {
 }
 
 function add(e) {
+  if (e.type === "probe") probeHeard(e.data);
+  if (e.type === "probe" && e.data.what === "progress") return; // a step of what is told already
   events.unshift(e);
   if (events.length > KEPT) events.pop();
   $("latest").prepend(line(e));

@@ -1,8 +1,9 @@
 // The first view: is the relay well, what passes through it, and what clients need to know.
 
 import { Chart } from "/dashboard/chart.js";
-import { $, copy, copyLine, el, setList, setText } from "/dashboard/dom.js";
+import { $, copy, copyLine, el, setLamp, setList, setText } from "/dashboard/dom.js";
 import { bits, count, duration, percent, when } from "/dashboard/format.js";
+import * as probes from "/dashboard/probes.js";
 
 const RECENT_S = 10; // what "now" means for a share
 
@@ -106,7 +107,40 @@ function showFacts(status) {
   facts.forEach(([, value], i) => setText($("facts").children[i].lastChild, value));
 }
 
+// ---- the lamp ----
+const LAMP_MS = 6000; // what it tells changes seldom
+let lampAt = 0, hasBridges = false;
+
+function lampWords(places) {
+  if (!places.length) return "no bridge is connected";
+  if (places.some((p) => p.newest?.state === "running")) return "a check goes on";
+  const worst = probes.worst(places.map(probes.verdictOf)), here = places.filter((p) => probes.verdictOf(p) === worst);
+  const names = here.map((p) => p.bridge.name || p.bridge.tenant).filter((n) => n).join(", "), last = here.map((p) => p.newest?.ended).filter((t) => t);
+  return [names, last.length ? `checked ${when(Math.max(...last))}` : "never checked"].filter((t) => t).join(" · ");
+}
+
+async function showLamp() {
+  const line = $("overview-rules");
+  try {
+    await probes.refresh(false);
+    const places = probes.places();
+    setLamp(line.firstChild, probes.worst(places.map(probes.verdictOf)));
+    setText(line.lastChild, lampWords(places));
+    line.hidden = false;
+  } catch {
+    line.hidden = true; // who may not ask, or an answer that does not come, which the status tells of
+  }
+}
+
+export async function poll() {
+  if (!hasBridges || Date.now() - lampAt < LAMP_MS) return;
+  lampAt = Date.now();
+  await showLamp();
+}
+
 export function showStatus(status) {
+  hasBridges = Boolean(status.connect?.listen);
+  if (!hasBridges) $("overview-rules").hidden = true;
   setText($("node"), status.node);
   const title = `Turnpike ${status.node}`;
   if (document.title !== title) document.title = title;

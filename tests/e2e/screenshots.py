@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Pictures of the dashboard for docs/, of a real relay: idle, with five minutes of traffic, and with Redis down. `make screenshots`; six minutes."""
+"""Pictures of the dashboard for docs/, of a real relay: a firewall without a rule, idle, with five minutes of traffic, and with Redis down.
+`make screenshots`; six minutes."""
 import subprocess
 import sys
 import time
 
 import browser
+import playedbridge
 import shots
 from desk import desk
 
@@ -37,6 +39,19 @@ def bench(d, names, start, until, mode, sessions):
     if mode != "relay-relay":
         command += ["--peer-ip", d.plane.net.client_ip(1)]
     return d.plane.net.cli.popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def firewall():
+    with playedbridge.at_desk({"node-id": "relay-1"}) as d, playedbridge.Bridge(d, "headquarters") as bridge:
+        p = d.page
+        p.call("Emulation.setScrollbarsHidden", hidden=True)
+        d.view("firewall")
+        p.click("#firewall-bridges .check button")
+        bridge.asked()
+        bridge.done(playedbridge.REACHED, playedbridge.filtered())
+        p.wait_text("#firewall-bridges", "does not hold")
+        p.wait("!document.querySelector('.toast.shown')")
+        shots.both(p, "dashboard-firewall")
 
 
 def main():
@@ -78,6 +93,7 @@ def main():
 
 
 try:
+    firewall()
     main()
 except tap.Failure as e:
     sys.exit(str(e))
