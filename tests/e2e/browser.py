@@ -68,6 +68,13 @@ class Page:
         self._thread.start()
         return self
 
+    def result(self, seconds):
+        """What the page posts."""
+        try:
+            return self.results.get(timeout=seconds)
+        except queue.Empty:
+            raise tap.Failure("the page did not post a result") from None
+
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
@@ -106,21 +113,6 @@ class Chromium:
             pass
         self.process.wait()
         self.directory.__exit__()
-
-
-class Browser(Chromium):
-    """One that has opened the page."""
-
-    def __init__(self, ns, page):
-        super().__init__(ns, page.url)
-        self.page = page
-
-    def result(self, seconds):
-        """What the page posts."""
-        try:
-            return self.page.results.get(timeout=seconds)
-        except queue.Empty:
-            raise tap.Failure(f"the page did not post a result\n{self.tail()}") from None
 
 
 def need_chromium():

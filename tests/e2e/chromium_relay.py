@@ -3,6 +3,7 @@
 import os
 
 import browser
+import devtools
 
 from lib import daemon, net, tap
 from lib.tap import check, equal
@@ -17,8 +18,8 @@ PATIENCE_S = 60 * (4 if tap.SANITIZER else 1)
 
 
 class World:
-    def __init__(self, n, d, page):
-        self.net, self.daemon, self.page = n, d, page
+    def __init__(self, d, page, chromium):
+        self.daemon, self.page, self.chromium = d, page, chromium
 
 
 def setup(workers, **settings):
@@ -28,8 +29,8 @@ def setup(workers, **settings):
             n.browser.ip(f"route add default via {SERVER}", f"route add default via {SERVER6}")
             here = os.path.dirname(os.path.abspath(__file__))
             with daemon.Daemon(n.srv, {"workers": workers, "listening-port": 0, **settings}) as d:
-                with browser.Page(n.browser, os.path.join(here, "chromium_relay.html")) as page:
-                    yield World(n, d, page)
+                with browser.Page(n.browser, os.path.join(here, "chromium_relay.html")) as page, devtools.Page(n.browser) as chromium:
+                    yield World(d, page, chromium)
 
     enter.__name__ = f"chromium, {workers} worker{'s' if workers > 1 else ''}"
     return tap.group(enter)
@@ -44,9 +45,10 @@ def talk(w, transport, ip=SERVER):
         "packets": PACKETS,
         "patience": PATIENCE_S,
     }
-    with browser.Browser(w.net.browser, w.page) as b:
-        result = b.result(PATIENCE_S + 30)
-    check("second" in result, f"the page says {result}\n{w.daemon.tail()}")
+    w.chromium.open("about:blank#away")
+    w.chromium.open(w.page.url)
+    result = w.page.result(PATIENCE_S + 30)
+    check("second" in result, f"the page says {result}\n{w.daemon.tail()}\n{w.chromium.tail()}")
     return result
 
 
