@@ -24,7 +24,7 @@ struct probereport {
     unsigned rules;
 };
 
-/* RPC_PARAMS: `wrong` (static) names a member that is missing or not as it should be; RPC_UNAVAILABLE: no memory. On errors `out` is zeroed. */
-enum rpc_error probereport_read(struct probereport *out, const json_t *report, const char **wrong);
+/* RPC_PARAMS: `wrong` (static) names a member that is missing or not as it should be; RPC_UNAVAILABLE: no memory. On errors `out` is zeroed. `from` may be NULL. */
+enum rpc_error probereport_read(struct probereport *out, const json_t *from, const char **wrong);
 
 #endif

@@ -62,12 +62,15 @@ static void drop(struct probes *p, struct probe *r)
 void probes_free(struct probes **pp)
 {
     struct probes *p = *pp;
+    struct probe *r, *next;
 
     *pp = NULL;
     if (!p)
         return;
-    while (!TAILQ_EMPTY(&p->all))
-        drop(p, TAILQ_FIRST(&p->all));
+    for (r = TAILQ_FIRST(&p->all); r; r = next) {
+        next = TAILQ_NEXT(r, all);
+        free_probe(r);
+    }
     pthread_mutex_destroy(&p->lock);
     free(p);
 }

@@ -2,7 +2,7 @@
  * Purpose:  why a firewall rule did not hold, as codes that stay the same, with a text and a cure each.
  * Owner:    any thread; constants only.
  * Lifetime: static.
- * Callers:  probe/, programs/turnpike-probe.
+ * Callers:  probe/, programs/turnpike-probe, programs/ctlprobe.
  * RFC:      none.
  */
 #ifndef PROBE_CODES_H
