@@ -35,6 +35,16 @@ static struct openings_config config(enum openings_side side)
                                     .resolve = resolve};
 }
 
+/* The openings of that side are made, if they can be: 0 or the error. */
+static int make(enum openings_side side, const char *from, bool peers_outside)
+{
+    struct openings_config c = config(side);
+
+    c.from = from;
+    c.peers_outside = peers_outside;
+    return openings_make(&openings, &c, error);
+}
+
 /* Is that what is written? The first line that differs is shown. */
 static bool writes(enum generate_format format, enum generate_place place, const char *want)
 {
@@ -76,21 +86,19 @@ static bool holds(enum generate_format format, enum generate_place place, const 
 
 static void sides(void)
 {
-    struct openings_config c = config(OPENINGS_OFFICE);
+    struct openings_config c = config(OPENINGS_RELAY);
 
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_OFFICE, NULL, false), 0);
     CHECK_INT(openings.n, 2);
     CHECK_INT(openings.item[0].rule, 1);
     CHECK_INT(openings.item[1].rule, 4);
     CHECK_INT(openings.item[1].port, 3479);
     CHECK_INT(openings.item[0].n, 3);
     CHECK(openings_family(&openings, ADDR_V6));
-    c = config(OPENINGS_BROWSER);
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_BROWSER, NULL, false), 0);
     CHECK_INT(openings.n, 3);
     CHECK_INT(openings.item[0].rule, 2);
     CHECK_INT(openings.item[2].rule, 5);
-    c = config(OPENINGS_RELAY);
     c.host[RULES_CONNECT].name = c.host[RULES_APP].name = c.host[RULES_RELAY].name = NULL;
     CHECK_INT(openings_make(&openings, &c, error), 0);
     CHECK_INT(openings.n, 3);
@@ -122,20 +130,15 @@ static void from(void)
                                       "2001:db8::/129",
                                       "10.20.0.3 accept",
                                       "/8"};
-    struct openings_config c = config(OPENINGS_OFFICE);
 
     for (size_t i = 0; i < sizeof(GOOD) / sizeof(GOOD[0]); i++) {
-        c.from = GOOD[i].word;
-        CHECK_INT(openings_make(&openings, &c, error), 0);
+        CHECK_INT(make(OPENINGS_OFFICE, GOOD[i].word, false), 0);
         CHECK_STR(openings.from, GOOD[i].text);
         CHECK_INT(openings.item[0].n, 2);
     }
-    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
-        c.from = BAD[i];
-        CHECK_INT(openings_make(&openings, &c, error), ERR_CONFIG);
-    }
-    c.from = "2001:db8::3";
-    CHECK_INT(openings_make(&openings, &c, error), ERR_CONFIG);
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++)
+        CHECK_INT(make(OPENINGS_OFFICE, BAD[i], false), ERR_CONFIG);
+    CHECK_INT(make(OPENINGS_OFFICE, "2001:db8::3", false), ERR_CONFIG);
     CHECK_STR(error, "203.0.113.10 has no address of the family of '2001:db8::3': leave that out, or name one of the same family");
 }
 
@@ -174,10 +177,7 @@ static void refused(void)
 
 static void nftables(void)
 {
-    struct openings_config c = config(OPENINGS_OFFICE);
-
-    c.from = "10.20.0.3";
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_OFFICE, "10.20.0.3", false), 0);
     CHECK(
         writes(GENERATE_NFTABLES, GENERATE_GATEWAY,
                "#!/usr/sbin/nft -f\n"
@@ -198,16 +198,13 @@ static void nftables(void)
                "        ip saddr 10.20.0.3 ip daddr 203.0.113.10 udp dport 3479 ct state new accept comment \"turnpike rule 4\"\n"
                "    }\n"
                "}\n"));
-    c = config(OPENINGS_BROWSER);
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_BROWSER, NULL, false), 0);
     CHECK(holds(GENERATE_NFTABLES, GENERATE_HOST, "hook output priority filter; policy drop;\n"));
     CHECK(holds(GENERATE_NFTABLES, GENERATE_HOST, "        oifname \"lo\" accept\n        icmpv6 type { nd-router-solicit, "));
     CHECK(holds(GENERATE_NFTABLES, GENERATE_HOST,
                 "        ip daddr { 203.0.113.10, 203.0.113.11 } tcp dport 443 ct state new accept comment \"turnpike rule 3\"\n"
                 "        ip6 daddr 2001:db8::10 tcp dport 443 ct state new accept comment \"turnpike rule 3\"\n"));
-    c = config(OPENINGS_RELAY);
-    c.peers_outside = true;
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_RELAY, NULL, true), 0);
     CHECK(holds(GENERATE_NFTABLES, GENERATE_GATEWAY,
                 "        type filter hook input priority filter; policy drop;\n"
                 "        ct state established,related accept\n"
@@ -228,9 +225,7 @@ static void nftables(void)
 
 static void iptables(void)
 {
-    struct openings_config c = config(OPENINGS_OFFICE);
-
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_OFFICE, NULL, false), 0);
     CHECK(writes(GENERATE_IPTABLES, GENERATE_GATEWAY,
                  "# What the UC server has to reach, so that people away from the office can call.\n"
                  "# Answers come back by themselves; nothing else is forwarded, in either direction.\n"
@@ -251,10 +246,7 @@ static void iptables(void)
                  "-4 -A FORWARD -d 203.0.113.10 -p udp --dport 3479 -m conntrack --ctstate NEW"
                  " -m comment --comment \"turnpike rule 4\" -j ACCEPT\n"
                  "COMMIT\n"));
-    c = config(OPENINGS_RELAY);
-    c.from = "198.51.100.0/24";
-    c.peers_outside = true;
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_RELAY, "198.51.100.0/24", true), 0);
     CHECK(holds(GENERATE_IPTABLES, GENERATE_HOST,
                 ":FORWARD ACCEPT [0:0]\n"
                 ":OUTPUT ACCEPT [0:0]\n"
@@ -270,9 +262,7 @@ static void iptables(void)
 
 static void windows(void)
 {
-    struct openings_config c = config(OPENINGS_OFFICE);
-
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_OFFICE, NULL, false), 0);
     CHECK(writes(
         GENERATE_WINDOWS, GENERATE_GATEWAY,
         "# What the UC server has to reach, so that people away from the office can call.\n"
@@ -290,10 +280,7 @@ static void windows(void)
         "# By itself Windows lets everything out, and these rules change nothing. Only where the host may send nothing else, its\n"
         "# domain controller, name server and PBX having rules of their own:\n"
         "# Set-NetFirewallProfile -All -DefaultOutboundAction Block\n"));
-    c = config(OPENINGS_RELAY);
-    c.from = "198.51.100.0/24";
-    c.peers_outside = true;
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_RELAY, "198.51.100.0/24", true), 0);
     CHECK(holds(
         GENERATE_WINDOWS, GENERATE_HOST,
         "New-NetFirewallRule -Group $group -DisplayName 'Turnpike relay udp/49152' -Direction Inbound -Action Allow -Profile Any"
@@ -302,9 +289,7 @@ static void windows(void)
 
 static void text(void)
 {
-    struct openings_config c = config(OPENINGS_OFFICE);
-
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_OFFICE, NULL, false), 0);
     CHECK(writes(GENERATE_TEXT, GENERATE_GATEWAY,
                  "What the UC server has to reach, so that people away from the office can call.\n"
                  "The firewall lets answers back by itself (stateful). Nothing else has to be open.\n\n"
@@ -317,9 +302,7 @@ static void text(void)
                  "The UC server reaches the connect service; WebSocket must pass\n"
                  "4     out  UC server            203.0.113.10                        UDP       3479         "
                  "The media server finds server-reflexive and relayed addresses, and relays\n"));
-    c = config(OPENINGS_RELAY);
-    c.peers_outside = true;
-    CHECK_INT(openings_make(&openings, &c, error), 0);
+    CHECK_INT(make(OPENINGS_RELAY, NULL, true), 0);
     CHECK(holds(GENERATE_TEXT, GENERATE_HOST,
                 "      in   anywhere             this host  UDP       49152-65535  Relayed addresses, for peers that reach them "));
 }
