@@ -62,12 +62,16 @@ def reports():
         yield World(n, d, directory)
 
 
+def source(*path):
+    with open(os.path.join(admin.SRCDIR, *path), encoding="utf-8") as f:
+        return f.read()
+
+
 def faults(report):
     """What the schema finds wrong."""
     import jsonschema  # pylint: disable=import-outside-toplevel # need_jsonschema has looked
 
-    with open(os.path.join(admin.SRCDIR, "docs", "probe-report.schema.json"), encoding="utf-8") as f:
-        schema = json.load(f)
+    schema = json.loads(source("docs", "probe-report.schema.json"))
     jsonschema.Draft202012Validator.check_schema(schema)
     errors = jsonschema.Draft202012Validator(schema).iter_errors(report)
     return "; ".join(f"{'/'.join(map(str, e.absolute_path))}: {e.message[:200]}" for e in errors)
@@ -151,6 +155,38 @@ def _(w):
     for part in ('rule_code{rule="3",from="browser",to="connect",stage="reach",code="tcp_rst"} 1', f'rule_ok{{rule="6",from="browser",to="{S.SERVER}"}} 1', 'loss_ratio{rule="5"'):
         check(f"turnpike_probe_{part}" in text, f"{part} is not in {text}")
     check('rtt_seconds{rule="6"' not in text, "a rule without a stream has a round trip")
+
+
+def completed(*words):
+    """What bash offers for the last of these words."""
+    script = f'. {os.path.join(admin.SRCDIR, "packaging", "completion", "turnpike-probe")}; COMP_WORDS=(turnpike-probe "$@"); COMP_CWORD=$#; '
+    script += '_turnpike_probe; printf "%s\\n" "${COMPREPLY[@]}"'
+    p = subprocess.run(["bash", "-uc", script, "bash", *words], capture_output=True, text=True, timeout=tap.PATIENCE_S, check=True)
+    equal(p.stderr, "", "what bash says")
+    return set(p.stdout.split())
+
+
+@reports.case("the guide, the schema and turnpike-probe(1) have every code, and no other")
+def _(_w):
+    codes = set(re.findall(r'\[CODE_\w+\] = \{"(\w+)"', source("probe", "codes.c")))
+    check(len(codes) > 20, f"the codes are {codes}")
+    guide = source("docs", "firewall.md").split("## What a reason means")[1]
+    equal(set(re.findall(r"^\| `(\w+)` \|", guide, re.M)), codes, "those of the guide")
+    equal(set(json.loads(source("docs", "probe-report.schema.json"))["$defs"]["code"]["enum"]), codes | {None}, "those of the schema")
+    reasons = source("docs", "turnpike-probe.1").split(".Sh REASONS")[1].split(".Sh ")[0]
+    equal(set(re.findall(r"\w+", " ".join(re.findall(r"^\.It Cm (.*)$", reasons, re.M)))), codes, "those of the manual page")
+
+
+@reports.case("--help, the manual page and bash's completion have the options of the program, and their words")
+def _(_w):
+    said = subprocess.run([PROBE, "--help"], capture_output=True, text=True, timeout=tap.PATIENCE_S, check=True).stdout
+    taken = set(re.findall(r'\{"([a-z-]+)", [012], NULL', source("programs", "turnpike-probe.c"))) - {"output"}  # which is -o
+    check(len(taken) > 20, f"the program takes {taken}")
+    equal(set(re.findall(r"(?<![\w-])--([a-z][a-z-]+)", said)), taken, "the options of --help")
+    equal(set(re.findall(r"Fl Fl ([a-z][a-z-]+)", source("docs", "turnpike-probe.1"))), taken, "those of the manual page")
+    equal(completed("--"), {f"--{option}" for option in taken}, "those of the completion")
+    equal((completed("--role", ""), completed("--role", "="), completed("--side", "=", "o")), ({"browser", "server"}, {"browser", "server"}, {"office"}), "words")
+    equal(completed("-o", ""), set(FORMS) - {"strict"} | {"table"}, "forms of the result")
 
 
 @reports.case("a result that can't be written is status 3, in each form")

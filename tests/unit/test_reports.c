@@ -176,34 +176,7 @@ static void prometheus(void)
     CHECK(holds("turnpike_probe_rule_ok{rule=\"1\",from=\"office\",to=\"a\\\"b\\\\c\\nd?\"} 1\n", false, false));
 }
 
-/* A reason is read in the guide, and programs hold a report against the schema: a new code goes there, too. */
-static void documents(void)
-{
-    static const char *const FILES[] = {"docs/firewall.md", "docs/probe-report.schema.json", "docs/turnpike-probe.1"};
-    static char text[65536];
-    const char *top = getenv("TP_SRCDIR");
-
-    for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]); i++) {
-        char path[4096];
-        FILE *f;
-        size_t n;
-
-        snprintf(path, sizeof(path), "%s/%s", top ? top : ".", FILES[i]);
-        f = fopen(path, "re");
-        CHECK(f);
-        n = fread(text, 1, sizeof(text) - 1, f);
-        text[n] = '\0';
-        fclose(f);
-        for (int c = CODE_NONE + 1; c < CODE_N; c++) {
-            if (!strstr(text, codes_name((enum code)c)))
-                printf("# %s: %s\n", FILES[i], codes_name((enum code)c));
-            CHECK(strstr(text, codes_name((enum code)c)));
-        }
-    }
-}
-
 static const struct tap_test TESTS[] = {
-    {"the guide, the schema and turnpike-probe(1) have every code", documents},
     {"JUnit: a case for each rule; a warning fails if it is strict", junit},
     {"JUnit: texts are never markup", hostile},
     {"Prometheus: gauges for each rule, of what was measured", prometheus},
