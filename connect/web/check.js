@@ -19,8 +19,10 @@ const PLACES = { browser: [2, 3, 5], office: [1, 4] };
 const CURES = {
   tcp_timeout: "A firewall drops it.",
   tcp_rst: "A firewall refuses it, nothing listens there, or somebody else's certificate stands before it.",
-  ws_upgrade_stripped: "Allow WebSocket (the Upgrade header) in the proxy or firewall for this destination, and except it from inspection.",
+  ws_upgrade_stripped: `Allow WebSocket (the Upgrade header) in the proxy or firewall for this destination, and except it from inspection. The service itself may refuse this page, too, if its connect-origin does not name ${location.origin}.`,
+  ws_idle_killed: "Let idle connections to this destination live for two minutes at least; where nothing on the way cuts them, see the service's log.",
   token_refused: "Use a token with the scope phone that is still good.",
+  dns_failed: "Enter the relay's name in the DNS that this computer asks.",
   udp_timeout: "A firewall drops UDP.",
   turn_401: "The relay does not know the credentials that the service hands out: see the relay's log.",
   turn_486_quota: "Wait until old calls have ended, or raise the quota of this user.",
@@ -29,9 +31,9 @@ const CURES = {
   loss_high: "Look for a line that is full, Wi-Fi that is weak, or a firewall's limit of packets.",
 };
 const ADDS_RULE = new Set(["tcp_timeout", "tcp_rst", "udp_timeout"]);
-const STATES = { PASS: "good", WARN: "warn", FAIL: "bad", SKIP: "unknown" };
 
-let connect = null, stun = null, findings = [], place = "browser";
+let connect = null, stun = null, place = "browser";
+const findings = new Map(); // by their rules
 
 // ---- where things are ----
 const where = { app: null, connect: null, relay: { host: "", protocol: "UDP", port: 3478 } };
@@ -73,15 +75,23 @@ function show(rule, finding) {
 }
 
 function found(rule, finding) {
-  findings.push([rule, finding]);
+  findings.set(rule, finding);
   show(rule, finding);
 }
 
+// The heaviest of all findings; a rule that could not be tried is no rule that passes.
+function verdict() {
+  const of = (verdict) => [...findings].filter(([, f]) => f.verdict === verdict).map(([rule]) => rule);
+  const say = (rules, one, many) => (rules.length > 1 ? `Rules ${rules.join(" and ")} ${many}` : `Rule ${rules[0]} ${one}`);
+  const failed = of("FAIL"), skipped = of("SKIP");
+  if (failed.length) return ["bad", say(failed, "fails", "fail")];
+  if (skipped.length) return ["warn", say(skipped, "was not tried", "were not tried")];
+  return of("WARN").length ? ["warn", "All rules pass, with a warning"] : ["good", "All rules pass"];
+}
+
 function conclude() {
-  const worst = ["FAIL", "WARN", "PASS"].find((v) => findings.some(([, f]) => f.verdict === v)) ?? "SKIP";
-  const failed = findings.filter(([, f]) => f.verdict === "FAIL").map(([rule]) => rule);
-  const words = { FAIL: `Rule ${failed.join(" and ")} ${failed.length > 1 ? "fail" : "fails"}`, WARN: "All rules pass, with a warning", PASS: "All rules pass", SKIP: "Nothing was checked" }[worst];
-  pill(STATES[worst], words);
+  const [state, words] = verdict();
+  pill(state, words);
   setText($("findings-title"), words);
   for (const id of ["again", "copy"]) $(id).disabled = false;
   $("findings-title").focus();
@@ -89,7 +99,7 @@ function conclude() {
 
 // As turnpike-probe's table has it.
 function text() {
-  return findings.map(([rule, { verdict, code, evidence }]) => {
+  return [...findings].map(([rule, { verdict, code, evidence }]) => {
     const { from, to } = RULES[rule];
     return `${verdict}  ${rule}  ${from} -> ${to} ${addressOf(to)}  ${code ? `${code}: ` : ""}${evidence}${code && ADDS_RULE.has(code) ? `  add: ${addition(rule)}` : ""}`;
   }).join("\n") + "\n";
@@ -98,7 +108,7 @@ function text() {
 // ---- a run ----
 async function run(token) {
   const rules = PLACES[place], [toConnect, toRelay] = rules.slice(-2);
-  findings = [];
+  findings.clear();
   $("rules").replaceChildren();
   $("ask").hidden = true;
   $("findings").hidden = false;
@@ -107,11 +117,16 @@ async function run(token) {
   pill("unknown", "Checking");
   for (const rule of rules) show(rule, { verdict: "RUN", evidence: "" });
   if (place === "browser") found(2, checks.page());
-  const { finding, hello, link } = await checks.service(connect, token);
+  const { finding, hello, link, cut } = await checks.service(connect, token);
   const servers = hello?.ice?.iceServers ?? [];
   know(servers.flatMap((s) => s.urls).filter((u) => u.startsWith("turn:")));
   found(toConnect, finding);
-  found(toRelay, hello ? await checks.relay(servers, (evidence) => show(toRelay, { verdict: "RUN", evidence })) : await checks.binding(stun));
+  try {
+    found(toRelay, hello ? await checks.relay(servers, (evidence) => show(toRelay, { verdict: "RUN", evidence })) : await checks.binding(stun));
+  } catch (error) {
+    found(toRelay, checks.skip(`this browser can't go on: ${error.message}`)); // what it has of WebRTC is older, or less, than a call needs
+  }
+  if (cut?.()) found(toConnect, cut());
   link?.close();
   conclude();
 }
@@ -143,13 +158,13 @@ async function begin() {
     pill("bad", "No connection");
     $("ask-problem").hidden = false;
     setText($("ask-problem"), "The page's own server does not tell where the service is. Load the page again.");
-    $("start").disabled = true;
     return;
   }
   where.app = ofService(location.href);
   where.connect = ofService(connect);
   know(stun ? [stun] : []);
   pill("unknown", "Ready");
+  $("start").disabled = false;
   $("username").focus();
 }
 

@@ -4,8 +4,8 @@ from lib import tap
 FINDINGS = "[...document.querySelectorAll('#rules li')].map((li) => [li.id, li.dataset.verdict, li.dataset.code ?? '', li.innerText])"
 
 
-def begin(page, url, token, place="browser"):
-    """The page at this address is asked; `token` is a name and a password."""
+def begin(page, url, token, place="browser", before=None):
+    """The page at this address is asked; `token` is a name and a password. `before` is done in the page first."""
     if page.evaluate("location.protocol") != "about:":  # the page that is there would look as if it had come
         page.open("about:blank#away")
     page.open(url + "check")
@@ -13,6 +13,8 @@ def begin(page, url, token, place="browser"):
     page.click(f"[name=place][value={place}]")
     page.fill("#username", token[0])
     page.fill("[name=password]", token[1])
+    if before:
+        page.evaluate(before + "; null")
     page.click("#start")
 
 
