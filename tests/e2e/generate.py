@@ -40,6 +40,7 @@ table ip watch {
 }
 """
 OUT, BACK = ("out", "went"), ("back", "came")
+REFUSE = "add rule inet turnpike forward reject with icmpx admin-prohibited\n"  # what no line lets pass: a probe hears of it, and need not wait
 
 
 def generate(*words, hosts=HOSTS):
@@ -70,7 +71,9 @@ class Place:
         self.side, self.host, self.role = SIDES[who]
         self.who, self.ns, self.fw, self._w = who, ns, fw, w
         self.rules = [n for n, rule in RULES.items() if rule[0] == who]
-        fw.nft.run("flush chain ip picture forward\nadd chain ip picture forward { policy accept; }\n" + WATCH)
+        fw.nft.run("flush chain ip picture forward\nadd chain ip picture forward { policy accept; }\nflush chain ip picture here_out\n")
+        fw.nft.run("add rule ip picture here_out icmp type destination-unreachable accept\n" + WATCH)
+        fw.nft.ns.sysctl("net.ipv4.icmp_ratelimit", 0)
         self.text = generate("nftables", "--side", self.side, "--from", self.host)
         fw.nft.run(self.text)
 
@@ -105,8 +108,8 @@ class Place:
     def open_rules(self, way=OUT):
         return [n for n in self.rules if self.passes(*RULES[n][1:], way)]
 
-    def probe(self):
-        command = [PROBE, "--role", self.role, *HOSTS, "--quick", "--ca", self._w.ca, "--user", daemon.USER, "--password-file", self._w.password, "-o", "json"]
+    def probe(self, *words):
+        command = [PROBE, "--role", self.role, *HOSTS, "--quick", "--ca", self._w.ca, "-o", "json", *words]
         return self.ns.popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -125,19 +128,24 @@ class World:
         self.home = Place(self, "home", n.home, n.home_firewall)
         self.places = (self.office, self.home)
 
-    def prove(self):
-        """Both ends at once, as far as media from relayed address to relayed address."""
-        runs = [p.probe() for p in self.places]
-        verdicts = {}
+    def probes(self, *words):
+        """Both ends at once: what they say of each rule."""
+        runs = [p.probe(*words) for p in self.places]
+        said = {}
         for run in runs:
             out, err = run.communicate(timeout=PATIENCE_S)
             daemon.check_log(err)
             check(out.startswith("{"), f"the probe ended with {run.returncode}: {out}{err}")
-            verdicts |= {r["number"]: r for r in json.loads(out)["rules"]}
-        for number, r in sorted(verdicts.items()):
+            said |= {r["number"]: r for r in json.loads(out)["rules"]}
+        equal(sorted(said), sorted(RULES), "the rules that were tried")
+        return said
+
+    def prove(self):
+        """As far as media from relayed address to relayed address."""
+        for number, r in self.probes("--user", daemon.USER, "--password-file", self.password).items():
             check(r["verdict"] == "PASS", f"rule {number}: {r['verdict']} {r['code']} at {r['stage']}: {r['evidence']}")
-            check("turn" not in r["text"] or r["measures"]["stream"]["received"] > 0, f"rule {number}: {r['measures']}")
-        equal(sorted(verdicts), sorted(RULES), "the rules that were proved")
+            stream = r["measures"]["stream"] or {"received": 0}
+            equal(stream["received"] > 0, r["destination"] == "relay", f"whether rule {number} has relayed a call's packets ({r['measures']})")
 
 
 @tap.group
@@ -165,13 +173,16 @@ def _(w):
 
 for who in SIDES:
 
-    @generated.case(f"{who}: any one line taken away, exactly its rule fails")
+    @generated.case(f"{who}: any one line taken away, exactly its rule fails, and of all five the probes name that one")
     def _(w, who=who):
         place = getattr(w, who)
         equal(place.open_rules(), place.rules, "what passes with all lines")
         for number in place.rules:
             place.fw.nft.run(without(place.text, f'"turnpike rule {number}"'))
             equal(place.open_rules(), [n for n in place.rules if n != number], f"what passes without the line of rule {number}")
+            place.fw.nft.run(REFUSE)
+            said = {n: (r["verdict"], r["code"]) for n, r in w.probes().items()}
+            equal(said, {n: ("FAIL", "icmp_admin_prohibited") if n == number else ("PASS", None) for n in RULES}, f"what the probes say without the line of rule {number}")
         place.fw.nft.run(without(place.text, "ct state established,related accept"))
         equal(place.open_rules(BACK), [], "what passes without the line that lets answers back")
         place.fw.nft.run(place.text)
