@@ -102,7 +102,7 @@ static void begin_tls(struct line *l, int fd)
 /* C1 (U+0080 to U+009F): OpenSSL leaves them in, and a terminal may take one for the beginning of a command. */
 static void mask_controls(char *text)
 {
-    for (char *p = text; (p = strchr(p, '\xc2')) != NULL; p++) {
+    for (char *p = text; (p = strchr(p, 0xc2)) != NULL; p++) {
         if ((unsigned char)p[1] < 0xa0)
             p[0] = p[1] = '?';
     }
