@@ -205,9 +205,9 @@ def forget_soon(s):
     boxes.join(s, boxes.connection(FORGED["far"], (CONNECT, 443)), idle_s=4)
 
 
-def tomorrow(s):
+def tell_time(s, ahead_s):
     boxes.read_head(s)
-    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 86400))
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + ahead_s))
     s.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
@@ -287,7 +287,7 @@ FAULTS = [
     Fault("dns_private_answer", 5, five("dual.example", "--dns", DNS), stage="name", says="is ::1", title="IPv6, where there is no way for IPv4"),
     Fault("dns_failed", 5, five("relay.example", "--dns", "11.0.3.54"), stage="name"),
     Fault("dns_private_answer", 5, five("hidden.example", "--dns", DNS), stage="name", says=HIDDEN),
-    Fault("tls_intercepted", 3, tcp(), box=tcp_box(hang_up, "intercepted"), stage="protocol", says="CN = admin"),
+    Fault("tls_intercepted", 3, tcp(), box=tcp_box(hang_up, "intercepted"), stage="protocol", says="CN = ??2Jadmin"),
     Fault("tls_failed", 3, tcp(), box=tcp_box(hang_up), stage="protocol"),
     Fault("http_refused", 2, ["--app", CONNECT, "--connect", CONNECT, "--relay", RELAY], stage="protocol", says="404"),
     Fault("ws_upgrade_stripped", 3, tcp(), box=tcp_box(strip, "tls"), stage="protocol", says="426"),
@@ -303,9 +303,18 @@ FAULTS = [
         "turn_clock_skew",
         5,
         ["--relay", RELAY, "--app", "AT", "--user", f"{int(time.time()) + 3600}:alice", "--password", "x"],
-        box=tcp_box(tomorrow, "tls"),
+        box=tcp_box(lambda s: tell_time(s, 86400), "tls"),
         stage="auth",
         says="ahead",
+    ),
+    Fault(
+        "turn_401",
+        5,
+        ["--relay", RELAY, "--app", "AT", "--user", f"{int(time.time()) - 3600}:alice", "--password", "x"],
+        box=tcp_box(lambda s: tell_time(s, -86400), "tls"),
+        stage="auth",
+        says="this time-limited name",
+        title="a name that has ended by this host's clock alone",
     ),
     Fault("turn_403_peer_denied", 5, ["--relay", RELAY, "--app", APP, "--token-file", "BOUND"], stage="relay"),
     Fault("turn_486_quota", 5, five(SMALL, *USER), stage="relay"),
@@ -337,7 +346,7 @@ class World:
         n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, LATE, TWIN, TWIN_2, *LIARS, DNS, PROXY, SIP, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
         self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
-        FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other")))
+        FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other", "/CN=\u009b2Jadmin")))
         stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, NAMES)))
         stack.enter_context(contextlib.closing(boxes.Sip(n.far, SIP)))
         service = {"connect-listen": f"{CONNECT}:443", "app-listen": f"{APP}:443", "connect-origin": f"https://{APP}", "cert": self.ca, "pkey": key}

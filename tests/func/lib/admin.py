@@ -185,10 +185,10 @@ class Tokens:
         os.rename(self.path + ".new", self.path)
 
 
-def certificate(directory, ip, name="admin"):
+def certificate(directory, ip, name="admin", subject="/CN=admin"):
     """A fresh one that signs itself: paths of certificate and key."""
     cert, key = directory.file(f"{name}.pem"), directory.file(f"{name}.key")
-    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=admin"]
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-utf8", "-subj", subject]
     words += ["-addext", f"subjectAltName=IP:{ip}", "-keyout", key, "-out", cert]
     subprocess.run(["openssl", *words], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     return cert, key
