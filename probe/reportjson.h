@@ -2,7 +2,7 @@
  * Purpose:  a report as JSON for programs.
  * Owner:    any thread; no state.
  * Lifetime: none.
- * Callers:  programs/turnpike-probe.
+ * Callers:  programs/turnpike-probe, programs/bridgeprobe.
  * RFC:      8259.
  */
 #ifndef PROBE_REPORTJSON_H
