@@ -54,6 +54,7 @@ class Bridge:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.ws.notify("bye")  # else it would be listed for half a minute more
+            self.ws.closed()
         self.ws.__exit__()
 
     def asked(self):
