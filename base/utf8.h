@@ -2,7 +2,7 @@
  * Purpose:  code points of UTF-8, and text made well-formed.
  * Owner:    any thread; no state.
  * Lifetime: no state.
- * Callers:  base/logline, admin/.
+ * Callers:  base/logline, admin/, probe/.
  * RFC:      3629.
  */
 #ifndef BASE_UTF8_H

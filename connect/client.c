@@ -47,9 +47,11 @@ struct waiting {
 struct connect_client {
     struct event_base *base;
     struct evdns_base *dns;
+    bool own_dns;
     struct ssl_ctx_st *tls;
     struct dialurl url, proxy;
     bool proxied, up;
+    bool refused; /* the last hello: its token */
     char *role, *name, *username, *password;
     struct connect_client_events events;
     void *ctx;
@@ -312,6 +314,7 @@ static void on_hello(void *ctx, const json_t *result, const json_t *error)
         snprintf(why, sizeof(why), "the connect service can't ask its store of tokens now");
     else
         snprintf(why, sizeof(why), "the connect service refuses hello: %.64s", reason);
+    c->refused = strcmp(reason, "unauthorized") == 0 || strcmp(reason, "forbidden") == 0;
     over(c, why, strcmp(reason, "unauthorized") == 0, pause_ms(c->failures++));
 }
 
@@ -331,6 +334,7 @@ static void on_open(void *ctx)
     struct connect_client *c = ctx;
     json_t *params = hello(c);
 
+    c->refused = false;
     if (!params || request(c, "hello", params, on_hello, c))
         over(c, "no memory", false, pause_ms(c->failures++));
     else
@@ -390,7 +394,7 @@ static void release(struct connect_client *c)
     free(c->name);
     free(c->username);
     free(c->password);
-    if (c->dns)
+    if (c->dns && c->own_dns)
         evdns_base_free(c->dns, 0);
     SSL_CTX_free(c->tls);
     free(c);
@@ -433,6 +437,8 @@ static void on_dial_down(void *ctx, const char *why, unsigned code)
 /* The network may be another one since the last look: name servers come with it. Names of /etc/hosts are read once, at the start. */
 static void read_name_servers(struct connect_client *c)
 {
+    if (!c->own_dns)
+        return;
     evdns_base_clear_nameservers_and_suspend(c->dns);
     evdns_base_resolv_conf_parse(c->dns, DNS_OPTION_SEARCH | DNS_OPTION_NAMESERVERS | DNS_OPTION_MISC, "/etc/resolv.conf");
     evdns_base_resume(c->dns);
@@ -520,9 +526,10 @@ int connect_client_new(struct connect_client **out, const struct connect_client_
     c->name = config->name ? strdup(config->name) : NULL;
     c->username = strdup(config->username);
     c->password = strdup(config->password);
-    c->dns = evdns_base_new(c->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    c->own_dns = !config->dns;
+    c->dns = config->dns ? config->dns : evdns_base_new(c->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     /* Without a name server there are still the names of /etc/hosts. */
-    if (c->dns && evdns_base_resolv_conf_parse(c->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf"))
+    if (c->dns && c->own_dns && evdns_base_resolv_conf_parse(c->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf"))
         evdns_base_load_hosts(c->dns, "/etc/hosts");
     if (!c->role || (config->name && !c->name) || !c->username || !c->password || !c->dns ||
         evtimer_add(&c->retry, &(struct timeval){0}))
@@ -532,6 +539,11 @@ int connect_client_new(struct connect_client **out, const struct connect_client_
 out:
     connect_client_free(&c);
     return err;
+}
+
+bool connect_client_is_refused(const struct connect_client *c)
+{
+    return c->refused;
 }
 
 void connect_client_free(struct connect_client **c)

@@ -12,12 +12,14 @@
 #include <stdbool.h>
 
 struct connect_client;
+struct evdns_base;
 struct event_base;
 
 enum { CONNECT_CLIENT_TEXT_MAX = 256 };
 
 struct connect_client_config {
     struct event_base *base;
+    struct evdns_base *dns;          /* borrowed; NULL: one of its own, of the system's name servers */
     const char *url;                 /* "wss://connect.example/connect"; "ws://" on loopback only */
     const char *ca_file;             /* PEM; NULL: the system's authorities */
     const char *proxy;               /* "http://proxy:3128"; NULL: none */
@@ -45,6 +47,8 @@ int connect_client_new(struct connect_client **out, const struct connect_client_
 int connect_client_request(struct connect_client *c, const char *method, json_t *params, connect_client_cb *cb, void *cb_ctx);
 /* As above. While the connection is lost but may be resumed, notifications wait (bounded), in order; those of a session that is lost are dropped. */
 int connect_client_notify(struct connect_client *c, const char *method, json_t *params);
+/* Within `down`: it was the service's own no to the token, for which no other connection helps. */
+bool connect_client_is_refused(const struct connect_client *c);
 /* Says `bye` if it can. May be called from within a callback. NULL-safe; nulls the pointer; no callback afterwards. */
 void connect_client_free(struct connect_client **c);
 

@@ -30,8 +30,10 @@ static void on_tcp(void *ctx, enum code code, int fd, const char *why)
     (void)why;
     if (code == CODE_NONE)
         b->trial->fd = fd;
-    if (code == CODE_NONE || code == CODE_TCP_RST)
+    if (code == CODE_NONE)
         trial_fail(b->trial, CODE_UDP_TIMEOUT, "%s; tcp/%u answers: UDP is filtered", b->silent, port);
+    else if (code == CODE_TCP_RST) /* which a firewall may have said */
+        trial_fail(b->trial, CODE_UDP_TIMEOUT, "%s; tcp/%u is refused", b->silent, port);
     else
         trial_fail(b->trial, CODE_UDP_TIMEOUT, "%s; tcp/%u does not answer either", b->silent, port);
 }
@@ -61,7 +63,9 @@ static void on_done(void *ctx, struct end *e, const struct end_result *r)
         t->other = r->answer.other;
         if (m->mapped.family)
             m->nat = addr_equal(&local, &m->mapped) ? REPORT_NAT_NONE : REPORT_NAT_UNKNOWN;
-        trial_note(t, "answered in %u ms, seen as %s", (unsigned)r->took_ms, addr_text(&m->mapped, text));
+        trial_note(t, "answered in %u ms", (unsigned)r->took_ms);
+        if (m->mapped.family)
+            trial_note(t, "seen as %s", addr_text(&m->mapped, text));
         trial_pass(t);
         break;
     case END_ALTERED: /* it has been reached; the next step says what is wrong */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "probe/hold.h"
 #include "probe/trial.h"
@@ -18,6 +19,9 @@ struct hold {
     hold_notify *notify;           /* he says what is to be said */
     void *notify_ctx;
     bool up;
+    unsigned idle_s; /* that it is to be held */
+    uint64_t up_ms;
+    char why[CONNECT_CLIENT_TEXT_MAX]; /* it is not up yet */
     json_t *call;                 /* the last that another end has begun; owned */
     char failed[MARK_FAILED_MAX]; /* of the last call that was a probe's */
     hold_message *message;
@@ -55,11 +59,9 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
         return; /* back again */
     take_credentials(t->probe, json_object_get(hello, "ice"));
     asked = t->probe->config->idle_s;
-    t->line->measures.idle_s = asked ? asked : IDLE_S;
-    if (!t->probe->config->quick || asked)
-        trial_wait(t, t->line->measures.idle_s * 1000);
-    else
-        trial_wait(t, t->line->measures.idle_s = 0);
+    h->idle_s = asked ? asked : trial_ms(t, IDLE_S, 0);
+    h->up_ms = clock_now().ms;
+    trial_wait(t, h->idle_s * 1000);
 }
 
 static void on_down(void *ctx, const char *why, bool lost)
@@ -70,10 +72,12 @@ static void on_down(void *ctx, const char *why, bool lost)
     if (!h->trial)
         return; /* whoever talks over it has a deadline */
     if (h->up)
-        trial_fail(h->trial, CODE_WS_IDLE_KILLED, "the WebSocket was cut within %u s of nothing but signs of life: %s",
-                   h->trial->line->measures.idle_s, why);
-    else
+        trial_fail(h->trial, CODE_WS_IDLE_KILLED, "the WebSocket was cut after %.0f s of nothing but signs of life: %s",
+                   (double)(clock_now().ms - h->up_ms) / 1e3, why);
+    else if (connect_client_is_refused(h->client))
         trial_fail(h->trial, CODE_TOKEN_REFUSED, "%s", why);
+    else
+        snprintf(h->why, sizeof(h->why), "%s", why); /* it is tried again until the time is up */
 }
 
 static int keep_call(struct hold *h, const json_t *incoming)
@@ -191,6 +195,7 @@ static void begin(struct trial *t)
     struct dialurl url = {.tls = true, .port = t->line->port};
     char authority[DIAL_AUTHORITY_MAX], text[DIAL_AUTHORITY_MAX + 32], why[CONNECT_CLIENT_TEXT_MAX];
     struct connect_client_config config = {.base = t->probe->base,
+                                           .dns = t->probe->dns,
                                            .url = text,
                                            .ca_file = c->ca_file,
                                            .proxy = c->proxy,
@@ -227,11 +232,12 @@ static void late(struct trial *t)
     struct hold *h = t->state;
 
     if (!h->up) {
-        trial_fail(t, CODE_TOKEN_REFUSED, "the connect service has not answered our hello");
+        trial_fail(t, CODE_HTTP_REFUSED, "%s", *h->why ? h->why : "the connect service has not answered our hello");
         return;
     }
-    if (t->line->measures.idle_s)
-        trial_note(t, "idle %u s survived", t->line->measures.idle_s);
+    t->line->measures.idle_s = h->idle_s;
+    if (h->idle_s)
+        trial_note(t, "idle %u s survived", h->idle_s);
     trial_pass(t);
 }
 

@@ -115,8 +115,16 @@ void pair_choose_credentials(struct trial *t)
     const struct probe_config *c = p->config;
     struct pair *pair = t->pair;
 
-    pair->user = c->user ? c->user : p->ice_user ? p->ice_user : c->token_user;
-    pair->password = c->user ? c->password : p->ice_user ? p->ice_password : c->token_password;
+    if (c->user) {
+        pair->user = c->user;
+        pair->password = c->password;
+    } else if (p->ice_user) {
+        pair->user = p->ice_user;
+        pair->password = p->ice_password;
+    } else if (!c->host[RULES_CONNECT].name) { /* else it is the service's, and need not be good for the relay */
+        pair->user = c->token_user;
+        pair->password = c->token_password;
+    }
 }
 
 struct pair *pair_new(struct trial *t)
@@ -278,7 +286,13 @@ static void look(struct trial *t)
         return;
     }
     pair_choose_credentials(t);
-    pair_allocate(t, 0);
+    if (t->pair->user) {
+        pair_allocate(t, 0);
+        return;
+    }
+    trial_note(t, "relaying not tried: the connect service has handed out no credentials");
+    t->checks = RULES_STUN;
+    trial_pass(t);
 }
 
 static void begin_allocate(struct trial *t)

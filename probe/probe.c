@@ -2,6 +2,7 @@
 
 #include <event2/dns.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/utf8.h"
 #include "connect/dial.h"
 #include "probe/hold.h"
 #include "probe/pair.h"
@@ -35,6 +37,7 @@ __attribute__((format(printf, 2, 0))) static void add_words(struct report_line *
         n += (size_t)snprintf(l->evidence + n, sizeof(l->evidence) - n, ", ");
     if (n < sizeof(l->evidence))
         vsnprintf(l->evidence + n, sizeof(l->evidence) - n, format, args);
+    utf8_mend(l->evidence); /* it may have been cut within a character */
 }
 
 static void settle(struct trial *t)
@@ -59,8 +62,9 @@ void trial_fail(struct trial *t, enum code code, const char *format, ...)
     l->verdict = REPORT_FAIL;
     l->code = code;
     l->stage = STEPS[t->step]->stage;
+    *l->evidence = '\0';
     va_start(args, format);
-    vsnprintf(l->evidence, sizeof(l->evidence), format, args);
+    add_words(l, format, args);
     va_end(args);
     t->over = true;
     settle(t);
@@ -70,6 +74,8 @@ void trial_broken(struct trial *t, int err)
 {
     if (err == -ENETUNREACH || err == -EHOSTUNREACH)
         trial_fail(t, CODE_NET_UNREACHABLE, "this host has no route");
+    else if (err == ERR_AFNOSUPPORT || err == -EADDRNOTAVAIL)
+        trial_fail(t, CODE_NET_UNREACHABLE, "this host has no address of that family (IPv6 is switched off, say)");
     else if (err == -EPERM || err == ERR_ACCES)
         trial_fail(t, CODE_LOCAL_BLOCKED, "this host's own rules forbid it");
     else
@@ -309,7 +315,8 @@ static int open_all(struct probe *p, char error[static PROBE_ERROR_MAX])
         p->tls = c->tls;
         err = SSL_CTX_up_ref(p->tls) == 1 ? 0 : ERR_CRYPTO;
     } else if ((err = dial_tls(&p->tls, c->ca_file)) == ERR_INVAL) {
-        snprintf(error, PROBE_ERROR_MAX, "the authorities' certificates can't be read as PEM: %.150s", c->ca_file);
+        snprintf(error, PROBE_ERROR_MAX, "the authorities' certificates can't be read as PEM: %.150s",
+                 c->ca_file ? c->ca_file : "the system's");
         return ERR_CONFIG;
     }
     if (err || (err = stun_mac_new(&p->mac)))
@@ -410,9 +417,17 @@ static void leave_loop(void *ctx)
     event_base_loopbreak(ctx);
 }
 
+static void on_signal(evutil_socket_t number, short what, void *ctx)
+{
+    (void)number;
+    (void)what;
+    event_base_loopexit(ctx, NULL);
+}
+
 int probe_run(const struct probe_config *config, struct report *out, char error[static PROBE_ERROR_MAX])
 {
     struct event_base *base = event_base_new();
+    struct event ends[2];
     struct probe *p = NULL;
     int err;
 
@@ -420,9 +435,19 @@ int probe_run(const struct probe_config *config, struct report *out, char error[
         snprintf(error, PROBE_ERROR_MAX, "the probe can't start: %s", err_str(ERR_NOMEM));
         return ERR_NOMEM;
     }
+    evsignal_assign(&ends[0], base, SIGINT, on_signal, base);
+    evsignal_assign(&ends[1], base, SIGTERM, on_signal, base);
     err = probe_new(&p, base, config, out, leave_loop, base, error);
-    if (!err)
+    if (!err) {
+        evsignal_add(&ends[0], NULL);
+        evsignal_add(&ends[1], NULL);
         event_base_dispatch(base);
+        err = event_base_got_exit(base) ? ERR_CANCELLED : 0;
+        if (err)
+            snprintf(error, PROBE_ERROR_MAX, "ended by a signal before all rules were tried");
+        evsignal_del(&ends[0]);
+        evsignal_del(&ends[1]);
+    }
     probe_free(&p);
     event_base_loop(base, EVLOOP_NONBLOCK); /* what has been let go is freed from there */
     event_base_free(base);

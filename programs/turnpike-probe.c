@@ -455,8 +455,11 @@ static void show_time(time_t wall)
 static int once(struct options *o, struct report *r, const struct report *before)
 {
     char error[PROBE_ERROR_MAX];
+    int err = probe_run(&o->probe, r, error);
 
-    if (probe_run(&o->probe, r, error)) {
+    if (err == ERR_CANCELLED && o->watch_s)
+        exit((int)last);
+    if (err) {
         fprintf(stderr, "turnpike-probe: %s\n", error);
         return STATUS_USAGE;
     }

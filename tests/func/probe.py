@@ -8,9 +8,11 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 from lib import admin, boxes, daemon, net, stun, tap
@@ -41,7 +43,7 @@ STREAM = 172 + 4 + 28  # bytes of an IP packet that carries a call's payload to 
 SECONDS = 120  # for whatever waits to the end
 NAMES = {
     "relay.example": [RELAY], "hidden.example": [HIDDEN], "private.example": [PRIVATE], "proxy.example": [PROXY], "empty.example": [],
-    "several.example": [NOWHERE, RELAY], "dual.example": [NOWHERE, "::1"],
+    "connect.example": [CONNECT], "several.example": [NOWHERE, RELAY], "dual.example": [NOWHERE, "::1"],
 }  # fmt: skip
 
 # The firewall: what the probe has asked to open, then what is open beyond the rules, the faults, and the five rules. The host's own likewise.
@@ -225,6 +227,21 @@ def hang_up(s):
     s.recv(1)
 
 
+def once_only():
+    """The service for whoever tries the WebSocket, and then no more room for whoever signs in."""
+    first = threading.Lock()
+
+    def answer(s):
+        if not first.acquire(blocking=False):
+            overloaded(s)
+            return
+        with boxes.tls_to(boxes.connection(FORGED["far"], (CONNECT, 443))) as there:
+            there.sendall(boxes.read_head(s))
+            boxes.join(s, there)
+
+    return answer
+
+
 def proxy(status):
     def answer(s):
         host, port = boxes.read_head(s).split()[1].decode().split(":")
@@ -296,6 +313,7 @@ FAULTS = [
     Fault("proxy_auth_required", 3, ["--connect", CONNECT, "--relay", RELAY, "--proxy", "http://AT:3128"], box=tcp_box(proxy(407), port=3128), stage="protocol"),
     Fault("proxy_refused", 3, ["--connect", CONNECT, "--relay", RELAY, "--proxy", "http://AT:3128"], box=tcp_box(proxy(403), port=3128), stage="protocol", says="403"),
     Fault("http_refused", 3, tcp(), box=tcp_box(overloaded, "tls"), stage="protocol", says="503", title="a service that has no room"),
+    Fault("http_refused", 3, tcp("--token-file", "TOKEN"), box=tcp_box(once_only(), "tls"), stage="auth", says="503", title="room for one only"),
     Fault("stun_altered", 5, udp(), box=udp_box(server=changed), stage="protocol", says="FINGERPRINT"),
     Fault("turn_401", 5, five(RELAY, "--user", daemon.USER, "--password", "wrong"), stage="auth"),
     Fault("turn_401", 5, five(RELAY, "--user", "1500000000:alice", "--password", "x"), stage="auth", says="was good until", title="a name that has ended"),
@@ -345,7 +363,7 @@ class World:
         self.at = {f: f"11.0.{3 if f.box else 1}.{100 + i}" for i, f in enumerate(FAULTS)}
         n.far.ip(*[f"addr add {ip}/32 dev lo" for ip in (RELAY, CONNECT, APP, SMALL, NARROW, WIDE, LATE, TWIN, TWIN_2, *LIARS, DNS, PROXY, SIP, *(self.at[f] for f in FAULTS if f.box))])
         names = [CONNECT, APP, *self.at.values()]
-        self.ca, key = admin.certificate(self.directory, ",IP:".join(names), "far")
+        self.ca, key = admin.certificate(self.directory, ",IP:".join(names) + ",DNS:connect.example", "far")
         FORGED.update(far=n.far, tls=boxes.tls_server(self.ca, key), intercepted=boxes.tls_server(*admin.certificate(self.directory, ",IP:".join(names), "other", "/CN=\u009b2Jadmin")))
         stack.enter_context(contextlib.closing(boxes.Dns(n.far, DNS, NAMES)))
         stack.enter_context(contextlib.closing(boxes.Sip(n.far, SIP)))
@@ -363,6 +381,7 @@ class World:
             "STRAIGHT_BRIDGE": self.directory.file("straight_bridge", self._token("bridge", tenant="straight")),
             "BOUND": self.directory.file("bound", self._token("turn", "--allow-peer", "192.0.2.1")),
         }
+        self.ended = self._token("turn")
         self.password = self.directory.file("password", daemon.PASSWORD + "\n")
 
     def _cable(self):
@@ -446,6 +465,7 @@ def faults():
         w.proxied = w.start("--app", APP, "--connect", CONNECT, "--proxy", "http://proxy.example:3128", "--dns", DNS)
         stack.enter_context(contextlib.closing(udp_box(late_s=0.8)(LATE)))
         w.late = w.start("--relay", LATE, *USER)
+        w.named_service = w.start("--connect", "connect.example", "--dns", DNS, "--token-file", w.files["TOKEN"])
         w.several = w.start("--relay", "several.example", "--dns", DNS)
         w.both = w.start_both(RELAY, "TOKEN", "BRIDGE")
         w.nats = {name: Run(getattr(w.net, name), "--relay", TWIN, quick=False) for name in NATS}
@@ -490,6 +510,25 @@ def _(w):
     equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "PASS"], f"the verdicts, one of a rule without a host ({w.signed_in.rule(5)['evidence']})")
     check(w.signed_in.rule(5)["measures"]["udp_idle_s"] == 3, f"the relay's rule: {w.signed_in.rule(5)['evidence']}")
     equal(w.at_once.rule(5)["verdict"], "PASS", f"the relay's rule, without a time to be idle ({w.at_once.rule(5)['evidence']})")
+
+
+@faults.case("the name server that is named is asked for the sign-in, too")
+def _(w):
+    r = w.named_service.rule(3)
+    equal((r["verdict"], r["stage"]), ("PASS", "auth"), f"what it says ({r['evidence']})")
+
+
+@faults.case("SIGINT in the middle gives back what the relay has given")
+def _(w):
+    def held():
+        return len(json.loads(w.net.far.run([CTL, "--config", w.daemon.config_path, "allocations", "--json", "--user", w.ended.split(":")[0]])))
+
+    run = w.start("--relay", RELAY, "--token", w.ended.strip(), quick=False)
+    tap.wait_until(lambda: held() == 2, "both ends' allocations")
+    run.process.send_signal(signal.SIGINT)
+    out, err = run.process.communicate(timeout=SECONDS)
+    check(run.process.returncode == 3 and not out and "ended by a signal" in err, f"it ended with {run.process.returncode}, and said {out}{err}")
+    tap.wait_until(lambda: held() == 0, "the end of the allocations")
 
 
 @faults.case("a proxy that opens the way is no fault")
