@@ -22,8 +22,8 @@ struct hold {
     unsigned idle_s; /* that it is to be held */
     uint64_t up_ms;
     char why[CONNECT_CLIENT_TEXT_MAX]; /* it is not up yet */
-    json_t *call;                 /* the last that another end has begun; owned */
-    char failed[MARK_FAILED_MAX]; /* of the last call that was a probe's */
+    json_t *call;                      /* the last that another end has begun; owned */
+    char failed[MARK_FAILED_MAX];      /* of the last call that was a probe's */
     hold_message *message;
     void *ctx;
 };

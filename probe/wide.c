@@ -52,6 +52,10 @@ static void begin(struct trial *t)
 {
     struct pair *p = t->pair;
 
+    if (t->line->measures.mapped.family != p->relayed[1].family) { /* no permission would be given for it, or none is known */
+        trial_pass(t);
+        return;
+    }
     p->heard_packet = on_packet;
     p->done = on_permission;
     p->params[1] = (struct turn_params){.peers = &t->line->measures.mapped, .npeers = 1};
