@@ -71,6 +71,15 @@ bool addr_is_link_local(const struct addr *a)
     return a->family == ADDR_V6 && a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80; /* fe80::/10, RFC 4291 section 2.5.6 */
 }
 
+bool addr_is_unicast(const struct addr *a)
+{
+    const uint8_t *v4 = ipv4_of(a);
+
+    if (v4)
+        return v4[0] != 0 && v4[0] < 224;
+    return a->family == ADDR_V6 && a->ip[0] != 0xff && !addr_is_any(a);
+}
+
 struct addr addr_with_port(const struct addr *a, uint16_t port)
 {
     struct addr r = *a;

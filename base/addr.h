@@ -35,10 +35,12 @@ enum { ADDR_TEXT_MAX = 56 };
 bool addr_equal(const struct addr *a, const struct addr *b);
 /* Ports are left out of the comparison. */
 bool addr_same_ip(const struct addr *a, const struct addr *b);
-/* These three look through an IPv4-mapped IPv6 address, which the kernel delivers to the IPv4 one. */
+/* These four look through an IPv4-mapped IPv6 address, which the kernel delivers to the IPv4 one. */
 bool addr_is_any(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 bool addr_is_link_local(const struct addr *a);
+/* It can be one host's: not unspecified, of no group, no broadcast, nothing reserved (RFC 6890). */
+bool addr_is_unicast(const struct addr *a);
 /* An IPv4-mapped IPv6 address as the IPv4 one that it is, what a socket for both families says of an IPv4 client; any other as it is. */
 struct addr addr_unmapped(const struct addr *a);
 size_t addr_ip_len(const struct addr *a); /* 4, 16 or 0 */

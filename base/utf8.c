@@ -54,3 +54,14 @@ void utf8_mend(char *text)
         if (broken(text, &len))
             *text = '?';
 }
+
+void utf8_mask(char *text)
+{
+    for (size_t len; *text; text += len) {
+        uint32_t cp;
+
+        len = utf8_at((const uint8_t *)text, strlen(text), &cp);
+        if (cp < ' ' || (cp >= 0x7f && cp < 0xa0) || (cp == UTF8_REPLACEMENT && len == 1))
+            memset(text, '?', len);
+    }
+}

@@ -20,5 +20,7 @@ size_t utf8_at(const uint8_t *p, size_t left, uint32_t *cp);
 bool utf8_ok(const char *text);
 /* Writes '?' over every byte that belongs to no code point, such as what is left of one that was cut. */
 void utf8_mend(char *text);
+/* The same, and over what a terminal may take for a command: control characters, U+0080 to U+009F among them. */
+void utf8_mask(char *text);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +18,14 @@
 #include "probe/trial.h"
 
 enum {
-    MAGIC = 0x54504449,  /* of a payload */
-    PAYLOAD = 16,        /* bytes */
-    ROUNDS = 5,          /* packets to each address */
-    INTERVAL_MS = 250,   /* between them: what one end has sent opens the way for what the other sends next */
-    DATAGRAM_MAX = 64,   /* bytes; what is longer is a stranger's */
-    READS_MAX = 64,      /* datagrams before other sockets have their turn */
-    TOLD = 2,            /* addresses of ours: the host's, and the mapped one */
-    MULTICAST_V4 = 224,  /* first byte; all above it are multicast, reserved or broadcast */
-    MULTICAST_V6 = 0xff, /* first byte */
-    CANDIDATE = 2,       /* number of the first of them; 1 is the relayed one */
+    MAGIC = 0x54504449, /* of a payload */
+    PAYLOAD = 16,       /* bytes */
+    ROUNDS = 5,         /* packets to each address */
+    INTERVAL_MS = 250,  /* between them: what one end has sent opens the way for what the other sends next */
+    DATAGRAM_MAX = 64,  /* bytes; what is longer is a stranger's */
+    READS_MAX = 64,     /* datagrams before other sockets have their turn */
+    TOLD = 2,           /* addresses of ours: the host's, and the mapped one */
+    CANDIDATE = 2,      /* number of the first of them; 1 is the relayed one */
 };
 
 #define MARK "a=x-turnpike-direct:"
@@ -46,12 +45,10 @@ struct direct {
 
 /* ---- The other end's addresses. ---- */
 
-/* It may have told anything: what is sent goes to one host, and not to this one, where no firewall is on the way (unless a test has both ends on loopback). */
+/* It may have told anything: a host's address, and not this one's, where no firewall is on the way (unless a test has both ends on loopback), nor a service's port. */
 static bool may_reach(const struct addr *a, const struct addr *own)
 {
-    bool group = a->family == ADDR_V4 ? a->ip[0] >= MULTICAST_V4 || a->ip[0] == 0 : a->ip[0] == MULTICAST_V6;
-
-    if (!a->port || a->family != own->family || group || addr_is_any(a))
+    if (a->port < IPPORT_RESERVED || a->family != own->family || !addr_is_unicast(a))
         return false;
     if (addr_is_loopback(a) || addr_is_loopback(own))
         return addr_is_loopback(a) && addr_is_loopback(own);

@@ -99,15 +99,6 @@ static void begin_tls(struct line *l, int fd)
     enter(l, TLS);
 }
 
-/* C1 (U+0080 to U+009F): OpenSSL leaves them in, and a terminal may take one for the beginning of a command. */
-static void mask_controls(char *text)
-{
-    for (char *p = text; (p = strchr(p, 0xc2)) != NULL; p++) {
-        if ((unsigned char)p[1] < 0xa0)
-            p[0] = p[1] = '?';
-    }
-}
-
 static void issuer_of(const X509 *cert, char out[static ISSUER_MAX])
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -116,8 +107,7 @@ static void issuer_of(const X509 *cert, char out[static ISSUER_MAX])
     if (bio && X509_NAME_print_ex(bio, X509_get_issuer_name(cert), 0, XN_FLAG_ONELINE & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) >= 0)
         n = BIO_read(bio, out, ISSUER_MAX - 1);
     out[n > 0 ? n : 0] = '\0';
-    utf8_mend(out);
-    mask_controls(out);
+    utf8_mask(out);
     BIO_free(bio);
 }
 

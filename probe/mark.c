@@ -29,11 +29,7 @@ json_t *mark_write(const struct mark *m, const char *lines)
 const char *mark_clean(char out[static MARK_FAILED_MAX], const char *text, size_t len)
 {
     snprintf(out, MARK_FAILED_MAX, "%.*s", len < MARK_FAILED_MAX ? (int)len : MARK_FAILED_MAX, text);
-    utf8_mend(out);
-    for (char *p = out; *p; p++) {
-        if ((unsigned char)*p < ' ' || *p == 0x7F)
-            *p = '?';
-    }
+    utf8_mask(out);
     return out;
 }
 

@@ -189,11 +189,8 @@ static void late(struct trial *t)
 /* An address that a relay has by mistake, or that it would have us send to, is left alone. */
 static bool is_usable(const struct addr *other, const struct addr *relay)
 {
-    uint8_t first = other->ip[0];
-
     return other->family == relay->family && !addr_same_ip(other, relay) && other->port && other->port != relay->port &&
-           !addr_is_any(other) && !addr_is_link_local(other) && addr_is_loopback(other) == addr_is_loopback(relay) &&
-           (other->family == ADDR_V4 ? first < 224 : first != 0xFF); /* no multicast */
+           addr_is_unicast(other) && !addr_is_link_local(other) && addr_is_loopback(other) == addr_is_loopback(relay);
 }
 
 static int open_sockets(struct nat *n)

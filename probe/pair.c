@@ -290,7 +290,11 @@ static void look(struct trial *t)
         pair_allocate(t, 0);
         return;
     }
-    trial_note(t, "relaying not tried: the connect service has handed out no credentials");
+    if (p->config->both)
+        trial_warn(t, CODE_OTHER_END_MISSING,
+                   "the other end was not met: the connect service has handed out no credentials for the relay");
+    else
+        trial_note(t, "relaying not tried: the connect service has handed out no credentials");
     t->checks = RULES_STUN;
     trial_pass(t);
 }

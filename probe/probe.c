@@ -37,7 +37,7 @@ __attribute__((format(printf, 2, 0))) static void add_words(struct report_line *
         n += (size_t)snprintf(l->evidence + n, sizeof(l->evidence) - n, ", ");
     if (n < sizeof(l->evidence))
         vsnprintf(l->evidence + n, sizeof(l->evidence) - n, format, args);
-    utf8_mend(l->evidence); /* it may have been cut within a character */
+    utf8_mask(l->evidence); /* it may have been cut within a character, or hold what others have chosen */
 }
 
 static void settle(struct trial *t)
@@ -116,7 +116,7 @@ void trial_too_wide(struct trial *t, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    if (!t->over)
+    if (t->line->verdict != REPORT_FAIL)
         warn(t->line, REPORT_QUALITY, CODE_OPEN_TOO_WIDE, format, args);
     va_end(args);
 }

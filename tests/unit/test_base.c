@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "base/rate.h"
 #include "base/ring.h"
+#include "base/utf8.h"
 #include "base/wheel.h"
 #include "base/wire.h"
 #include "tests/unit/tap.h"
@@ -13,6 +14,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- err ---- */
@@ -276,6 +278,54 @@ static void test_addr_kinds(void)
         CHECK_INT(addr_is_link_local(&a), t[i].link_local);
     }
     CHECK(!addr_is_any(&none) && !addr_is_loopback(&none) && !addr_is_link_local(&none));
+}
+
+static void test_addr_unicast(void)
+{
+    static const struct {
+        const char *ip;
+        bool unicast;
+    } t[] = {
+        {"192.0.2.1", true},  {"223.255.255.255", true},  {"127.0.0.1", true},         {"2001:db8::1", true},
+        {"fe80::1", true},    {"::ffff:192.0.2.1", true}, {"0.0.0.0", false},          {"0.1.2.3", false},
+        {"224.0.0.1", false}, {"255.255.255.255", false}, {"::ffff:239.0.0.1", false}, {"::", false},
+        {"ff02::1", false},
+    };
+    struct addr none = {0};
+
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        struct addr a;
+
+        CHECK_INT(addr_parse_ip(&a, t[i].ip), 0);
+        CHECK_INT(addr_is_unicast(&a), t[i].unicast);
+    }
+    CHECK(!addr_is_unicast(&none));
+}
+
+/* ---- text ---- */
+
+static void test_utf8_mask(void)
+{
+    static const struct {
+        const char *given, *masked;
+    } t[] = {
+        {"plain \xc3\xa9\xe2\x82\xac", "plain \xc3\xa9\xe2\x82\xac"},
+        {"\x1b[2J\r\n\x7f", "?[2J???"},
+        {"a\xc2\x9b"
+         "2J",
+         "a??2J"}, /* CSI */
+        {"cut \xe2\x82", "cut ??"},
+        {"\xc2\xa0 stays", "\xc2\xa0 stays"},
+        {"\xef\xbf\xbd stays", "\xef\xbf\xbd stays"},
+    };
+
+    for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        char text[32];
+
+        snprintf(text, sizeof(text), "%s", t[i].given);
+        utf8_mask(text);
+        CHECK_STR(text, t[i].masked);
+    }
 }
 
 /* ---- clock and rate ---- */
@@ -824,6 +874,8 @@ static const struct tap_test tests[] = {
     {"an IPv4-mapped address becomes the IPv4 one that it is", test_addr_unmapped},
     {"addr: equality with and without port", test_addr_equal},
     {"addr: any, loopback, link-local, also mapped", test_addr_kinds},
+    {"addr: unicast, also mapped", test_addr_unicast},
+    {"utf8: what is none, and what a terminal may obey, is masked", test_utf8_mask},
     {"clock: both clocks", test_clock},
     {"rate: burst, refill, a clock that goes back", test_rate},
     {"rate: one bucket for several threads", test_rate_shared},

@@ -64,6 +64,7 @@ static void nowhere(void)
                                           "127.0.0.1 4001 typ host",
                                           "192.0.2.1 4001 typ host",
                                           "198.51.100.7 0 typ host",
+                                          "198.51.100.7 53 typ host",
                                           "ff02::1 4001 typ host",
                                           "198.51.100.7 65536 typ host",
                                           "198.51.100.7 -1 typ host",
