@@ -59,8 +59,8 @@ static size_t count_lines(char *text, bool ascii)
 
 static void check_generated(const struct openings *openings, enum generate_format format)
 {
-    /* beside the openings: of a gateway, and of the relay's own host with loopback and neighbours */
-    static const size_t FIXED[][2] = {[GENERATE_NFTABLES] = {8, 10}, [GENERATE_IPTABLES] = {6, 11}, [GENERATE_WINDOWS] = {3, 3}};
+    /* beside the openings: of a gateway, and of the relay's own host with loopback, neighbours and "too big" */
+    static const size_t FIXED[][2] = {[GENERATE_NFTABLES] = {8, 12}, [GENERATE_IPTABLES] = {6, 13}, [GENERATE_WINDOWS] = {3, 3}};
     char *text = NULL;
     size_t len;
     FILE *f = open_memstream(&text, &len);
