@@ -170,6 +170,7 @@ def _(w):
         dead = w.owner(w.nodes[7000].call("CLUSTER", "KEYSLOT", "{dead}n"))[0]
         asked = next(p for p in w.PORTS if p != dead)
         alive = next(f"k{i}" for i in range(300) if w.owner(w.nodes[7000].call("CLUSTER", "KEYSLOT", f"k{i}"))[0] != dead)
+        tap.equal(d.do("SET", alive, alive[1:]), "OK", f"SET of {alive}")
         w.nodes[dead].kill()
         start = time.monotonic()
         waiting = d.send("INCR", "{dead}n", repeat=100, deadline=40000)
