@@ -87,6 +87,13 @@ static void on_ask(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- The connect service. ---- */
 
+static void session_lost(struct bridge *b, const char *why)
+{
+    calls_lost(b->calls, why);
+    if (b->config.lost)
+        b->config.lost(b->config.ctx);
+}
+
 static void on_up(void *ctx, const json_t *hello, bool resumed)
 {
     struct bridge *b = ctx;
@@ -97,7 +104,7 @@ static void on_up(void *ctx, const json_t *hello, bool resumed)
     b->connected_ms = clock_now().ms;
     calls_set_connected(b->calls, true);
     if (!resumed)
-        calls_lost(b->calls, "the session was not resumed");
+        session_lost(b, "the session was not resumed");
     else
         calls_resumed(b->calls, json_object_get(hello, "calls"));
     calls_forget_status(b->calls);
@@ -114,7 +121,7 @@ static void on_down(void *ctx, const char *why, bool lost)
     b->connected = false;
     calls_set_connected(b->calls, false);
     if (lost)
-        calls_lost(b->calls, why);
+        session_lost(b, why);
 }
 
 static void on_message(void *ctx, const char *method, const json_t *params)
@@ -124,6 +131,13 @@ static void on_message(void *ctx, const char *method, const json_t *params)
     if (b->stopped || (b->config.message && b->config.message(b->config.ctx, method, params)))
         return;
     calls_message(b->calls, method, params);
+}
+
+static bool is_others(void *ctx, const char *id)
+{
+    const struct bridge *b = ctx;
+
+    return b->config.has_call && b->config.has_call(b->config.ctx, id);
 }
 
 /* ---- The loop. ---- */
@@ -182,6 +196,7 @@ static const struct call_ends REAL = {
     .sip_hangup = sip_hangup,
     .now = clock_now,
     .wake = wake,
+    .is_others = is_others,
 };
 
 static int open_calls(struct bridge *b)

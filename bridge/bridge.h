@@ -43,6 +43,10 @@ struct bridge_config {
     /* A notification of the connect service, before the calls have it; `params` are borrowed. True: it was for the host, and no call hears of it, so that a call.incoming
      * that the host takes is a call of its own to the end. May be NULL. */
     bool (*message)(void *ctx, const char *method, const json_t *params);
+    /* Has the host taken the call of this id? Then it is not ours to end. With `message`. */
+    bool (*has_call)(void *ctx, const char *id);
+    /* The session at the connect service is over, and with it what the host has taken. With `message`. */
+    void (*lost)(void *ctx);
     void *ctx;
 };
 

@@ -180,7 +180,7 @@ static void end_unknown(struct calls *calls, const json_t *list)
     {
         const char *id = json_string_value(json_object_get(entry, "call"));
 
-        if (id && !find(calls, id))
+        if (id && !find(calls, id) && !calls->ends->is_others(calls->ends->ctx, id))
             calls->ends->notify(calls->ends->client, "call.hangup",
                                 json_pack("{s:s,s:s,s:s}", "call", id, "reason", "pbx_error", "text",
                                           "the call was lost with the bridge's connection"));

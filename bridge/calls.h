@@ -60,6 +60,8 @@ struct call_ends {
     struct now (*now)(void);
     /* Something has ended, or a line's registration was answered: calls_reap is to be called soon, from the loop. */
     void (*wake)(void *ctx);
+    /* Is the call of this id another's on the same connection? Then it is none that was lost. */
+    bool (*is_others)(void *ctx, const char *id);
     void *ctx;
 };
 

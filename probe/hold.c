@@ -144,8 +144,11 @@ int hold_ask(struct hold *h, const char *method, json_t *params, connect_client_
 
 void hold_hang_up(struct hold *h, const char *call, const char *reason, const char *text)
 {
-    json_t *params = json_pack("{s:s,s:s}", "call", call, "reason", reason);
+    json_t *params;
 
+    if (!h->client && !h->call)
+        return;
+    params = json_pack("{s:s,s:s}", "call", call, "reason", reason);
     if (params && text)
         json_object_set_new(params, "text", json_string(text));
     (void)hold_say(h, "call.hangup", params);

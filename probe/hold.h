@@ -37,7 +37,7 @@ const char *hold_failed(const struct hold *h);
 int hold_say(struct hold *h, const char *method, json_t *params);
 /* As connect_client_request; ERR_NOTCONN on a connection that is somebody else's. */
 int hold_ask(struct hold *h, const char *method, json_t *params, connect_client_cb *cb, void *cb_ctx);
-/* call.hangup with a reason of docs/connect-protocol.md and a text, which may be NULL. */
+/* call.hangup with a reason of docs/connect-protocol.md and a text, which may be NULL. Nothing is said for a borrowed connection's call that has ended. */
 void hold_hang_up(struct hold *h, const char *call, const char *reason, const char *text);
 /* How a call has ended, by the params of its call.ended: the text, or else the reason. Returns `out`. */
 const char *hold_ending(const json_t *params, char out[static MARK_FAILED_MAX]);

@@ -189,13 +189,21 @@ static int notify(void *ctx, const char *method, json_t *params)
     return bridge_notify(p->bridge, method, params);
 }
 
+/* `why` is the text where nothing was found: a rule passes until it fails. */
+static void log_end(const struct run *r, const char *why)
+{
+    const struct report_line *l = r->report.line;
+    bool found = l->verdict != REPORT_PASS || l->measures.sent;
+
+    LOG(LOG_INFO, "probe_call_ended", LOG_STR("call", r->id), LOG_STR("verdict", found ? report_verdict_name(l->verdict) : "none"),
+        LOG_STR("text", found ? l->evidence : why));
+}
+
 static void on_answered(void *ctx)
 {
     struct run *r = ctx;
-    const struct report_line *l = r->report.line;
 
-    LOG(LOG_INFO, "probe_call_ended", LOG_STR("call", r->id), LOG_STR("verdict", report_verdict_name(l->verdict)),
-        LOG_STR("text", l->evidence));
+    log_end(r, r->report.line->evidence);
     if (hold_call(r->hold))
         hold_hang_up(r->hold, r->id, "hangup", NULL);
     run_free(&r->owner->far);
@@ -244,7 +252,39 @@ static void answer(struct bridgeprobe *p, const char *call, const json_t *params
     }
 }
 
+/* The call is over, wherever the run is: whoever calls next does not hear that the bridge is busy. */
+static void end_answer(struct bridgeprobe *p, const char *why)
+{
+    log_end(p->far, why);
+    run_free(&p->far);
+}
+
+static void take(struct bridgeprobe *p, const char *method, const json_t *params)
+{
+    char why[MARK_FAILED_MAX];
+
+    hold_take(p->far->hold, method, params);
+    if (strcmp(method, "call.ended") == 0)
+        end_answer(p, hold_ending(params, why));
+}
+
 /* ---- The life of it. ---- */
+
+bool bridgeprobe_has_call(const struct bridgeprobe *p, const char *id)
+{
+    return p->far && strcmp(p->far->id, id) == 0;
+}
+
+void bridgeprobe_lost(struct bridgeprobe *p)
+{
+    static const char WHY[] = "the session at the connect service is over";
+
+    if (p->own)
+        LOG(LOG_WARNING, "probe_failed", LOG_STR("probe", p->own->id), LOG_STR("reason", WHY));
+    run_free(&p->own);
+    if (p->far)
+        end_answer(p, WHY);
+}
 
 bool bridgeprobe_message(struct bridgeprobe *p, const char *method, const json_t *params)
 {
@@ -252,8 +292,8 @@ bool bridgeprobe_message(struct bridgeprobe *p, const char *method, const json_t
 
     if (strcmp(method, "probe.start") == 0)
         start(p, params);
-    else if (call && p->far && strcmp(p->far->id, call) == 0)
-        hold_take(p->far->hold, method, params);
+    else if (call && bridgeprobe_has_call(p, call))
+        take(p, method, params);
     else if (call && *call && strlen(call) < ID_MAX && strcmp(method, "call.incoming") == 0 && mark_is(params))
         answer(p, call, params);
     else

@@ -22,5 +22,9 @@ int bridgeprobe_new(struct bridgeprobe **out, struct event_base *base, const str
 void bridgeprobe_free(struct bridgeprobe **p);
 /* A notification of the connect service; true: it was for a probe. */
 bool bridgeprobe_message(struct bridgeprobe *p, const char *method, const json_t *params);
+/* Is the call of this id a probe's? */
+bool bridgeprobe_has_call(const struct bridgeprobe *p, const char *id);
+/* The session at the connect service is over: what goes on ends, and nobody is left to be told. */
+void bridgeprobe_lost(struct bridgeprobe *p);
 
 #endif

@@ -86,7 +86,22 @@ static bool on_message(void *ctx, const char *method, const json_t *params)
 {
     struct program *p = ctx;
 
-    return bridgeprobe_message(p->probe, method, params);
+    return p->probe && bridgeprobe_message(p->probe, method, params);
+}
+
+static bool has_call(void *ctx, const char *id)
+{
+    const struct program *p = ctx;
+
+    return p->probe && bridgeprobe_has_call(p->probe, id);
+}
+
+static void on_lost(void *ctx)
+{
+    const struct program *p = ctx;
+
+    if (p->probe)
+        bridgeprobe_lost(p->probe);
 }
 
 /* The second signal does not wait. */
@@ -153,6 +168,8 @@ static struct bridge_config bridge_config_of(struct program *p)
                                   .version = PACKAGE_VERSION,
                                   .ready = on_ready,
                                   .message = on_message,
+                                  .has_call = has_call,
+                                  .lost = on_lost,
                                   .ctx = p};
 }
 

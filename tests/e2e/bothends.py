@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 
 import picture
@@ -61,7 +62,9 @@ class World:
         self.tokens = {t: {role: directory.file(f"{t}-{role}", word) for role, word in words.items()} for t, words in self.words.items()}
         self.pbx = stack.enter_context(pbx.Pbx(n.office))
         self.bridge = self._bridge(stack, self.words["office"]["server"], f"wss://{CONNECT}/connect", {"connect-ca": self.ca})
-        self.service = stack.enter_context(fakeservice.Service(n.office, [turn(USER[1])]))
+        self.silent = stack.enter_context(n.office.socket(socket.AF_INET, socket.SOCK_DGRAM))  # as a relay behind a rule that is shut
+        self.silent.bind(("127.0.0.1", 0))
+        self.service = stack.enter_context(fakeservice.Service(n.office, [turn(USER[1], *self.silent.getsockname())]))
         self.asked = self._bridge(stack, ":".join(fakeservice.TOKEN.values()), self.service.connect, {})
 
     def _token(self, tenant, scope):
@@ -84,6 +87,13 @@ class World:
         words = [CTL, "--config", self.daemon.config_path, "bridge", "check", "--quick", "--bridge", session, "-o", "json"]
         return self.net.internet.popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
+    def give(self, *servers):
+        """The bridge that is asked comes back, and is handed out these."""
+        before = self.asked.log().count("event=ice_servers ")
+        self.service.ice = {"iceServers": servers, "ttl": 3600}
+        self.service.cut()
+        tap.wait_until(lambda: self.asked.log().count("event=ice_servers ") > before, "the bridge is back")
+
     def phone(self):
         """Somebody of the bridge's tenant."""
         p = websocket.WebSocket(websocket.connect((CONNECT, picture.TLS_PORT), self.net.home, websocket.tls_context(self.ca)), host=CONNECT)
@@ -92,8 +102,8 @@ class World:
         return p
 
 
-def turn(word):
-    return {"urls": [f"turn:{RELAY}:{picture.TURN_PORT}?transport=udp"], "username": USER[0], "credential": word}
+def turn(word, host=RELAY, port=picture.TURN_PORT):
+    return {"urls": [f"turn:{host}:{port}?transport=udp"], "username": USER[0], "credential": word}
 
 
 def report_of(process):
@@ -154,6 +164,9 @@ def _(w):
         equal(ended(mark()), "busy", "a second one")
         all_hold(report_of(w.started["office", "browser"]), "browser")
         w.bridge.wait_log("event=probe_call_ended .*verdict=PASS .*to the other end loss")
+        call = p.call("call.start", to="probe", sdp=mark())["call"]
+        p.expect("call.answer")
+        p.notify("call.hangup", call=call, reason="cancelled")
         for sdp in (mark("501"), mark("0"), mark("-1"), mark("x"), mark(ip="no"), mark(ip="0.0.0.0"), mark(ip="9" * 200), mark(port="0"), mark(port="65536"), mark()[:30], mark() + "a=x-turnpike-probe-failed:\x01\r\n"):
             equal(ended(sdp), "declined", f"what becomes of {sdp!r}")
         equal(ended("v=0\r\ns=" + mark("150", head="")[2:], "4711"), "declined", "a call of a user without a line")
@@ -175,41 +188,73 @@ def _(w):
     within(float(rule["evidence"].split(" %")[0]), 4, 6, "the loss on the way there")
 
 
-@both_ends.case("the bridge, when it is asked: rule 4 over its own relay, progress, one probe at a time; what is malformed, or can't be, does no harm")
+def incoming(w, call):
+    """A probe, not a quick one, calls the bridge that is asked."""
+    w.service.tell("call.incoming", call=call, **{"from": "alice"}, to="probe", sdp=mark("500"))
+
+
+def started(w, call):
+    incoming(w, call)
+    w.asked.wait_log(f"event=probe_call_started call={call} ")
+
+
+def hung_up(w, call, reason):
+    """The next call that the bridge ends is this one."""
+    told = w.service.expect("call.hangup")
+    equal((told["call"], told["reason"]), (call, reason), "what the bridge has ended")
+
+
+def done(w, probe):
+    told = w.service.expect("probe.done", RUN_S)
+    equal(told["probe"], probe, f"the probe: {told}")
+    if "report" in told:
+        equal(w.service.expect("probe.progress"), {"probe": probe, "done": 2, "of": 2}, "the progress: a rule that is skipped is done")
+    return told
+
+
+@both_ends.case("a probe's call at the bridge, whose relay is silent: one who hangs up frees it at once; it outlives a lost connection, and ends with the session")
 def _(w):
     service = w.service
+    started(w, "c1")
+    incoming(w, "c2")
+    hung_up(w, "c2", "busy")
+    service.tell("call.ended", call="c1", reason="cancelled", by="phone")
+    started(w, "c3")
+    w.asked.wait_log("event=probe_call_ended call=c1 verdict=none text=cancelled")
+    service.calls = [{"call": call, "state": "offered"} for call in ("c3", "c4")]
+    w.give(turn("not it"))
+    hung_up(w, "c4", "pbx_error")  # which it does not know, and c3 goes on
+    incoming(w, "c5")
+    hung_up(w, "c5", "busy")
+    service.tell("probe.start", probe="p1", quick=True)
+    equal(done(w, "p1")["report"]["rules"][1]["code"], "turn_401", "with credentials that have ended")
+    service.ice, service.calls, service.refusal = {"iceServers": [], "ttl": 3600}, [], (-32004, "no_session")
+    service.cut()
+    w.asked.wait_log("event=probe_call_ended call=c3 verdict=none text=.*session")
+    before = w.asked.log().count("event=connected ")
+    service.refusal = None
+    tap.wait_until(lambda: w.asked.log().count("event=connected ") > before, "the bridge has a new session")
+    service.tell("probe.start", probe="p2", quick=True)
+    check("no relay" in done(w, "p2")["error"], "without a relay")
 
-    def done(probe):
-        told = service.expect("probe.done", RUN_S)
-        equal(told["probe"], probe, f"the probe: {told}")
-        if "report" in told:
-            equal(service.expect("probe.progress"), {"probe": probe, "done": 2, "of": 2}, "the progress: a rule that is skipped is done")
-        return told
 
-    def give(servers):
-        """The bridge comes back, and is handed out these."""
-        before = w.asked.log().count("event=ice_servers ")
-        service.ice = {"iceServers": servers, "ttl": 3600}
-        service.cut()
-        tap.wait_until(lambda: w.asked.log().count("event=ice_servers ") > before, "the bridge is back")
-
+@both_ends.case("the bridge, when it is asked: rule 4 over its own relay, progress, one probe at a time; what is malformed does no harm")
+def _(w):
+    service = w.service
+    w.give(turn(USER[1]))
     for wrong in ({}, {"probe": ""}, {"probe": 7}, {"probe": "p" * 65}, {"probe": None, "quick": "yes"}):
         service.tell("probe.start", **wrong)
-    service.tell("probe.start", probe="p1", quick=True)
-    service.tell("probe.start", probe="p1", quick=True)  # said twice, it is one
-    service.tell("probe.start", probe="p2", quick=True)
-    check("already" in done("p2")["error"], "a second one")
-    rules = done("p1")["report"]["rules"]
+    service.tell("probe.start", probe="p3", quick=True)
+    service.tell("probe.start", probe="p3", quick=True)  # said twice, it is one
+    service.tell("probe.start", probe="p4", quick=True)
+    check("already" in done(w, "p4")["error"], "a second one")
+    started(w, "c6")
+    check("typ relay" in service.expect("call.answer")["sdp"], "the answer")
+    service.tell("call.ended", call="c6", reason="cancelled", by="phone")
+    rules = done(w, "p3")["report"]["rules"]
     equal([(r["number"], r["verdict"], r["code"]) for r in rules], [(1, "SKIP", None), (4, "PASS", None)], f"the rules: {rules}")
     check("ws://" in rules[0]["evidence"], rules[0]["evidence"])
     within(rules[1]["measures"]["stream"]["loss_percent"], 0, 2, "the loss")
-    give([turn("not it")])
-    service.tell("probe.start", probe="p3", quick=True)
-    equal(done("p3")["report"]["rules"][1]["code"], "turn_401", "with credentials that have ended")
-    give([])
-    service.tell("probe.start", probe="p4", quick=True)
-    check("no relay" in done("p4")["error"], "without a relay")
-    give([turn(USER[1])])
     service.tell("probe.start", probe="p5")
     w.asked.wait_log("event=probe_started probe=p5")  # and the bridge ends, without a leak
 

@@ -231,6 +231,12 @@ static void fake_wake(void *ctx)
     w.wakes = true;
 }
 
+static bool fake_is_others(void *ctx, const char *id)
+{
+    (void)ctx;
+    return strcmp(id, "probe") == 0;
+}
+
 static const struct call_ends ENDS = {
     .request = fake_request,
     .notify = fake_notify,
@@ -253,6 +259,7 @@ static const struct call_ends ENDS = {
     .sip_hangup = fake_sip_hangup,
     .now = fake_now,
     .wake = fake_wake,
+    .is_others = fake_is_others,
 };
 static const struct sip_line LINES[] = {
     {.user = "30", .password = "x", .phone = "alice"}, {.user = "31", .phone = "bob"}, {.user = "32"}};
@@ -925,6 +932,8 @@ static void session_resumed(void)
     CHECK_STR(took(), "call.answered c1; ");
     resumed("[{\"call\":\"c1\",\"state\":\"answered\"},{\"call\":\"c2\",\"state\":\"offered\"}]"); /* its beginning was lost */
     CHECK_STR(took(), "call.hangup c2 pbx_error the call was lost with the bridge's connection; ");
+    resumed("[{\"call\":\"c1\",\"state\":\"answered\"},{\"call\":\"probe\",\"state\":\"offered\"}]");
+    CHECK_STR(took(), "");
     resumed("[]");
     CHECK_STR(took(), "");
     w.now_ms += CALLS_GONE_MS;
