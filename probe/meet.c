@@ -207,7 +207,7 @@ static void on_allocated(struct trial *t, unsigned which, const struct end_resul
 
     if (!pair_take_relayed(t, which, r))
         return;
-    if ((err = direct_new(&t->pair->direct, t, t->pair->end[0], &r->answer.mapped)))
+    if (!t->probe->config->relay_only && (err = direct_new(&t->pair->direct, t, t->pair->end[0], &r->answer.mapped)))
         trial_note(t, "UDP past the relay not tried (%s)", err_str(err));
     hold_listen(t->probe->held, on_message, t);
     t->pair->meeting = true;

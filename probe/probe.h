@@ -42,6 +42,7 @@ struct probe_config {
     const char *dns;        /* "IP[:PORT]" of a name server; NULL: the host's own */
     bool both;              /* against the other end, in the same tenant: a bridge, or another probe */
     struct hold *answer;    /* with `both`: a call of the other end's that is answered, and nothing else; borrowed. NULL: none */
+    bool relay_only;        /* the other end hears no address of this host's, and gets nothing past the relay */
     bool quick;             /* short waits, no idle time-outs */
     unsigned idle_s;        /* how long WebSocket and UDP are left idle; 0: as long as it takes to be sure */
     /* After each rule: how many of `r->n` are done. May be NULL. */

@@ -112,6 +112,7 @@ static struct run *run_new(struct bridgeprobe *p, const char *id, bool quick, co
                                       .signed_in = r->signed_in,
                                       .tls = p->tls,
                                       .proxy = p->config->connect_proxy,
+                                      .relay_only = p->config->force_relay,
                                       .quick = quick,
                                       .ctx = r};
     set_relay(r);

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 
@@ -65,7 +66,7 @@ class World:
         self.silent = stack.enter_context(n.office.socket(socket.AF_INET, socket.SOCK_DGRAM))  # as a relay behind a rule that is shut
         self.silent.bind(("127.0.0.1", 0))
         self.service = stack.enter_context(fakeservice.Service(n.office, [turn(USER[1], *self.silent.getsockname())]))
-        self.asked = self._bridge(stack, ":".join(fakeservice.TOKEN.values()), self.service.connect, {})
+        self.asked = self._bridge(stack, ":".join(fakeservice.TOKEN.values()), self.service.connect, {"force-relay": "yes"})
 
     def _token(self, tenant, scope):
         words = ["token", "issue", "--json", "--scope", scope, "--owner", "check", "--tenant", tenant]
@@ -165,7 +166,7 @@ def _(w):
         all_hold(report_of(w.started["office", "browser"]), "browser")
         w.bridge.wait_log("event=probe_call_ended .*verdict=PASS .*to the other end loss")
         call = p.call("call.start", to="probe", sdp=mark())["call"]
-        p.expect("call.answer")
+        check("typ host" in p.expect("call.answer")["sdp"], "without force-relay it tells its own address")
         p.notify("call.hangup", call=call, reason="cancelled")
         for sdp in (mark("501"), mark("0"), mark("-1"), mark("x"), mark(ip="no"), mark(ip="0.0.0.0"), mark(ip="9" * 200), mark(port="0"), mark(port="65536"), mark()[:30], mark() + "a=x-turnpike-probe-failed:\x01\r\n"):
             equal(ended(sdp), "declined", f"what becomes of {sdp!r}")
@@ -238,7 +239,7 @@ def _(w):
     check("no relay" in done(w, "p2")["error"], "without a relay")
 
 
-@both_ends.case("the bridge, when it is asked: rule 4 over its own relay, progress, one probe at a time; what is malformed does no harm")
+@both_ends.case("the bridge, when it is asked: rule 4 over its own relay, progress, one probe at a time; what is malformed does no harm; with force-relay a call hears of no address but the relay's")
 def _(w):
     service = w.service
     w.give(turn(USER[1]))
@@ -249,7 +250,8 @@ def _(w):
     service.tell("probe.start", probe="p4", quick=True)
     check("already" in done(w, "p4")["error"], "a second one")
     started(w, "c6")
-    check("typ relay" in service.expect("call.answer")["sdp"], "the answer")
+    lines = service.expect("call.answer")["sdp"]
+    check("typ relay" in lines and not re.search("typ host|typ srflx|x-turnpike-direct", lines), f"the answer: {lines}")
     service.tell("call.ended", call="c6", reason="cancelled", by="phone")
     rules = done(w, "p3")["report"]["rules"]
     equal([(r["number"], r["verdict"], r["code"]) for r in rules], [(1, "SKIP", None), (4, "PASS", None)], f"the rules: {rules}")
