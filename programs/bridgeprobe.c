@@ -39,7 +39,7 @@ struct bridgeprobe {
     const struct bridgeconfig *config;
     struct bridge *bridge;
     struct dialurl connect;
-    struct ssl_ctx_st *tls; /* read at the start: no call waits for that later */
+    struct ssl_ctx_st *tls; /* read at the start, with ws:// too: no call waits for that later */
     struct run *own;        /* the rules of this place; NULL: none goes on */
     struct run *far;        /* the other end of a probe's; likewise */
 };
@@ -308,8 +308,8 @@ int bridgeprobe_new(struct bridgeprobe **out, struct event_base *base, const str
     const char *why;
     int err = p ? dialurl_service(&p->connect, config->connect_url, &why) : ERR_NOMEM;
 
-    if (!err && p->connect.tls)
-        err = dial_tls(&p->tls, config->connect_ca);
+    if (!err)
+        err = dial_tls(&p->tls, p->connect.tls ? config->connect_ca : NULL);
     if (err) {
         bridgeprobe_free(&p);
         return err;
