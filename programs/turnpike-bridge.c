@@ -193,6 +193,16 @@ static int open_all(struct program *p, char text[static BRIDGE_TEXT_MAX])
     return err;
 }
 
+/* Look-ups that it lets go of are freed from the loop. That can't wait until the bridge is gone: what the bridge cancels may not be told any more then. */
+static void end_probe(struct program *p)
+{
+    bool any = p->probe != NULL;
+
+    bridgeprobe_free(&p->probe);
+    if (any)
+        event_base_loop(p->base, EVLOOP_NONBLOCK);
+}
+
 static int serve(struct program *p)
 {
     char text[BRIDGE_TEXT_MAX] = "";
@@ -207,7 +217,7 @@ static int serve(struct program *p)
         event_base_dispatch(p->base);
     }
     bridgemetrics_free(&p->metrics);
-    bridgeprobe_free(&p->probe);
+    end_probe(p);
     bridge_free(&p->bridge);
     close_loop(p);
     if (p->ready)
