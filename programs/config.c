@@ -10,6 +10,7 @@
 #include "auth/redissource.h"
 #include "base/err.h"
 #include "programs/keys.h"
+#include "relay/external.h"
 
 enum {
     MIN_RELAY_PORT = 1024,  /* never below (RFC 8656 section 7.2) */
@@ -216,22 +217,24 @@ static int check_ports(const struct config *c, const struct conf *conf, struct c
     return 0;
 }
 
-/* RFC 5780 needs two addresses and two ports (C80). A wildcard is no address that could be told. */
+/* RFC 5780 needs two addresses, and two ports (C80). */
 static int check_alternate(struct config *c, const struct conf *conf, struct conf_error *e)
 {
-    size_t n[2] = {0};
+    const struct config_addrs *l = &c->listening_ip;
 
     if (!c->alt_listening_port)
         return 0;
     if (c->alt_listening_port == c->listening_port)
         return fail(e, "%s: alt-listening-port=%u is the listening-port already: it has to be another one",
                     conf_origin(conf, "alt-listening-port"), c->alt_listening_port);
-    for (size_t i = 0; i < c->listening_ip.n; i++)
-        n[c->listening_ip.item[i].family == ADDR_V6] += !addr_is_any(&c->listening_ip.item[i]);
-    if (n[0] > 1 || n[1] > 1)
-        return 0;
-    return warn(c, "%s: alt-listening-port has no effect without two listening-ip of one family",
-                conf_origin(conf, "alt-listening-port"));
+    for (size_t i = 0; i < l->n; i++)
+        if (external_has_twin(c->external_ip.item, c->external_ip.n, l->item, l->n, i))
+            return 0;
+    return warn(
+        c,
+        "%s: alt-listening-port has no effect without two listening-ip of one family, both or neither of them loopback and none "
+        "link-local, with an external-ip=PUBLIC/LOCAL each where clients know them by another address",
+        conf_origin(conf, "alt-listening-port"));
 }
 
 static bool has_addr(const struct config_addrs *l, const struct addr *a)

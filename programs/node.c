@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "programs/credentials.h"
+#include "relay/external.h"
 
 enum { PER_MILLE = 1000 };
 
@@ -25,22 +26,6 @@ struct node {
 };
 
 /* ---- Where clients reach us. ---- */
-
-/* A listener's address as seen from outside: the public side of the NAT before it, if external-ip names one. */
-static struct addr public_of(const struct node *n, const struct addr *listener)
-{
-    struct addr found = *listener;
-
-    for (size_t i = 0; i < n->nexternal; i++) {
-        const struct relay_external *e = &n->external[i];
-
-        if (e->local.family != ADDR_NONE && addr_same_ip(&e->local, listener))
-            return addr_with_port(&e->public, listener->port);
-        if (e->local.family == ADDR_NONE && e->public.family == listener->family)
-            found = addr_with_port(&e->public, listener->port);
-    }
-    return found;
-}
 
 static void add_address(struct node *n, const struct relay_listener *l, const struct addr *a)
 {
@@ -60,7 +45,7 @@ static void note_addresses(struct node *n)
     n->self.naddresses = 0;
     for (size_t i = 0; i < count; i++) {
         const struct relay_listener *l = &listeners[i];
-        struct addr a = public_of(n, &l->addr);
+        struct addr a = external_find(n->external, n->nexternal, &l->addr);
 
         if (l->alternate)
             continue;

@@ -2,7 +2,7 @@
  * Purpose:  which listener answers in another one's place, so that a client can find out what the NAT before it does (CHANGE-REQUEST).
  * Owner:    filled before the workers start, read by all of them.
  * Lifetime: that of the relay; a plain value.
- * Callers:  relay/relay fills it, relay/turn asks.
+ * Callers:  relay/relay fills it, relay/turn asks; relay/external looks for twins.
  * RFC:      5780 sections 6.1 and 7.2 to 7.4.
  */
 #ifndef RELAY_ALTERNATE_H

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "relay/alloc.h"
+#include "relay/external.h"
 #include "relay/relayparts.h"
 #include "relay/stream.h"
 #include "relay/udp.h"
@@ -42,21 +43,6 @@ static int host_read(struct host *h)
 
 /* ---- What the configuration means on this host. ---- */
 
-static struct addr advertised(const struct relay_config *c, const struct addr *local)
-{
-    struct addr found = *local;
-
-    for (size_t i = 0; i < c->nexternal; i++) {
-        const struct relay_external *e = &c->external[i];
-
-        if (e->local.family != ADDR_NONE && addr_same_ip(&e->local, local))
-            return e->public;
-        if (e->local.family == ADDR_NONE && e->public.family == local->family)
-            found = e->public;
-    }
-    return found;
-}
-
 static void add_relay(const struct relay_config *c, struct relay_address *list, size_t *n, const struct addr *ip)
 {
     for (size_t i = 0; i < *n; i++)
@@ -65,7 +51,7 @@ static void add_relay(const struct relay_config *c, struct relay_address *list, 
     if (*n == PORTS_ADDRESSES_MAX)
         return;
     list[*n].local = addr_with_port(ip, 0);
-    list[*n].advertised = advertised(c, &list[*n].local);
+    list[*n].advertised = external_find(c->external, c->nexternal, &list[*n].local);
     (*n)++;
 }
 
@@ -88,26 +74,6 @@ static size_t relay_addresses(const struct relay_config *c, const struct host *h
     return n;
 }
 
-static struct alternate alternate_of(const struct relay_config *c, const struct addr *listen)
-{
-    struct addr told = advertised(c, listen);
-
-    return (struct alternate){.bound = *listen, .told = addr_with_port(&told, listen->port)};
-}
-
-static bool has_twin(const struct relay_config *c, const struct relay *r, size_t i)
-{
-    struct alternate a = alternate_of(c, &r->listen[i]);
-
-    for (size_t k = 0; k < r->nprimary; k++) {
-        struct alternate b = alternate_of(c, &r->listen[k]);
-
-        if (k != i && alternate_twins(&a, &b))
-            return true;
-    }
-    return false;
-}
-
 static void listen_addresses(const struct relay_config *c, struct relay *r)
 {
     for (size_t i = 0; i < c->nlisten && r->nlisten < RELAY_LISTENERS_MAX; i++)
@@ -118,7 +84,7 @@ static void listen_addresses(const struct relay_config *c, struct relay *r)
     }
     r->nprimary = r->nlisten;
     for (size_t i = 0; c->alt_port && i < r->nprimary && r->nlisten < RELAY_LISTENERS_MAX; i++)
-        if (has_twin(c, r, i))
+        if (external_has_twin(c->external, c->nexternal, r->listen, r->nprimary, i))
             r->listen[r->nlisten++] = addr_with_port(&r->listen[i], c->alt_port);
 }
 
@@ -127,7 +93,7 @@ static void connect_alternates(const struct relay_config *c, struct relay *r)
 {
     r->alternates.n = r->nlisten > r->nprimary ? r->nlisten : 0;
     for (size_t i = 0; i < r->alternates.n; i++)
-        r->alternates.listener[i] = alternate_of(c, &r->listen[i]);
+        r->alternates.listener[i] = external_alternate(c->external, c->nexternal, &r->listen[i]);
     alternate_connect(&r->alternates);
 }
 

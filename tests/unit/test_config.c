@@ -492,15 +492,30 @@ static void text_alone(void)
 
 static void alternate(void)
 {
-    static const char *const WITHOUT[] = {"", "listening-ip=192.0.2.1\n", "listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\n",
-                                          "listening-ip=192.0.2.1\nlistening-ip=0.0.0.0\n"};
+#define TWO "listening-ip=10.0.0.1\nlistening-ip=10.0.0.2\n"
+    static const char *const WITH[] = {"listening-ip=192.0.2.1\nlistening-ip=192.0.2.2\n",
+                                       "listening-ip=127.0.0.1\nlistening-ip=127.0.0.2\n", TWO "external-ip=192.0.2.1/10.0.0.1\n",
+                                       TWO "external-ip=192.0.2.1\nexternal-ip=192.0.2.2/10.0.0.2\n",
+                                       TWO "external-ip=2001:db8::1\n"};
+    static const char *const WITHOUT[] = {"",
+                                          "listening-ip=192.0.2.1\n",
+                                          "listening-ip=192.0.2.1\nlistening-ip=2001:db8::1\n",
+                                          "listening-ip=192.0.2.1\nlistening-ip=0.0.0.0\n",
+                                          "listening-ip=127.0.0.1\nlistening-ip=192.0.2.1\n",
+                                          "listening-ip=2001:db8::1\nlistening-ip=fe80::1\n",
+                                          TWO "external-ip=192.0.2.1\n",
+                                          TWO "external-ip=192.0.2.1/10.0.0.1\nexternal-ip=192.0.2.1/10.0.0.2\n"};
+#undef TWO
     char text[200];
 
     CHECK_INT(load_file("user=a:b\nlistening-port=3479\nalt-listening-port=3479\n"), ERR_CONFIG);
     CHECK(says(":3: alt-listening-port=3479 is the listening-port already"));
-    CHECK_INT(load_file("user=a:b\nalt-listening-port=3479\nlistening-ip=192.0.2.1\nlistening-ip=192.0.2.2\n"), 0);
-    CHECK_INT(cfg->alt_listening_port, 3479);
-    CHECK_INT(cfg->warnings.n, 0);
+    for (size_t i = 0; i < sizeof(WITH) / sizeof(WITH[0]); i++) {
+        snprintf(text, sizeof(text), "user=a:b\nalt-listening-port=3479\n%s", WITH[i]);
+        CHECK_INT(load_file(text), 0);
+        CHECK_INT(cfg->alt_listening_port, 3479);
+        CHECK_INT(cfg->warnings.n, 0);
+    }
     for (size_t i = 0; i < sizeof(WITHOUT) / sizeof(WITHOUT[0]); i++) {
         snprintf(text, sizeof(text), "user=a:b\nalt-listening-port=3479\n%s", WITHOUT[i]);
         CHECK_INT(load_file(text), 0);
@@ -642,7 +657,7 @@ int main(void)
         {"TURN_USERNAME and TURN_PASSWORD make a user", vendor_user},
         {"TURN_USERNAME alone asks for a generated password", vendor_user_without_password},
         {"bandwidth of a user and in all", capacity},
-        {"C80 a second port is another one, and needs two addresses of a family", alternate},
+        {"C80 a second port is another one, and needs two addresses of a family that clients know by two names", alternate},
         {"S22 the admin plane beyond loopback needs TLS", admin_plane},
         {"S24 what is shown of the configuration has no secret", shown},
         {"S12 a text is checked alone, and names no file to read", text_alone},
