@@ -189,6 +189,17 @@ static int probe_port(const struct addr *a)
     return 0;
 }
 
+/* What helps a listener, on the first port or the second one, that can't have its address. */
+static const char *cure_of(int err, bool first)
+{
+    if (err == ERR_ADDRINUSE)
+        return first ? " (another server is running there: stop it, or set listening-port)"
+                     : " (another server is running there: stop it, or set alt-listening-port)";
+    if (err == ERR_ACCES)
+        return " (ports below 1024 need CAP_NET_BIND_SERVICE)";
+    return err == -EADDRNOTAVAIL ? " (not an address of this host: see `ip addr`, correct listening-ip)" : "";
+}
+
 static int open_listeners(struct relay *r, const struct relay_config *c, int (*fds)[2], size_t nfds, char *text)
 {
     char name[ADDR_TEXT_MAX];
@@ -212,10 +223,7 @@ static int open_listeners(struct relay *r, const struct relay_config *c, int (*f
             }
             if (err) {
                 snprintf(text, RELAY_TEXT_MAX, "can't listen on %s: %s%s", addr_text(&r->listen[i], name), err_str(err),
-                         err == ERR_ADDRINUSE    ? " (another server is running there: stop it, or set listening-port)"
-                         : err == ERR_ACCES      ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-                         : err == -EADDRNOTAVAIL ? " (not an address of this host: see `ip addr`, correct listening-ip)"
-                                                 : "");
+                         cure_of(err, i < r->nprimary));
                 break;
             }
             if (i < r->nprimary)

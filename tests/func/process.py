@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 
 from lib import client, daemon, net, stun, tap
@@ -204,6 +205,16 @@ def _(n):
 def _(n):
     status, output = starts_not(n, f"listening-ip=192.0.2.99\nlistening-port=0\nuser=a:b\nstate-dir={n.directory.path}\n")
     check(status in (1, 2) and "192.0.2.99" in output, f"status {status}, {output!r}")
+
+
+@command_line.case("a port that is taken, the first or the second one: the start fails, and names it and the key to set")
+def _(n):
+    text = f"listening-ip=127.0.0.1\nlistening-ip=127.0.0.2\nlistening-port=3478\nalt-listening-port=3479\nuser=a:b\nstate-dir={n.directory.path}\n"
+    for port, key in ((3478, "listening-port"), (3479, "alt-listening-port")):
+        with n.alone.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", port))
+            status, output = starts_not(n, text)
+        check(status == 1 and f"127.0.0.1:{port}: " in output and f"or set {key})" in output, f"status {status}, {output!r}")
 
 
 @command_line.case("no configuration at all is fine: it serves all addresses, with a generated password")
