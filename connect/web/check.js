@@ -106,6 +106,9 @@ function text() {
 }
 
 // ---- a run ----
+// What a browser throws is no finding about the firewall.
+const stuck = (error) => checks.skip(`this browser can't go on: ${error.message}`);
+
 async function run(token) {
   const rules = PLACES[place], [toConnect, toRelay] = rules.slice(-2);
   findings.clear();
@@ -117,14 +120,14 @@ async function run(token) {
   pill("unknown", "Checking");
   for (const rule of rules) show(rule, { verdict: "RUN", evidence: "" });
   if (place === "browser") found(2, checks.page());
-  const { finding, hello, link, cut } = await checks.service(connect, token);
+  const { finding, hello, link, cut } = await checks.service(connect, token).catch((error) => ({ finding: stuck(error) })); // it opens no WebSocket to there
   const servers = hello?.ice?.iceServers ?? [];
-  know(servers.flatMap((s) => s.urls).filter((u) => u.startsWith("turn:")));
   found(toConnect, finding);
   try {
+    know(servers.flatMap((s) => s.urls).filter((u) => u.startsWith("turn:")));
     found(toRelay, hello ? await checks.relay(servers, (evidence) => show(toRelay, { verdict: "RUN", evidence })) : await checks.binding(stun));
   } catch (error) {
-    found(toRelay, checks.skip(`this browser can't go on: ${error.message}`)); // what it has of WebRTC is older, or less, than a call needs
+    found(toRelay, stuck(error)); // what it has of WebRTC is older, or less, than a call needs
   }
   if (cut?.()) found(toConnect, cut());
   link?.close();

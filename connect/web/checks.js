@@ -137,9 +137,10 @@ export async function binding(url) {
 }
 
 // ---- a pair of relayed addresses, and its quality ----
-// Two ends in this page, joined by nothing but the relay: their {channels}, or what the relay has `refused`, if it has said so.
+// Two ends in this page, joined by nothing but the relay: their {channels}, or what the relay has `refused` if that has left one without an address.
 async function join(ends) {
   let refused = null;
+  const addressed = new Set();
   const [a, b] = ends, channel = a.createDataChannel("check", { ordered: false, maxRetransmits: 0 });
   channel.binaryType = "arraybuffer";
   let described;
@@ -147,11 +148,14 @@ async function join(ends) {
   const open = Promise.all([new Promise((resolve) => (channel.onopen = resolve)), new Promise((resolve) => (b.ondatachannel = (e) => resolve(e.channel)))]);
   const hopeless = new Promise((resolve) => {
     for (const [from, to] of [[a, b], [b, a]]) {
-      let relayed = 0;
       from.onicecandidateerror = (e) => e.errorCode < 700 && (refused = e);
       from.onicecandidate = ({ candidate }) => {
-        if (candidate && ++relayed) ready.then(() => to.addIceCandidate(candidate).catch(() => {}));
-        else if (!relayed) resolve(null);
+        if (candidate?.candidate) { // an empty one, which Firefox has before the null, is no address
+          addressed.add(from);
+          ready.then(() => to.addIceCandidate(candidate).catch(() => {}));
+        } else if (!candidate && !addressed.has(from)) {
+          resolve(null);
+        }
       };
     }
   });
@@ -161,7 +165,7 @@ async function join(ends) {
   await a.setRemoteDescription(b.localDescription);
   described();
   const got = await Promise.race([open, hopeless, after(PAIR_MS)]);
-  return got ? { channels: [channel, got[1]] } : { refused };
+  return got ? { channels: [channel, got[1]] } : { refused: addressed.size < ends.length ? refused : null };
 }
 
 // One direction, at its receiver: RFC 3550 section 6.4.1 for the jitter.

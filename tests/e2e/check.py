@@ -22,6 +22,11 @@ SLOW_CLOCK = "const wait = setTimeout; window.setTimeout = (f, ms) => wait(f, Ma
 NAMELESS = """window.RTCPeerConnection = class extends RTCPeerConnection {
   set onicecandidateerror(f) { f({ errorCode: 701, errorText: "TURN host lookup received error." }); }
 }"""  # as Chromium says it of a name; without a name server it takes its time
+SHUT = "window.WebSocket = class { constructor() { throw new DOMException('none from here', 'SecurityError'); } }"  # as a browser has it of ws: on a page by https:
+FIREFOX = """window.RTCPeerConnection = class extends RTCPeerConnection {
+  set onicecandidate(f) { super.onicecandidate = (e) => { if (!e.candidate) f({ candidate: { candidate: "" } }); f(e); }; }
+}"""  # which tells the end twice
+IMPATIENT = "const wait = setTimeout; window.setTimeout = (f, ms) => (ms < 10000 ? wait(f, ms) : 0)"  # the time for a pair never ends
 VOICE_MIN = 200  # bytes of a datagram: those that are measured have more, what SCTP says of itself less
 
 
@@ -106,6 +111,10 @@ def _(w):
         check(says in found[5][2], f"{says!r} is not in {found[5][2]!r}")
         w.page.wait_text("#pill", "Rule 5 was not tried")
     equal(verdicts(ask(w, before=NAMELESS))[5], ("FAIL", "dns_failed"), "of a relay whose name has no address")
+    found = ask(w, before=SHUT)
+    equal(verdicts(found), {2: ("PASS", ""), 3: ("SKIP", ""), 5: ("SKIP", "")}, "what is found without a WebSocket")
+    check("can't go on: none from here" in found[3][2], found[3][2])
+    w.page.wait_text("#pill", "Rules 3 and 5 were not tried")
     w.service.fresh()
 
 
@@ -121,11 +130,13 @@ def _(w):
     w.page.wait_text("#pill", "Rules 3 and 5 fail")
     lost = [float(x) for x in re.search(r"lost ([\d.]+) % and ([\d.]+) %", found[5][2]).groups()]
     check(8 <= sum(lost) <= 12, f"lost there and back: {lost} %, not 10 % together")
-    with rule(w, f"udp dport {w.daemon.port()} @th,64,16 {{ 0x0016, 0x4000-0x4fff }} drop"):  # Send indications and ChannelData
-        equal(verdicts(ask(w))[5], ("FAIL", "relay_pair_failed"), "what is found when data does not pass")
     with daemon.Daemon(w.net.srv, {"listening-port": 0, "user-quota": 1}) as d:
-        w.service.ice["iceServers"] = [{**w.turn[0], "urls": [f"turn:{SERVER}:{d.port()}?transport=udp"]}]
-        equal(verdicts(ask(w))[5], ("FAIL", "turn_486_quota"), "what is found when a second allocation is one too many")
+        other = {**w.turn[0], "urls": [f"turn:{SERVER}:{d.port()}?transport=udp"]}
+        w.service.ice["iceServers"] = [*w.turn, {**other, "credential": "wrong"}]
+        with rule(w, f"udp dport {w.daemon.port()} @th,64,16 {{ 0x0016, 0x4000-0x4fff }} drop"):  # Send indications and ChannelData
+            equal(verdicts(ask(w))[5], ("FAIL", "relay_pair_failed"), "what is found when data does not pass, and another relay refuses")
+        w.service.ice["iceServers"] = [other]
+        equal(verdicts(ask(w, before=f"{FIREFOX}; {IMPATIENT}"))[5], ("FAIL", "turn_486_quota"), "what is found at once when a second allocation is one too many")
     w.service.fresh()
 
 
