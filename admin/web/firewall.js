@@ -211,7 +211,7 @@ export function showStatus(now) {
 }
 
 export async function poll() {
-  if (!status.connect?.listen) return;
+  if (!status?.connect?.listen) return; // an event may come before the relay has said what it is
   try {
     await getUrl();
     showPage();

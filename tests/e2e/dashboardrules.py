@@ -4,6 +4,7 @@ import json
 
 import browser
 import playedbridge
+from desk import URL
 from playedbridge import FORGOTTEN, REACHED, RELAYED, Bridge, filtered
 
 from lib import daemon, net, tap
@@ -15,6 +16,8 @@ browser.need_chromium()
 tap.need("openssl")
 
 HOSTILE = '<script>window.hit = 1</script><img src=x onerror="window.hit = 1">'
+NO_STATUS = """const usual = fetch; window.mute = true;
+window.fetch = (url, ...more) => (window.mute && url.endsWith("/status") ? Promise.reject(new TypeError("muted")) : usual(url, ...more));"""
 ON, BUTTON = "headquarters", "#firewall-bridges .check button"
 
 
@@ -155,6 +158,25 @@ def _(d):
         prove(d, bridge, REACHED)
         state(p, "The office's rules hold")
         equal(lamps(p)[4], ("SKIP", "not tried"), "the light of a rule that is not in the report")
+
+
+@rules.case("dashboard: rules: a check ends before the relay has answered what it is: the page goes on, and shows it then", seconds=60)
+def _(d):
+    p = d.page
+    with Bridge(d, "depot") as bridge:
+        before = p.call("Page.addScriptToEvaluateOnNewDocument", source=NO_STATUS)["identifier"]
+        p.open("about:blank#away")
+        p.open(f"{URL}#firewall")
+        p.call("Page.removeScriptToEvaluateOnNewDocument", identifier=before)
+        p.wait("document.getElementById('events-state').textContent === 'Live'", "events are heard")
+        equal(d.admin.call("POST", "/api/v1/probes", {"bridge": bridge.id}).status, 202, "somebody's check")
+        bridge.asked()
+        bridge.done(REACHED, RELAYED)
+        p.wait("document.getElementById('latest').textContent.includes('says PASS')", "its end is heard")
+        equal(p.complaints, [], "what the page complains of")
+        p.evaluate("window.mute = false; null")
+        ask(p)
+        state(p, "The office's rules hold.")
 
 
 @rules.case("S22 dashboard: rules: the role read sees what was found, and has no button; wide and narrow, light and dark", seconds=60)
