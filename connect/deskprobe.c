@@ -13,8 +13,8 @@
         NULL, PARAMS_TEXT, false, 0, 0, NULL                                                                                       \
     }
 static const struct params_member PROGRESS[] = {{"probe", PARAMS_LINE, true, 1, PROBES_ID_MAX - 1, NULL},
-                                                {"done", PARAMS_WHOLE, true, 0, PROBES_RULES_MAX, NULL},
-                                                {"of", PARAMS_WHOLE, true, 0, PROBES_RULES_MAX, NULL},
+                                                {"done", PARAMS_WHOLE, true, 0, PROBEREPORT_RULES_MAX, NULL},
+                                                {"of", PARAMS_WHOLE, true, 0, PROBEREPORT_RULES_MAX, NULL},
                                                 NO_MORE};
 static const struct params_member DONE[] = {{"probe", PARAMS_LINE, true, 1, PROBES_ID_MAX - 1, NULL},
                                             {"report", PARAMS_OBJECT, false, 0, 0, NULL},

@@ -19,7 +19,8 @@ struct probe {
     bool quick;
     enum state state;
     int64_t began, ended; /* wall clock, seconds; 0: it goes on */
-    uint64_t heard_ms;    /* when there was something new */
+    uint64_t began_ms;
+    uint64_t heard_ms; /* when there was something new */
     unsigned done, of;
     const char *verdict; /* NULL: none */
     char *report, *error;
@@ -153,7 +154,7 @@ int probes_begin(char id[static PROBES_ID_MAX], struct probes *p, const struct p
     r->name = strdup(config->name);
     r->quick = config->quick;
     r->began = now->wall;
-    r->heard_ms = now->ms;
+    r->began_ms = r->heard_ms = now->ms;
     if (!r->bridge || !r->tenant || !r->name) {
         free_probe(r);
         return ERR_NOMEM;
@@ -197,9 +198,9 @@ int probes_progress(struct probes *p, const char *id, const char *bridge, unsign
 
     pthread_mutex_lock(&p->lock);
     err = find_running(&r, p, id, bridge);
-    if (!err && done > r->done) /* who says the same again and again does not get on */
+    if (!err && done > r->done) /* who says the same again and again, or goes back, does not get on */
         r->heard_ms = now->ms;
-    if (!err && (done != r->done || of != r->of)) {
+    if (!err && (done > r->done || (of && !r->of))) { /* each is told to all who watch: so many times and no more */
         r->done = done;
         r->of = of;
         r->changed = true;
@@ -250,6 +251,22 @@ void probes_gone(struct probes *p, const char *bridge, const char *why, const st
     pthread_mutex_unlock(&p->lock);
 }
 
+/* False: it may go on. */
+static bool is_late(const struct probe *r, const struct now *now, char why[static PROBES_ERROR_MAX])
+{
+    uint64_t silent_ms = r->quick ? PROBES_SILENT_QUICK_MS : PROBES_SILENT_MS;
+    bool whole = now->ms >= r->began_ms + PROBES_WHOLE_MS, silent = now->ms >= r->heard_ms + silent_ms;
+
+    if (whole)
+        snprintf(why, PROBES_ERROR_MAX, "the bridge has come to no end in %d minutes: its log tells why", PROBES_WHOLE_MS / 60000);
+    else if (silent)
+        snprintf(why, PROBES_ERROR_MAX,
+                 "the bridge has said nothing for %u s: an older turnpike-bridge knows no such check (update it); else its log "
+                 "tells why",
+                 (unsigned)(silent_ms / 1000));
+    return whole || silent;
+}
+
 void probes_sweep(struct probes *p, const struct now *now)
 {
     struct probe *r;
@@ -257,17 +274,8 @@ void probes_sweep(struct probes *p, const struct now *now)
 
     pthread_mutex_lock(&p->lock);
     TAILQ_FOREACH(r, &p->all, all)
-    {
-        uint64_t silent_ms = r->quick ? PROBES_SILENT_QUICK_MS : PROBES_SILENT_MS;
-
-        if (r->state != RUNNING || now->ms < r->heard_ms + silent_ms)
-            continue;
-        snprintf(why, sizeof(why),
-                 "the bridge has said nothing for %u s: an older turnpike-bridge knows no such check (update it); else its log "
-                 "tells why",
-                 (unsigned)(silent_ms / 1000));
+    if (r->state == RUNNING && is_late(r, now, why))
         fail(r, why, now);
-    }
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -15,12 +15,12 @@
 #include "connect/probereport.h"
 
 enum {
-    PROBES_ID_MAX = 24,        /* bytes of an id, or of a session's, with the NUL */
-    PROBES_KEPT = 32,          /* runs; what goes on is kept beyond them, one a bridge at most */
-    PROBES_RULES_MAX = 65536,  /* rules that a bridge tells of: it has far fewer, and a number is no text */
-    PROBES_ERROR_MAX = 512,    /* bytes of why there is no report */
+    PROBES_ID_MAX = 24,     /* bytes of an id, or of a session's, with the NUL */
+    PROBES_KEPT = 32,       /* runs beside those that go on, and the newest of each bridge that has a session: two of it at most */
+    PROBES_ERROR_MAX = 512, /* bytes of why there is no report */
     PROBES_SILENT_MS = 240000, /* that a bridge may say nothing new: a way that drops all takes 40 s, an idle WebSocket 65 s, */
     PROBES_SILENT_QUICK_MS = 60000, /* and quickly a few seconds */
+    PROBES_WHOLE_MS = 1800000,      /* that it may take in all: some minutes are usual */
 };
 
 struct probes;
@@ -39,14 +39,14 @@ int probes_begin(char id[static PROBES_ID_MAX], struct probes *p, const struct p
 /* Whom to ask for this run, which goes on. False: there is none. */
 bool probes_asked(struct probes *p, const char *id, char bridge[static PROBES_ID_MAX], bool *quick);
 
-/* What the bridge of this session says of it. ERR_NOENT: it is none of its runs; ERR_STALE: it is over; ERR_NOMEM. */
+/* What the bridge of this session says of it; less than before changes nothing. ERR_NOENT: it is none of its runs; ERR_STALE: it is over; ERR_NOMEM. */
 int probes_progress(struct probes *p, const char *id, const char *bridge, unsigned done, unsigned of, const struct now *now);
 /* Takes the report's text over with 0. */
 int probes_done(struct probes *p, const char *id, const char *bridge, struct probereport *report, const struct now *now);
 int probes_failed(struct probes *p, const char *id, const char *bridge, const char *why, const struct now *now);
 /* The session is over, and whatever goes on there with it. */
 void probes_gone(struct probes *p, const char *bridge, const char *why, const struct now *now);
-/* Those whose bridge has been silent for too long fail. */
+/* Those that take too long, or whose bridge has been silent for too long, fail. */
 void probes_sweep(struct probes *p, const struct now *now);
 
 /*

@@ -351,7 +351,11 @@ static void silent(void)
     progress(OFFICE, id, "'done':1,'of':2");
     fake_after(PROBES_SILENT_QUICK_MS - 1);
     CHECK_STR(is(id, "state"), "running");
-    progress(OFFICE, id, "'done':1,'of':2"); /* nothing new */
+    CHECK_STR(news(), "progress 1/2 - ...");
+    progress(OFFICE, id, "'done':1,'of':2"); /* nothing new, */
+    progress(OFFICE, id, "'done':0,'of':2"); /* nor is what was there before */
+    progress(OFFICE, id, "'done':1,'of':3");
+    CHECK_STR(news(), " ...");
     fake_after(1);
     CHECK_STR(is(id, "state"), "failed");
     CHECK(strstr(is(id, "error"), "nothing for 60 s"));
@@ -360,6 +364,25 @@ static void silent(void)
     CHECK(strstr(is(slow, "error"), "nothing for 240 s"));
     progress(OFFICE, id, "'done':2,'of':2");
     CHECK(fake_hears_at_last(OFFICE, "'reason':'state'"));
+}
+
+static void endless(void)
+{
+    enum { STEP_MS = PROBES_SILENT_MS - 1, STEPS = PROBES_WHOLE_MS / STEP_MS };
+    char counts[32];
+
+    up();
+    CHECK_INT(begin(bridge_of(0), false), 0);
+    for (int i = 1; i <= STEPS; i++) {
+        fake_after(STEP_MS);
+        snprintf(counts, sizeof(counts), "'done':%d,'of':64", i);
+        progress(OFFICE, id, counts);
+    }
+    fake_after(PROBES_WHOLE_MS - STEPS * STEP_MS - 1);
+    CHECK_STR(is(id, "state"), "running");
+    fake_after(1);
+    CHECK_STR(is(id, "state"), "failed");
+    CHECK(strstr(is(id, "error"), "no end in 30 minutes"));
 }
 
 static void gone(void)
@@ -414,6 +437,7 @@ static const struct tap_test TESTS[] = {
     {"S20 what is malformed, of another bridge, of nobody or a phone's is refused, and changes nothing", refused},
     {"one check at a time at a bridge", one_a_bridge},
     {"a bridge that says nothing new for 60 s, or 240 s, has failed", silent},
+    {"a bridge that gets on, and on, has failed behind 30 minutes", endless},
     {"a check ends with its bridge's session, and not with a connection that comes back", gone},
     {"the last 32 are kept, the newest first, and none that goes on is thrown away", kept},
 };
