@@ -65,6 +65,16 @@ static enum rpc_error on_progress(const struct session *s, const json_t *params,
         probes_progress(s->desk->probes, params_text(params, "probe"), s->id, (unsigned)done, (unsigned)of, &s->desk->now), wrong);
 }
 
+/* Nobody hears what a notification is refused for. At the bridge the run is over, and so it is here, with the reason. */
+static void fail_unread(const struct session *s, const char *id, const char *wrong)
+{
+    char why[PROBES_ERROR_MAX];
+
+    snprintf(why, sizeof(why), "the bridge's report can't be read (%s): turnpike-bridge and this relay have to be of one version",
+             wrong ? wrong : "no memory");
+    (void)probes_failed(s->desk->probes, id, s->id, why, &s->desk->now);
+}
+
 static enum rpc_error on_done(const struct session *s, const json_t *params, const char **wrong)
 {
     const json_t *report = json_object_get(params, "report"), *why = json_object_get(params, "error");
@@ -75,12 +85,12 @@ static enum rpc_error on_done(const struct session *s, const json_t *params, con
     *wrong = params_check(params, DONE);
     if (!*wrong && !report == !why) /* one of them says what has come of it */
         *wrong = "report";
-    if (*wrong)
-        return RPC_PARAMS;
-    if (why)
+    if (!*wrong && why)
         return answer_of(probes_failed(s->desk->probes, id, s->id, json_string_value(why), &s->desk->now), wrong);
-    error = probereport_read(&read, report, wrong);
-    if (!error)
+    error = *wrong ? RPC_PARAMS : probereport_read(&read, report, wrong);
+    if (error)
+        fail_unread(s, id, *wrong);
+    else
         error = answer_of(probes_done(s->desk->probes, id, s->id, &read, &s->desk->now), wrong);
     free(read.text);
     return error;

@@ -434,7 +434,7 @@ def _(_w):
         equal((set(have), set(described[name]["properties"])), (set(wants["required"]), set(wants["properties"])), f"the members of {name}")
 
 
-@embedded.case("S20 what a bridge says of a check is judged: malformed, another's, over, or a phone's, it is refused and changes nothing")
+@embedded.case("S20 what a bridge says of a check is judged: another's, over, or a phone's, it is refused and changes nothing; malformed, its check has failed")
 def _(w):
     plane = Plane(w)
     with contextlib.ExitStack() as stack:
@@ -444,14 +444,18 @@ def _(w):
         equal(plane.start(404, bridge="s0123456789abcdef").status, 404, "of a bridge that there is not")
         first, second = (plane.start(bridge=x.welcome["session"], quick=True).json["id"] for x in (a, b))
         equal([x["id"] for x in plane.list()[:2]], [second, first], "both go on, the newest first")
-        before = plane.probe(first)
+        before = [plane.probe(x) for x in (first, second)]
+        for params in ({"probe": first}, {"probe": first, "done": 3, "of": 2}, {"probe": first, "done": 1}, {"probe": [], "done": 1, "of": 2}, {"probe": second, "done": 1, "of": 2}):
+            equal(a.error("probe.progress", **params), "params", f"the reason for {params}")
+        equal(a.error("probe.done", probe=second, report={}), "params", "the reason for a report that is another's")
+        equal(p.error("probe.done", probe=first, error="x"), "method", "the reason for a phone")
+        equal([plane.probe(x) for x in (first, second)], before, "what is there behind all of that")
         for report in ({}, {**REPORT, "verdict": "fine"}, {**REPORT, "rules": [{**FAILS, "code": "<script>"}]}, {**REPORT, "rules": [{**FAILS, "evidence": "a\x1b[31m"}]},
                        {**REPORT, "rules": [FAILS] * 65}, {**REPORT, "rules": [{**PASSES, "measures": {"stream": {"sent": 1}}}]}, [REPORT], "PASS"):
             equal(a.error("probe.done", probe=first, report=report), "params", f"the reason for {str(report)[:100]}")
-        for params in ({"probe": first}, {"probe": first, "done": 3, "of": 2}, {"probe": first, "done": 1}, {"probe": [], "done": 1, "of": 2}, {"probe": second, "done": 1, "of": 2}):
-            equal(a.error("probe.progress", **params), "params", f"the reason for {params}")
-        equal(p.error("probe.done", probe=first, error="x"), "method", "the reason for a phone")
-        equal(plane.probe(first), before, "what is there behind all of that")
+            failed = plane.probe(first)
+            check(failed["state"] == "failed" and "the bridge's report can't be read" in failed["error"], f"what has come of it: {failed}")
+            first = plane.start(bridge=a.welcome["session"], quick=True).json["id"]
         a.call("probe.done", probe=first, error="no relay was handed out")
         equal([plane.probe(first)[k] for k in ("state", "error", "report", "verdict")], ["failed", "no relay was handed out", None, None], "what has failed")
         equal(a.error("probe.done", probe=first, report=REPORT), "state", "the reason for what is over")

@@ -291,11 +291,10 @@ static void refused(void)
     static const struct {
         const char *method, *params, *wrong;
     } CASES[] = {
-        {"probe.progress", "'done':1", "of"},           {"probe.progress", "'done':3,'of':2", "done"},
-        {"probe.progress", "'done':-1,'of':2", "done"}, {"probe.progress", "'done':1,'of':65537", "of"},
-        {"probe.done", "'report':7", "report"},         {"probe.done", "'report':{}", "role"},
-        {"probe.done", "'quick':true", "report"},       {"probe.done", "'report':{},'error':'both'", "report"},
-        {"probe.done", "'error':''", "error"},          {"probe.done", "'error':'a\\u0007b'", "error"},
+        {"probe.progress", "'done':1", "of"},
+        {"probe.progress", "'done':3,'of':2", "done"},
+        {"probe.progress", "'done':-1,'of':2", "done"},
+        {"probe.progress", "'done':1,'of':65", "of"},
     };
 
     up();
@@ -321,6 +320,31 @@ static void refused(void)
     done(OFFICE, id, "'error':'no relay was handed out'");
     CHECK_STR(is(id, "error"), "no relay was handed out");
     CHECK_STR(is(id, "state"), "failed");
+}
+
+static void unreadable(void)
+{
+    static const struct {
+        const char *says, *wrong;
+    } CASES[] = {
+        {"'report':7", "report"},   {"'report':{}", "role"},
+        {"'quick':true", "report"}, {"'report':{},'error':'both'", "report"},
+        {"'error':''", "error"},    {"'error':'a\\u0007b'", "error"},
+    };
+    char why[64];
+
+    up();
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        printf("# %s\n", CASES[i].says);
+        CHECK_INT(begin(bridge_of(0), true), 0);
+        CHECK_STR(news(), " ...");
+        done(OFFICE, id, CASES[i].says);
+        CHECK(fake_hears_at_last(OFFICE, CASES[i].wrong));
+        CHECK_STR(news(), "done 0/0 -");
+        snprintf(why, sizeof(why), "the bridge's report can't be read (%s)", CASES[i].wrong);
+        CHECK_STR(is(id, "state"), "failed");
+        CHECK(strstr(is(id, "error"), why));
+    }
 }
 
 static void one_a_bridge(void)
@@ -435,6 +459,7 @@ static const struct tap_test TESTS[] = {
     {"a report is read whole, or not at all, wherever memory runs out", no_memory},
     {"a bridge is asked, tells how far it is, and then what it has found; each is told once", from_start_to_report},
     {"S20 what is malformed, of another bridge, of nobody or a phone's is refused, and changes nothing", refused},
+    {"S20 a report that can't be read is refused, and its check has failed with what is wrong in it", unreadable},
     {"one check at a time at a bridge", one_a_bridge},
     {"a bridge that says nothing new for 60 s, or 240 s, has failed", silent},
     {"a bridge that gets on, and on, has failed behind 30 minutes", endless},
