@@ -173,6 +173,7 @@ static void finish(struct trial *t)
         snprintf(why, sizeof(why), "%s", l->evidence);
         snprintf(l->evidence, sizeof(l->evidence), "%.100s is %s, which is private; %.150s", l->host, addr_ip_text(&l->address, ip),
                  why);
+        utf8_mask(l->evidence); /* likewise */
         l->code = CODE_DNS_PRIVATE_ANSWER;
         l->stage = REPORT_NAME;
     }
