@@ -30,7 +30,7 @@ void deskprobe_start(struct desk *d, const char *id)
     if (!probes_asked(d->probes, id, bridge, &quick))
         return;
     s = session_find(d, bridge);
-    if (s)
+    if (s && s->role == DESK_BRIDGE)
         session_notify(s, "probe.start", json_pack("{s:s,s:b}", "probe", id, "quick", quick));
     else
         probes_gone(d->probes, bridge, "the bridge has just gone: check again when it is back", &d->now);

@@ -25,12 +25,12 @@ struct probe {
     const char *verdict; /* NULL: none */
     char *report, *error;
     bool changed; /* since probes_news */
+    bool spare;   /* newer ones say more of this bridge, or it is gone */
 };
 
 struct probes {
     pthread_mutex_t lock;
     TAILQ_HEAD(all_probes, probe) all; /* the newest first */
-    size_t n;
 };
 
 int probes_new(struct probes **out)
@@ -51,13 +51,6 @@ static void free_probe(struct probe *r)
     free(r->report);
     free(r->error);
     free(r);
-}
-
-static void drop(struct probes *p, struct probe *r)
-{
-    TAILQ_REMOVE(&p->all, r, all);
-    p->n--;
-    free_probe(r);
 }
 
 void probes_free(struct probes **pp)
@@ -103,23 +96,30 @@ static bool is_busy(const struct probes *p, const char *bridge)
     return false;
 }
 
-/* The oldest that are over make room. */
+/* The oldest of those that nobody misses make room; an end is told first. */
 static void trim(struct probes *p)
 {
-    struct probe *r = TAILQ_LAST(&p->all, all_probes), *newer;
+    struct probe *r, *older;
+    unsigned n = 0;
 
-    for (; r && p->n > PROBES_KEPT; r = newer) {
-        newer = TAILQ_PREV(r, all_probes, all);
-        if (r->state != RUNNING)
-            drop(p, r);
+    for (r = TAILQ_FIRST(&p->all); r; r = older) {
+        older = TAILQ_NEXT(r, all);
+        if (r->spare && !r->changed && ++n > PROBES_KEPT) {
+            TAILQ_REMOVE(&p->all, r, all);
+            free_probe(r);
+        }
     }
 }
 
+/* A report stands until there is another one: a run that has failed proves nothing. All others of this bridge are older. */
 static void end(struct probe *r, enum state state, const struct now *now)
 {
     r->state = state;
     r->ended = now->wall;
     r->changed = true;
+    for (struct probe *older = TAILQ_NEXT(r, all); older; older = TAILQ_NEXT(older, all))
+        if (strcmp(older->bridge, r->bridge) == 0 && (state == DONE || older->state == FAILED))
+            older->spare = true;
 }
 
 static void fail(struct probe *r, const char *why, const struct now *now)
@@ -164,7 +164,6 @@ int probes_begin(char id[static PROBES_ID_MAX], struct probes *p, const struct p
     busy = is_busy(p, r->bridge);
     if (!busy) {
         TAILQ_INSERT_HEAD(&p->all, r, all);
-        p->n++;
         trim(p);
     }
     pthread_mutex_unlock(&p->lock);
@@ -246,8 +245,12 @@ void probes_gone(struct probes *p, const char *bridge, const char *why, const st
 
     pthread_mutex_lock(&p->lock);
     TAILQ_FOREACH(r, &p->all, all)
-    if (runs_at(r, bridge))
-        fail(r, why, now);
+    {
+        if (runs_at(r, bridge))
+            fail(r, why, now);
+        if (strcmp(r->bridge, bridge) == 0)
+            r->spare = true;
+    }
     pthread_mutex_unlock(&p->lock);
 }
 

@@ -44,7 +44,7 @@ int probes_progress(struct probes *p, const char *id, const char *bridge, unsign
 /* Takes the report's text over with 0. */
 int probes_done(struct probes *p, const char *id, const char *bridge, struct probereport *report, const struct now *now);
 int probes_failed(struct probes *p, const char *id, const char *bridge, const char *why, const struct now *now);
-/* The session is over, and whatever goes on there with it. */
+/* The session is over, and whatever goes on there with it; what has come of it is kept no longer than other bridges leave room. */
 void probes_gone(struct probes *p, const char *bridge, const char *why, const struct now *now);
 /* Those that take too long, or whose bridge has been silent for too long, fail. */
 void probes_sweep(struct probes *p, const struct now *now);

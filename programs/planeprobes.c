@@ -83,7 +83,8 @@ void planeprobes_get(void *ctx, struct admin_call *call)
     if (o)
         admin_answer_json(&call->answer, 200, o);
     else
-        admin_answer_problem(&call->answer, 404, "there is no such check: the last %d are kept, until this process ends",
+        admin_answer_problem(&call->answer, 404,
+                             "there is no such check: the newest of each bridge and %d more are kept, until this process ends",
                              PROBES_KEPT);
     admin_done(&call);
 }

@@ -2,7 +2,7 @@
 
 import { call, get, newKey } from "/dashboard/api.js";
 
-const MOST = 1000; // bridges, of one page
+const MOST = 1000; // entries of a page
 
 let bridges = [], probes = []; // the newest first
 let turn = 0; // what was asked before something was changed is not taken any more
@@ -36,7 +36,7 @@ async function getReports(shown, mine) {
 // Asks; with reports, if those are to be shown. True when there is something new to show.
 export async function refresh(withReports) {
   const mine = ++turn;
-  const [b, p] = await Promise.all([get("/bridges", { limit: MOST }), get("/probes")]);
+  const [b, p] = await Promise.all([get("/bridges", { limit: MOST }), get("/probes", { limit: MOST })]);
   if (withReports) await getReports(placesOf(b.items, p.items), mine);
   if (mine !== turn) return false;
   const known = new Map(probes.map((one) => [one.id, one]));

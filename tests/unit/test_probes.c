@@ -428,28 +428,70 @@ static void gone(void)
     CHECK(strstr(is(id, "error"), "hangup"));
 }
 
+/* One of the n-th bridge. */
+static void begin_at(size_t n, char copy[static PROBES_ID_MAX])
+{
+    CHECK_INT(begin(bridge_of(n), false), 0);
+    memcpy(copy, id, PROBES_ID_MAX);
+}
+
+/* One more of the first bridge, which comes to no end. */
+static void fail_one(void)
+{
+    CHECK_INT(begin(bridge_of(0), true), 0);
+    done(OFFICE, id, "'error':'x'");
+}
+
 static void kept(void)
 {
-    char first[PROBES_ID_MAX], second[PROBES_ID_MAX] = "";
+    char other[PROBES_ID_MAX], runs[PROBES_ID_MAX], proven[PROBES_ID_MAX], failed[PROBES_ID_MAX], report[8300];
     json_t *list;
 
     up();
     CHECK(fake_hello(OTHER, "southern", "bridge"));
-    CHECK_INT(begin(bridge_of(1), false), 0);
-    memcpy(first, id, sizeof(first));
-    for (int i = 0; i < PROBES_KEPT; i++) {
-        CHECK_INT(begin(bridge_of(0), true), 0);
-        done(OFFICE, id, "'error':'x'");
-        if (!second[0])
-            memcpy(second, id, sizeof(second));
-    }
+    snprintf(report, sizeof(report), "'report':%s", report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ""));
+    begin_at(1, other);
+    done(OTHER, other, report);
+    begin_at(1, runs);
+    begin_at(0, proven);
+    done(OFFICE, proven, report);
+    fail_one();
+    memcpy(failed, id, sizeof(failed));
+    for (int i = 0; i < PROBES_KEPT + 1; i++)
+        fail_one();
+    CHECK_INT(begin(bridge_of(0), true), 0);
+    CHECK_STR(is(failed, "state"), "failed"); /* nobody has been told so yet */
+    news();
+    done(OFFICE, id, "'error':'x'");
+    CHECK_INT(begin(bridge_of(0), true), 0);
+    CHECK_STR(is(failed, "state"), "");
+    CHECK_STR(is(other, "state"), "done"); /* older, and the newest of its bridge */
+    CHECK_STR(is(runs, "state"), "running");
+    CHECK_STR(is(proven, "state"), "done");
     list = probes_list(desk_probes(fake_desk));
-    CHECK_INT(json_array_size(list), PROBES_KEPT);
+    CHECK_INT(json_array_size(list), PROBES_KEPT + 5);                                /* the last failure, and what goes on here */
     CHECK_STR(json_string_value(json_object_get(json_array_get(list, 0), "id")), id); /* the newest first */
     CHECK(!json_object_get(json_array_get(list, 0), "report"));
     json_decref(list);
-    CHECK_STR(is(first, "state"), "running"); /* older, and not over */
-    CHECK_STR(is(second, "state"), "");
+}
+
+static void kept_of_the_gone(void)
+{
+    char other[PROBES_ID_MAX], first[PROBES_ID_MAX];
+
+    up();
+    CHECK(fake_hello(OTHER, "southern", "bridge"));
+    begin_at(1, other);
+    done(OTHER, other, "'error':'x'");
+    begin_at(0, first);
+    fake_say(OTHER, "{'jsonrpc':'2.0','method':'bye'}");
+    done(OFFICE, first, "'error':'x'");
+    for (int i = 0; i < PROBES_KEPT; i++)
+        fail_one();
+    news();
+    CHECK_INT(begin(bridge_of(0), true), 0);
+    CHECK_STR(is(other, "state"), "");
+    CHECK_STR(is(first, "state"), "failed");
 }
 
 static const struct tap_test TESTS[] = {
@@ -464,7 +506,8 @@ static const struct tap_test TESTS[] = {
     {"a bridge that says nothing new for 60 s, or 240 s, has failed", silent},
     {"a bridge that gets on, and on, has failed behind 30 minutes", endless},
     {"a check ends with its bridge's session, and not with a connection that comes back", gone},
-    {"the last 32 are kept, the newest first, and none that goes on is thrown away", kept},
+    {"the newest of each bridge are kept, and 32 more, the newest first; none that goes on or was not told is thrown away", kept},
+    {"the newest of a bridge that is gone is one of the 32", kept_of_the_gone},
 };
 
 int main(void)
