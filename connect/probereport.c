@@ -11,7 +11,7 @@
 #define WORD       "abcdefghijklmnopqrstuvwxyz0123456789_" /* codes become more with time: their form is judged, and no list of them */
 #define ADDRESS    "0123456789abcdef.:[]"
 
-static const char *const VERDICTS[] = {"SKIP", "PASS", "WARN", "FAIL"};
+static const char *const VERDICTS[] = {"SKIP", "PASS", "WARN", "FAIL"}; /* the lightest first */
 #define VERDICT_WORDS "SKIP PASS WARN FAIL"
 
 #define NO_MORE                                                                                                                    \
@@ -132,14 +132,16 @@ static bool read_rules(json_t *to, const json_t *from, const char **wrong)
     return true;
 }
 
-static const char *verdict_of(const json_t *report)
+/* Whatever the bridge makes of its rules: a lamp that is green beside a rule that fails would be believed. */
+static const char *heaviest_of(const json_t *rules)
 {
-    const char *verdict = VERDICTS[0];
+    size_t heaviest = 0;
 
-    for (size_t i = 0; i < sizeof(VERDICTS) / sizeof(VERDICTS[0]); i++)
-        if (strcmp(VERDICTS[i], params_text(report, "verdict")) == 0)
-            verdict = VERDICTS[i];
-    return verdict;
+    for (size_t i = 0; i < json_array_size(rules); i++)
+        for (size_t v = heaviest + 1; v < sizeof(VERDICTS) / sizeof(VERDICTS[0]); v++)
+            if (strcmp(VERDICTS[v], params_text(json_array_get(rules, i), "verdict")) == 0)
+                heaviest = v;
+    return VERDICTS[heaviest];
 }
 
 enum rpc_error probereport_read(struct probereport *out, const json_t *from, const char **wrong)
@@ -147,8 +149,9 @@ enum rpc_error probereport_read(struct probereport *out, const json_t *from, con
     json_t *report = made(from, REPORT, wrong), *rules = json_array();
 
     *out = (struct probereport){0};
-    if (report && read_rules(rules, json_object_get(report, "rules"), wrong) && !json_object_set(report, "rules", rules))
-        *out = (struct probereport){jsontext_of(report, NULL), verdict_of(report), (unsigned)json_array_size(rules)};
+    if (report && read_rules(rules, json_object_get(report, "rules"), wrong) && !json_object_set(report, "rules", rules) &&
+        !json_object_set_new(report, "verdict", json_string(heaviest_of(rules))))
+        *out = (struct probereport){jsontext_of(report, NULL), heaviest_of(rules), (unsigned)json_array_size(rules)};
     json_decref(report);
     json_decref(rules);
     if (out->text)

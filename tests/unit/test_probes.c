@@ -131,6 +131,38 @@ static void judged(void)
     CHECK_STR(wrong_in("{}"), "role");
 }
 
+static void heaviest(void)
+{
+    static const char WARNS[] = "'verdict':'WARN','stage':'reach','code':'mtu_low','evidence':''",
+                      SKIPS[] = "'verdict':'SKIP','evidence':''";
+    static const struct {
+        const char *told, *one, *other, *verdict;
+    } CASES[] = {
+        {"'PASS'", HOLDS, FAILS, "FAIL"}, {"'PASS'", FAILS, WARNS, "FAIL"}, {"'FAIL'", WARNS, HOLDS, "WARN"},
+        {"'FAIL'", SKIPS, HOLDS, "PASS"}, {"'FAIL'", SKIPS, SKIPS, "SKIP"}, {"'PASS'", NULL, NULL, "SKIP"},
+    };
+    char rules[2 * 2048 + 1];
+    struct probereport read;
+    const char *wrong;
+
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        json_t *from, *got;
+        size_t n = 0;
+
+        if (CASES[i].one)
+            n = (size_t)snprintf(rules, sizeof(rules), "%s,", rule_of("1", CASES[i].one, "{}"));
+        snprintf(rules + n, sizeof(rules) - n, "%s", CASES[i].other ? rule_of("4", CASES[i].other, "{}") : "");
+        from = parse(report_of(CASES[i].told, rules, ""));
+        CHECK_INT(probereport_read(&read, from, &wrong), RPC_OK);
+        CHECK_STR(read.verdict, CASES[i].verdict);
+        got = json_loads(read.text, 0, NULL);
+        CHECK_STR(json_string_value(json_object_get(got, "verdict")), CASES[i].verdict);
+        json_decref(from);
+        json_decref(got);
+        free(read.text);
+    }
+}
+
 static void bounded(void)
 {
     json_t *report = parse(report_of("'PASS'", rule_of("1", HOLDS, "{}"), "")), *rules = json_object_get(report, "rules");
@@ -497,6 +529,7 @@ static void kept_of_the_gone(void)
 static const struct tap_test TESTS[] = {
     {"a report is made anew of the members that are known; what is missing is null", made_anew},
     {"S20 each member of a report that is missing, wrong or holds control characters refuses it, by name", judged},
+    {"the verdict is the heaviest of the rules, whatever the report says", heaviest},
     {"S20 64 rules fit into a report, and one more, or a text that is too long, is refused", bounded},
     {"a report is read whole, or not at all, wherever memory runs out", no_memory},
     {"a bridge is asked, tells how far it is, and then what it has found; each is told once", from_start_to_report},
