@@ -20,10 +20,11 @@
 enum ctl_status {
     CTL_OK = 0,
     CTL_FAULT = 1,
-    CTL_USAGE = 2,     /* the command or the configuration is wrong */
-    CTL_NOT_FOUND = 3, /* what was named is not there */
-    CTL_REFUSED = 4,   /* who asks may not */
-    CTL_CONFLICT = 5,  /* it is there already, or is not as it was */
+    CTL_USAGE = 2,      /* the command or the configuration is wrong */
+    CTL_NOT_FOUND = 3,  /* what was named is not there */
+    CTL_REFUSED = 4,    /* who asks may not */
+    CTL_CONFLICT = 5,   /* it is there already, or is not as it was */
+    CTL_RULE_FAILS = 6, /* the check is done, and a rule of the firewall does not hold */
 };
 
 enum {

@@ -10,9 +10,9 @@
 #include "programs/show.h"
 
 enum {
-    LOOK_MS = 500,    /* between two looks at how far it is */
-    RULE_WIDTH = 30,  /* columns of a rule's name, as turnpike-probe's table has them */
-    CHECK_FAILED = 2, /* the program's status when a rule does not hold: turnpike-probe's */
+    LOOK_MS = 500,        /* between two looks at how far it is */
+    RULE_WIDTH = 30,      /* columns of a rule's name, as turnpike-probe's table has them, */
+    DESTINATION_MAX = 31, /* and bytes of where it leads to, with the NUL */
 };
 
 static const char *text_of(const json_t *object, const char *key)
@@ -138,7 +138,7 @@ static int status_of(const json_t *probe)
         return ctl_complain(CTL_FAULT, "bridge check: %s", text_of(probe, "error"));
     if (strcmp(verdict, "SKIP") == 0)
         return ctl_complain(CTL_FAULT, "bridge check: no rule could be tried");
-    return strcmp(verdict, "FAIL") == 0 ? CHECK_FAILED : CTL_OK;
+    return strcmp(verdict, "FAIL") == 0 ? CTL_RULE_FAILS : CTL_OK;
 }
 
 int ctlprobe_check(struct ctl *c)

@@ -77,7 +77,7 @@ static const char OPTIONS[] =
     "  --role LIST, --expires TIME                                admin-token issue: read, credentials, admin\n"
     "\n"
     "TIME is 90s, 30m, 8h or 7d from now (--since, --until: ago), or @ and seconds since 1970.\n"
-    "Exit status: 0 done, 1 a fault, 2 usage, 3 not found, 4 refused, 5 conflict.\n";
+    "Exit status: 0 done, 1 a fault, 2 usage, 3 not found, 4 refused, 5 conflict, 6 a rule does not hold.\n";
 
 void ctlverbs_help(FILE *out)
 {

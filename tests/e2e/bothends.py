@@ -290,7 +290,7 @@ def _(w):
     w.net.office_firewall.remove(4)
     try:
         with w.check_bridge() as process:
-            rules = found(process, 2)
+            rules = found(process, 6)
     finally:
         w.net.restore()
     shut = f"allow out udp office -> {RELAY}:{picture.TURN_PORT}"
