@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "probe/codes.h"
 #include "programs/ctl.h"
 #include "programs/show.h"
@@ -22,9 +23,9 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-static int number_of(const json_t *object, const char *key)
+static long long number_of(const json_t *object, const char *key)
 {
-    return (int)json_integer_value(json_object_get(object, key));
+    return json_integer_value(json_object_get(object, key));
 }
 
 /* ---- What it has found, as turnpike-probe shows it. ---- */
@@ -44,10 +45,13 @@ static const char *place_of(const json_t *rule)
 
 static void print_name(const json_t *rule)
 {
-    json_t *name = json_sprintf("%s -> %.30s %s/%d", place_of(rule), text_of(rule, "destination"), text_of(rule, "protocol"),
-                                number_of(rule, "port"));
-    char *text = show_text(name, SHOW_TEXT, "");
+    char destination[DESTINATION_MAX], *text;
+    json_t *name;
 
+    snprintf(destination, sizeof(destination), "%s", text_of(rule, "destination"));
+    utf8_mend(destination); /* it may have been cut within a character */
+    name = json_sprintf("%s -> %s %s/%lld", place_of(rule), destination, text_of(rule, "protocol"), number_of(rule, "port"));
+    text = show_text(name, SHOW_TEXT, "");
     printf("%-*s", RULE_WIDTH, text ? text : "");
     free(text);
     json_decref(name);
@@ -65,7 +69,7 @@ static void print_rule(const json_t *rule)
 {
     const char *cure = json_is_string(json_object_get(rule, "add")) ? "add" : "cure";
 
-    printf("%s %4d  ", text_of(rule, "verdict"), number_of(rule, "number"));
+    printf("%s %4lld  ", text_of(rule, "verdict"), number_of(rule, "number"));
     print_name(rule);
     fputs("  ", stdout);
     put_text(rule, "evidence");
@@ -94,12 +98,13 @@ static int verdicts(const json_t *rules, const char *verdict)
 static void print_report(const json_t *report)
 {
     const json_t *rules = json_object_get(report, "rules");
-    int ms = number_of(report, "took_ms");
+    long long ms = number_of(report, "took_ms");
 
     for (size_t i = 0; i < json_array_size(rules); i++)
         print_rule(json_array_get(rules, i));
-    printf("%zu rules at the bridge in %d.%d s: %d pass, %d warn, %d fail, %d not tried.%s\n", json_array_size(rules), ms / 1000,
-           ms % 1000 / 100, verdicts(rules, "PASS"), verdicts(rules, "WARN"), verdicts(rules, "FAIL"), verdicts(rules, "SKIP"),
+    printf("%zu rules at the bridge in %lld.%lld s: %d pass, %d warn, %d fail, %d not tried.%s\n", json_array_size(rules),
+           ms / 1000, ms % 1000 / 100, verdicts(rules, "PASS"), verdicts(rules, "WARN"), verdicts(rules, "FAIL"),
+           verdicts(rules, "SKIP"),
            json_is_true(json_object_get(report, "quick")) ? " Quick: short waits, and no idle time-outs." : "");
 }
 
@@ -117,7 +122,7 @@ static void show_progress(const json_t *probe)
     if (!is_running(probe))
         fputs("\r                        \r", stderr);
     else if (number_of(probe, "of"))
-        fprintf(stderr, "\r%d of %d rules ", number_of(probe, "done"), number_of(probe, "of"));
+        fprintf(stderr, "\r%lld of %lld rules ", number_of(probe, "done"), number_of(probe, "of"));
 }
 
 static int look(struct ctl *c, json_t **probe)

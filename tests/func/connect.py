@@ -375,12 +375,15 @@ def _(w):
         equal(plane.probe(plane.start().json["id"])["quick"], False, "the next one, which may take its time")
 
 
+# a name that is cut within a character, and a time that no int has
+LONG = {**REPORT, "took_ms": 2**33, "rules": [PASSES, FAILS, {**PASSES, "number": 6, "destination": "b" + 20 * "ü"}]}
 TABLE = """\
 PASS    1  office -> connect tcp/443       TLS 1.3
 FAIL    4  office -> relay udp/3478        no answer to 7 requests in 7.9 s
            reach: udp_timeout: nothing answers by UDP: a firewall drops it
            add: allow out udp office -> 192.0.2.1:3478
-2 rules at the bridge in 8.0 s: 1 pass, 0 warn, 1 fail, 0 not tried. Quick: short waits, and no idle time-outs.
+PASS    6  office -> büüüüüüüüüüüüüü? tcp/443  TLS 1.3
+3 rules at the bridge in 8589934.5 s: 2 pass, 0 warn, 1 fail, 0 not tried. Quick: short waits, and no idle time-outs.
 """
 
 
@@ -391,7 +394,7 @@ def _(w):
         """turnpikectl on a terminal of its own, whose master it has; then its output."""
         terminal, end = pty.openpty()
         out = []
-        with w.net.srv.popen([CTL, "--config", w.daemon.config_path, "bridge", "check", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end, text=True) as p:
+        with w.net.srv.popen([CTL, "--config", w.daemon.config_path, "bridge", "check", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=end, encoding="utf-8") as p:
             try:
                 os.close(end)
                 yield terminal, out
@@ -409,7 +412,7 @@ def _(w):
             seen = b""
             while b"1 of 2 rules" not in seen:
                 seen += os.read(terminal, 1024)
-            b.call("probe.done", probe=asked["probe"], report=REPORT)
+            b.call("probe.done", probe=asked["probe"], report=LONG)
         equal((asked["quick"], out), (True, [TABLE]), "what is asked, and printed")
         with ctl(0, "-o", "json", "--bridge", b.welcome["session"]) as (_, out):
             asked = b.expect("probe.start")
