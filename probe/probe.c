@@ -350,6 +350,14 @@ static void cancel(struct trial *t)
         close(t->fd);
 }
 
+/* Look-ups that are under way let go of what they hold, from the loop. */
+static void free_dns(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    evdns_base_free(ctx, 1);
+}
+
 void probe_free(struct probe **probe)
 {
     struct probe *p = *probe;
@@ -362,8 +370,9 @@ void probe_free(struct probe **probe)
         cancel(&p->trials[i]);
     if (p->held != p->config->answer)
         hold_free(&p->held);
-    if (p->dns)
-        evdns_base_free(p->dns, 1); /* look-ups that are under way let go of what they hold, from the loop */
+    /* A look-up that was cancelled or answered has a callback waiting in the loop, which uses the base: it goes behind that one. */
+    if (p->dns && event_base_once(p->base, -1, EV_TIMEOUT, free_dns, p->dns, NULL))
+        free_dns(-1, 0, p->dns);
     SSL_CTX_free(p->tls);
     stun_mac_free(&p->mac);
     if (p->ice_password)
