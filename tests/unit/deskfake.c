@@ -236,6 +236,21 @@ void fake_gone(int i)
     fake[i].seat = NULL;
 }
 
+static void quote(char *text)
+{
+    for (char *p = text; *p; p++)
+        *p = *p == '\'' ? '"' : *p;
+}
+
+json_t *fake_json(const char *text)
+{
+    static char copy[FAKE_TEXT_MAX];
+
+    snprintf(copy, sizeof(copy), "%s", text);
+    quote(copy);
+    return json_loads(copy, 0, NULL);
+}
+
 void fake_say(int i, const char *format, ...)
 {
     static char text[FAKE_TEXT_MAX];
@@ -244,8 +259,7 @@ void fake_say(int i, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    for (char *p = text; *p; p++)
-        *p = *p == '\'' ? '"' : *p;
+    quote(text);
     if (fake[i].seat)
         desk_text(fake[i].seat, text, strlen(text), &fake_now);
     if (!fake_ice_waits)

@@ -2,7 +2,7 @@
  * Purpose:  a desk with fake links, a fake clock and a source of a few tokens, and what its clients say and hear.
  * Owner:    one test program.
  * Lifetime: fake_up to fake_down, which each fake_up calls, too.
- * Callers:  tests/unit/test_desk*, tests/fuzz/fuzz_rpc.
+ * Callers:  tests/unit/test_desk*, test_bridgestatus, test_probes, tests/fuzz/fuzz_rpc.
  * RFC:      docs/connect-protocol.md.
  */
 #ifndef TESTS_UNIT_DESKFAKE_H
@@ -67,6 +67,8 @@ const json_t *fake_member_json(const char *name);
 bool fake_hello(int i, const char *token, const char *role);
 /* Says hello for a session that it has, where it is open. */
 void fake_resume(int i, const char *token, const char *role, const char *session, const char *secret);
+/* What is in this text, with ' for "; the caller's. NULL: it is no JSON. */
+json_t *fake_json(const char *text);
 /* Time goes on, and the desk's tick with it. */
 void fake_after(unsigned ms);
 

@@ -40,24 +40,11 @@ static const char *report_of(const char *verdict, const char *rules, const char 
     return text;
 }
 
-static json_t *parse(const char *text)
-{
-    char *copy = strdup(text);
-    json_t *o;
-
-    for (char *p = copy; *p; p++)
-        if (*p == '\'')
-            *p = '"';
-    o = json_loads(copy, 0, NULL);
-    free(copy);
-    return o;
-}
-
 /* ---- The report. ---- */
 
 static void made_anew(void)
 {
-    json_t *from = parse(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ",'beyond':{'a':[]}")), *got, *want;
+    json_t *from = fake_json(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ",'beyond':{'a':[]}")), *got, *want;
     json_t *rule = json_array_get(json_object_get(from, "rules"), 0);
     struct probereport read;
     const char *wrong;
@@ -70,7 +57,7 @@ static void made_anew(void)
     CHECK_STR(read.verdict, "FAIL");
     CHECK_INT(read.rules, 1);
     got = json_loads(read.text, 0, NULL);
-    want = parse(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ""));
+    want = fake_json(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ""));
     CHECK(json_equal(got, want)); /* what nobody here knows is left out, and what is missing is null */
     json_decref(from);
     json_decref(got);
@@ -81,7 +68,7 @@ static void made_anew(void)
 /* What is wrong with it; "" nothing. */
 static const char *wrong_in(const char *text)
 {
-    json_t *report = parse(text);
+    json_t *report = fake_json(text);
     struct probereport read;
     const char *wrong = NULL;
     enum rpc_error error = probereport_read(&read, report, &wrong);
@@ -152,7 +139,7 @@ static void heaviest(void)
         if (CASES[i].one)
             n = (size_t)snprintf(rules, sizeof(rules), "%s,", rule_of("1", CASES[i].one, "{}"));
         snprintf(rules + n, sizeof(rules) - n, "%s", CASES[i].other ? rule_of("4", CASES[i].other, "{}") : "");
-        from = parse(report_of(CASES[i].told, rules, ""));
+        from = fake_json(report_of(CASES[i].told, rules, ""));
         CHECK_INT(probereport_read(&read, from, &wrong), RPC_OK);
         CHECK_STR(read.verdict, CASES[i].verdict);
         got = json_loads(read.text, 0, NULL);
@@ -165,7 +152,7 @@ static void heaviest(void)
 
 static void bounded(void)
 {
-    json_t *report = parse(report_of("'PASS'", rule_of("1", HOLDS, "{}"), "")), *rules = json_object_get(report, "rules");
+    json_t *report = fake_json(report_of("'PASS'", rule_of("1", HOLDS, "{}"), "")), *rules = json_object_get(report, "rules");
     json_t *rule = json_array_get(rules, 0);
     char text[PROBEREPORT_TEXT_MAX + 2];
     struct probereport read;
@@ -191,7 +178,7 @@ static void bounded(void)
 
 static void no_memory(void)
 {
-    json_t *report = parse(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ""));
+    json_t *report = fake_json(report_of("'FAIL'", rule_of("4", FAILS, MEASURES), ""));
     struct probereport read = {0}, whole;
     const char *wrong;
     enum rpc_error error = RPC_UNAVAILABLE;
