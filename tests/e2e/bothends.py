@@ -165,9 +165,10 @@ def _(w):
         equal(ended(mark()), "busy", "a second one")
         all_hold(report_of(w.started["office", "browser"]), "browser")
         w.bridge.wait_log("event=probe_call_ended .*verdict=PASS .*to the other end loss")
-        call = p.call("call.start", to="probe", sdp=mark())["call"]
+        call = p.call("call.start", to="probe", sdp=mark(port="9"))["call"]
         check("typ host" in p.expect("call.answer")["sdp"], "without force-relay it tells its own address")
-        p.notify("call.hangup", call=call, reason="cancelled")
+        m = p.expect("call.ended")
+        equal((m["call"], m["reason"], "403" in m["text"]), (call, "media_failed", True), f"the end of a call to a port that the relay lends to nobody: {m}")
         for sdp in (mark("501"), mark("0"), mark("-1"), mark("x"), mark(ip="no"), mark(ip="0.0.0.0"), mark(ip="9" * 200), mark(port="0"), mark(port="65536"), mark()[:30], mark() + "a=x-turnpike-probe-failed:\x01\r\n"):
             equal(ended(sdp), "declined", f"what becomes of {sdp!r}")
         equal(ended("v=0\r\ns=" + mark("150", head="")[2:], "4711"), "declined", "a call of a user without a line")
