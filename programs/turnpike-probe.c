@@ -463,11 +463,12 @@ static int once(struct options *o, struct report *r, const struct report *before
         fprintf(stderr, "turnpike-probe: %s\n", error);
         return STATUS_USAGE;
     }
+    last = status_of(o, r); /* before it is told: who reads that may end us at once */
     if (before && o->output->print == print_table && !has_changed(r, before))
-        return status_of(o, r);
+        return last;
     if (o->watch_s && o->output->print == print_table)
         show_time((time_t)r->began);
-    return print(o, r) ? STATUS_USAGE : status_of(o, r);
+    return print(o, r) ? STATUS_USAGE : last;
 }
 
 static int run(struct options *o)
@@ -486,7 +487,6 @@ static int run(struct options *o)
     }
     status = once(o, &reports[0], NULL);
     for (unsigned n = 1; o->watch_s && status != STATUS_USAGE; n++) {
-        last = status;
         sleep(o->watch_s);
         status = once(o, &reports[n % 2], &reports[(n - 1) % 2]);
     }
