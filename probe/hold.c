@@ -160,7 +160,9 @@ const char *hold_ending(const json_t *params, char out[static MARK_FAILED_MAX])
 
     if (!text || !*text)
         text = json_string_value(json_object_get(params, "reason"));
-    return text ? mark_clean(out, text, strlen(text)) : mark_clean(out, "", 0);
+    if (!text)
+        text = "";
+    return mark_clean(out, text, strlen(text));
 }
 
 int hold_borrow(struct hold **out, hold_notify *notify, void *ctx, const json_t *incoming)
