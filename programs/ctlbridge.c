@@ -16,28 +16,21 @@ static void set_age(const struct ctl *c, json_t *row, const char *key, const jso
         json_object_set_new(row, key, json_integer(age < 0 ? 0 : age));
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 static const char *name_of(const json_t *bridge)
 {
-    const char *name = text_of(bridge, "name");
+    const char *name = show_member(bridge, "name");
 
-    return name[0] ? name : text_of(bridge, "user");
+    return name[0] ? name : show_member(bridge, "user");
 }
 
 static json_t *pbx_of(const json_t *status)
 {
     const json_t *pbx = json_object_get(status, "pbx");
-    const char *reason = text_of(pbx, "reason");
+    const char *reason = show_member(pbx, "reason");
 
     if (!pbx)
         return json_null();
-    return json_sprintf("%s %" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT "%s%s", text_of(pbx, "state"),
+    return json_sprintf("%s %" JSON_INTEGER_FORMAT "/%" JSON_INTEGER_FORMAT "%s%s", show_member(pbx, "state"),
                         json_integer_value(json_object_get(pbx, "registered")), json_integer_value(json_object_get(pbx, "lines")),
                         reason[0] ? ": " : "", reason);
 }
@@ -59,13 +52,14 @@ static json_t *bridge_row(const struct ctl *c, json_t *bridge)
 
 static json_t *call_row(const struct ctl *c, const json_t *bridge, json_t *call)
 {
-    const char *path = text_of(call, "path");
+    const char *path = show_member(call, "path");
     json_t *row = json_copy(call);
 
     json_object_set_new(row, "bridge", json_string(name_of(bridge)));
     set_age(c, row, "age_s", json_object_get(call, "since"));
     if (path[0])
-        json_object_set_new(row, "path", json_sprintf("%s (%s, %s)", path, text_of(call, "local"), text_of(call, "remote")));
+        json_object_set_new(row, "path",
+                            json_sprintf("%s (%s, %s)", path, show_member(call, "local"), show_member(call, "remote")));
     return row;
 }
 

@@ -16,13 +16,6 @@ enum {
     DESTINATION_MAX = 31, /* and bytes of where it leads to, with the NUL */
 };
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 static long long number_of(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
@@ -40,7 +33,7 @@ static void put_text(const json_t *object, const char *key)
 
 static const char *place_of(const json_t *rule)
 {
-    return strcmp(text_of(rule, "source"), "server") == 0 ? "office" : "browser";
+    return strcmp(show_member(rule, "source"), "server") == 0 ? "office" : "browser";
 }
 
 static void print_name(const json_t *rule)
@@ -48,9 +41,9 @@ static void print_name(const json_t *rule)
     char destination[DESTINATION_MAX], *text;
     json_t *name;
 
-    snprintf(destination, sizeof(destination), "%s", text_of(rule, "destination"));
+    snprintf(destination, sizeof(destination), "%s", show_member(rule, "destination"));
     utf8_mend(destination); /* it may have been cut within a character */
-    name = json_sprintf("%s -> %s %s/%lld", place_of(rule), destination, text_of(rule, "protocol"), number_of(rule, "port"));
+    name = json_sprintf("%s -> %s %s/%lld", place_of(rule), destination, show_member(rule, "protocol"), number_of(rule, "port"));
     text = show_text(name, SHOW_TEXT, "");
     printf("%-*s", RULE_WIDTH, text ? text : "");
     free(text);
@@ -61,7 +54,7 @@ static void print_name(const json_t *rule)
 static void print_code(const json_t *rule)
 {
     for (int i = CODE_NONE + 1; i < CODE_N; i++)
-        if (strcmp(codes_name((enum code)i), text_of(rule, "code")) == 0)
+        if (strcmp(codes_name((enum code)i), show_member(rule, "code")) == 0)
             printf(": %s", codes_text((enum code)i));
 }
 
@@ -69,7 +62,7 @@ static void print_rule(const json_t *rule)
 {
     const char *cure = json_is_string(json_object_get(rule, "add")) ? "add" : "cure";
 
-    printf("%s %4lld  ", text_of(rule, "verdict"), number_of(rule, "number"));
+    printf("%s %4lld  ", show_member(rule, "verdict"), number_of(rule, "number"));
     print_name(rule);
     fputs("  ", stdout);
     put_text(rule, "evidence");
@@ -91,7 +84,7 @@ static int verdicts(const json_t *rules, const char *verdict)
     int n = 0;
 
     for (size_t i = 0; i < json_array_size(rules); i++)
-        n += strcmp(text_of(json_array_get(rules, i), "verdict"), verdict) == 0;
+        n += strcmp(show_member(json_array_get(rules, i), "verdict"), verdict) == 0;
     return n;
 }
 
@@ -112,7 +105,7 @@ static void print_report(const json_t *report)
 
 static bool is_running(const json_t *probe)
 {
-    return strcmp(text_of(probe, "state"), "running") == 0;
+    return strcmp(show_member(probe, "state"), "running") == 0;
 }
 
 static void show_progress(const json_t *probe)
@@ -130,17 +123,17 @@ static int look(struct ctl *c, json_t **probe)
     char id[32];
     const struct ctl_question q = {.operation = ADMIN_PROBE_GET, .id = id};
 
-    snprintf(id, sizeof(id), "%s", text_of(*probe, "id"));
+    snprintf(id, sizeof(id), "%s", show_member(*probe, "id"));
     json_decref(*probe);
     return ctl_ask(c, &q, probe);
 }
 
 static int status_of(const json_t *probe)
 {
-    const char *verdict = text_of(probe, "verdict");
+    const char *verdict = show_member(probe, "verdict");
 
-    if (strcmp(text_of(probe, "state"), "failed") == 0)
-        return ctl_complain(CTL_FAULT, "bridge check: %s", text_of(probe, "error"));
+    if (strcmp(show_member(probe, "state"), "failed") == 0)
+        return ctl_complain(CTL_FAULT, "bridge check: %s", show_member(probe, "error"));
     if (strcmp(verdict, "SKIP") == 0)
         return ctl_complain(CTL_FAULT, "bridge check: no rule could be tried");
     return strcmp(verdict, "FAIL") == 0 ? CTL_RULE_FAILS : CTL_OK;

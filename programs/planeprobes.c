@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "connect/params.h"
 #include "connect/probes.h"
 #include "programs/planeparts.h"
 
@@ -16,13 +17,6 @@ static struct probes *probes_of(const struct plane *p)
 
 /* ---- What has come of them. ---- */
 
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : "";
-}
-
 static void on_news(evutil_socket_t fd, short what, void *ctx)
 {
     struct plane *p = ctx;
@@ -33,10 +27,10 @@ static void on_news(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     json_array_foreach(news, i, one)
     {
-        if (strcmp(text_of(one, "what"), "done") == 0)
-            LOG(LOG_INFO, "probe_done", LOG_STR("probe", text_of(one, "id")), LOG_STR("bridge", text_of(one, "bridge")),
-                LOG_STR("state", text_of(one, "state")), LOG_STR("verdict", text_of(one, "verdict")),
-                LOG_STR("error", text_of(one, "error")));
+        if (strcmp(params_text(one, "what"), "done") == 0)
+            LOG(LOG_INFO, "probe_done", LOG_STR("probe", params_text(one, "id")), LOG_STR("bridge", params_text(one, "bridge")),
+                LOG_STR("state", params_text(one, "state")), LOG_STR("verdict", params_text(one, "verdict")),
+                LOG_STR("error", params_text(one, "error")));
         admin_tell(p->admin, "probe", json_incref(one));
     }
     json_decref(news);
@@ -104,7 +98,7 @@ static const json_t *named(const json_t *bridges, const char *id, struct admin_a
 
     json_array_foreach(bridges, i, bridge)
     {
-        if (strcmp(text_of(bridge, "id"), id) == 0)
+        if (strcmp(params_text(bridge, "id"), id) == 0)
             found = bridge;
     }
     if (!found)
@@ -128,7 +122,7 @@ static const json_t *only(const json_t *bridges, struct admin_answer *a)
         found = bridge;
         n++;
         if (len + PROBES_ID_MAX + 2 < sizeof(ids))
-            len += (size_t)snprintf(ids + len, sizeof(ids) - len, "%s%s", len ? ", " : "", text_of(bridge, "id"));
+            len += (size_t)snprintf(ids + len, sizeof(ids) - len, "%s%s", len ? ", " : "", params_text(bridge, "id"));
     }
     if (!n)
         admin_answer_problem(a, 409,
@@ -140,7 +134,8 @@ static const json_t *only(const json_t *bridges, struct admin_answer *a)
 
 static void begin(struct plane *p, const json_t *bridge, bool quick, struct admin_answer *a)
 {
-    const struct probes_config config = {text_of(bridge, "id"), text_of(bridge, "tenant"), text_of(bridge, "name"), quick};
+    const struct probes_config config = {params_text(bridge, "id"), params_text(bridge, "tenant"), params_text(bridge, "name"),
+                                         quick};
     struct probes *probes = probes_of(p);
     struct now now = clock_now();
     char id[PROBES_ID_MAX];

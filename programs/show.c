@@ -118,6 +118,13 @@ static void disarm(char *text)
             p[0] = p[1] = '?';
 }
 
+const char *show_member(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : "";
+}
+
 char *show_text(const json_t *value, enum show_kind kind, const char *none)
 {
     char *text = NULL;

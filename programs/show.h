@@ -40,6 +40,8 @@ void show_line(const char *name, const char *value);
 /* Prints it, on one line or on many, and releases it. */
 void show_json(json_t *root, bool compact);
 
+/* The text of a member, borrowed; "" if there is none. */
+const char *show_member(const json_t *object, const char *key);
 /* Malloc'ed, as a cell of a table; NULL: no memory. */
 char *show_text(const json_t *value, enum show_kind kind, const char *none);
 /* In UTC; `none` for 0. */
