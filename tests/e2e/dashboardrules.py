@@ -112,6 +112,7 @@ def _(d):
         p.wait_text("#overview-rules", "FAIL")
         p.wait_text("#overview-rules", ON)
         p.click("#overview-rules a")
+        p.wait("!document.getElementById('firewall').hidden", "the view is seen, and has taken the focus")
         p.evaluate("document.querySelector('[data-rule=\"4\"] .add button').focus()")
         bridge.id = d.answer("/probes")["items"][0]["bridge"]
         equal(d.admin.call("POST", "/api/v1/probes", {"bridge": bridge.id}).status, 202, "somebody else's check")
