@@ -19,7 +19,8 @@ USER, PASSWORD = "alice", "alice's password"
 USER_2, PASSWORD_2 = "bob", "bob's password"
 
 _REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
-STOP_S = 20.0 if tap.SANITIZER else 2.0  # a sanitizer looks for leaks before the process ends
+# Two seconds are the daemon's, the others are for a machine that does much else, and a disk that is slow to sync. A sanitizer looks for leaks before the process ends.
+STOP_S = 20.0 if tap.SANITIZER else 5.0
 
 
 class Directory:
@@ -130,12 +131,17 @@ class Daemon:
         tap.check(len(ports) == 1, f"{transport} listeners are on ports {ports}")
         return ports.pop()
 
-    def log(self):
+    def whole_log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def log(self):
+        """Its whole lines: one that is being written has not all of its fields yet."""
+        text = self.whole_log()
+        return text[: text.rfind("\n") + 1]
+
     def tail(self):
-        return "\n".join(self.log().splitlines()[-30:])
+        return "\n".join(self.whole_log().splitlines()[-30:])
 
     def wait_log(self, pattern, what=None):
         """The first match of a regular expression in the log."""
@@ -163,7 +169,7 @@ class Daemon:
         self.kill(signal.SIGHUP)
         tap.wait_until(lambda: len(self.events("reloaded")) > before, "the daemon has reloaded", process=self.process)
 
-    def stop(self, number=signal.SIGTERM):
+    def stop(self, number=signal.SIGTERM, seconds=STOP_S):
         """SIGTERM; judge the exit status, the time it took, and what a sanitizer may have said."""
         self.stopped = True
         early = self.process.poll()
@@ -176,9 +182,9 @@ class Daemon:
             self._kill()
             raise tap.Failure(f"the daemon did not end on signal {number}:\n{self.tail()}") from None
         took = time.monotonic() - start
-        check_log(self.log())
+        check_log(self.whole_log())
         tap.check(status == 0, f"the daemon ended with status {status}:\n{self.tail()}")
-        tap.check(took <= STOP_S, f"the daemon took {took:.1f} s to end")
+        tap.check(took <= seconds, f"the daemon took {took:.1f} s to end")
 
     def worker_stats(self):
         """What each worker counted, once the daemon has ended: a dict of numbers a worker."""

@@ -165,6 +165,7 @@ class Standard(Net):
         )
         for key, value in (
             ("net.ipv4.icmp_ratelimit", 0),  # tests look for ICMP errors more often than once a second
+            ("net.ipv4.icmp_ratemask", 0),  # nor are they within the whole machine's limit
             ("net.ipv6.icmp.ratelimit", 0),
             ("net.ipv4.icmp_msgs_per_sec", 100000),
             ("net.ipv4.icmp_msgs_burst", 10000),
