@@ -21,7 +21,9 @@ daemon.need_daemon()
 V = "/api/v1"
 SECRET = "northstar"
 REQUEST_S = 10.0  # from a connection's first byte to the end of its request
-SLOW_S = REQUEST_S + 3.0 if not tap.SANITIZER else 40.0
+SLOW_S = 2 * REQUEST_S if not tap.SANITIZER else 40.0
+CUT_OFF_S = 60 if not tap.SANITIZER else 240
+SOON_S = 1.0  # less than is waited for a worker
 
 
 @tap.group
@@ -104,7 +106,7 @@ def _(w):
             poll.register(lazy, 0)
             return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
 
-        tap.wait_until(cut_off, lambda: f"it is cut off, after {count[0]} events", 60)
+        tap.wait_until(cut_off, lambda: f"it is cut off, after {count[0]} events", CUT_OFF_S)
         print(f"# cut off after {count[0]} events")
         call.go_on()
         w.socket.call("PUT", f"{V}/log-level", {"level": "debug"})
@@ -140,6 +142,7 @@ def _(w):
         f.write("no certificate")
     equal(w.socket.call("POST", f"{V}/reload").status, 422, "the status of a reload without a certificate")
     equal(certificate_of(w), second, "the certificate that is shown")
+    tap.wait_until(lambda: sum("operation=reload " in line and "status=422" in line for line in w.daemon.log().splitlines()) == 2, "the log has both refusals")
     equal(len(w.daemon.events("admin_certificate_renewed")), 1, "renewals")
 
 
@@ -188,11 +191,15 @@ def _(w):
         a = w.socket.call("GET", f"{V}/allocations?limit=1000")
         took = time.monotonic() - start
         equal((a.status, a.kind), (503, "application/problem+json"), f"the answer ({a.body[:200]!r})")
-        check(took < 5, f"it took {took:.1f} s")
-        for path in ("/metrics", f"{V}/status", f"{V}/tokens", "/healthz", "/"):
+        check(took < tap.PATIENCE_S / 2, f"it took {took:.1f} s")
+
+        def soon(path):
             start = time.monotonic()
             w.socket.get(path)
-            check(time.monotonic() - start < 1.0 if not tap.SANITIZER else 5.0, f"{path} was late")
+            return time.monotonic() - start < SOON_S
+
+        for path in ("/metrics", f"{V}/status", f"{V}/tokens", "/healthz", "/"):
+            tap.wait_until(lambda p=path: soon(p), f"{path} does not wait for the worker")  # a busy machine is slow once, the worker is away each time
         w.daemon.wait_log("event=worker_hangs")
     w.daemon.wait_log("event=worker_back")
     check(len(w.socket.get(f"{V}/allocations?limit=1000").json["items"]) >= 8, "allocations are missing")

@@ -19,7 +19,8 @@ daemon.need_daemon()
 S = net.Standard
 V = "/api/v1"
 SECRET = "northstar"
-UNAVAILABLE_S = 8.0 if not tap.SANITIZER else 30.0  # for an operation that gets no answer
+UNAVAILABLE_S = 9.5 if not tap.SANITIZER else 30.0  # for an operation that gets no answer: it has eight
+ENDED_S = 4.0  # for a call whose token was revoked: a second, and some for a busy machine; who was not told looks each five
 UDP = (stun.REQUESTED_TRANSPORT, stun.UDP)
 TRIES = itertools.count()
 
@@ -205,7 +206,7 @@ def _(w):
     start = time.monotonic()
     w.ask("DELETE", f"/tokens/{made['id']}", status=204)
     w.ended(c)
-    check(time.monotonic() - start < 1.0 if not tap.SANITIZER else 5.0, f"its call went on for {time.monotonic() - start:.2f} s")
+    check(time.monotonic() - start < ENDED_S, f"its call went on for {time.monotonic() - start:.2f} s")
     w.refused(made["username"], made["password"])
     equal(w.ask("GET", f"/tokens/{made['id']}")["state"], "revoked", "its state")
     w.ask("DELETE", f"/tokens/{made['id']}", status=204)
@@ -350,8 +351,9 @@ def _(w):
         equal(w.ask("DELETE", "/drain")["draining"], False, "the end")
         equal(events.next()[2]["draining"], False, "the event of its end")
     w.served(daemon.USER, daemon.PASSWORD).refresh(0)
+    before = time.time()
     at = w.ask("POST", "/drain", {"deadline_s": 1}, 202)["deadline_at"]
-    tap.within(at, time.time() - 1, time.time() + 3, "the deadline")
+    tap.within(at, int(before) + 1, time.time() + 2, "the deadline")
     w.ended(c)
     check(w.ask("GET", "/status")["draining"], "it drains no more")
     w.ask("DELETE", "/drain")
@@ -375,10 +377,12 @@ def _(w):
     w.ask("POST", "/reload")
     equal(w.ask("PUT", "/log-level", {"level": "error"})["level"], "error", "the level")
     equal(w.ask("GET", "/status")["log_level"], "error", "the level in the status")
+    w.daemon.wait_log("event=audit .*operation=setLogLevel ")  # and so has been all that was told before
     before = len(w.daemon.events("allocation_created"))
     w.served(daemon.USER, daemon.PASSWORD).refresh(0)
-    equal(len(w.daemon.events("allocation_created")), before, "lines below the level")
     w.ask("PUT", "/log-level", {"level": "info"})
+    tap.wait_until(lambda: len([e for e in w.daemon.events("audit") if e["operation"] == "setLogLevel"]) == 2, "what is told whatever the level is")
+    equal(len(w.daemon.events("allocation_created")), before, "lines below the level")
 
 
 @case("a HEAD is a GET without the body; /healthz and /readyz want no token, and /metrics speaks OpenMetrics when it is asked to", (embedded,))

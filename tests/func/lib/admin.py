@@ -77,7 +77,7 @@ class Client:
         if raw is not None:
             all_headers["Content-Type"] = "application/json"
         all_headers.update(headers or {})
-        with contextlib.suppress(BrokenPipeError):  # it has answered without waiting for the body
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has answered without waiting for the body
             connection.request(method, path, raw, {k: v for k, v in all_headers.items() if v is not None})
         return connection.getresponse()
 
@@ -105,7 +105,7 @@ class Client:
         """What comes back for these bytes, until the relay closes."""
         got = b""
         with self.connect(plain) as s, contextlib.suppress(ConnectionError):  # it may close with bytes of ours unread
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # before all is sent, and what it has said can be read all the same
                 s.sendall(data)
             while more := s.recv(65536):
                 got += more
