@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """The client of Redis against one real server, and what must happen when that fails (F1, F3 to F8)."""
+import contextlib
 import os
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.redis import STALL_MS  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server", "nft", "openssl")
 net.need_namespaces()
 
 URL = "redis://127.0.0.1:6379/0"
-STALL_MS = 500 if tap.SANITIZER else 100  # the loop of a client that never blocks comes round in less, on a busy machine too
+BEAT_MS = 1.0 if not tap.SANITIZER else 2.5  # of a processor, from one beat of the driver to the next, five milliseconds later: it does little more than count them
 
 
 class World:
@@ -110,13 +111,14 @@ def _(w):
         d.new(URL).ready()
         s.call("SET", "late", "1")
         d.stats()
-        threading.Thread(target=s.call, args=("DEBUG", "SLEEP", "1.5")).start()
-        tap.wait_until(lambda: d.do("PING", deadline=50) == "!timed out", "the server sleeps")
+        s.pause()
         start = time.monotonic()
         late = d.send("GET", "late", deadline=300)
         tap.equal(d.answer(late)["err"], "timed out", "the late answer")
-        tap.within(time.monotonic() - start, 0.29, 0.29 + STALL_MS / 1000, "the time to the deadline (s)")
-        tap.equal(d.do("ECHO", "mine", deadline=5000), "mine", "the answer behind the late one")
+        tap.within(time.monotonic() - start, 0.29, tap.PATIENCE_S / 2, "the time to the deadline (s)")
+        mine = d.send("ECHO", "mine")
+        s.go_on()
+        tap.equal(d.answer(mine)["reply"], "mine", "the answer behind the late one")
         tap.equal(len(d.answers[late]), 1, "answers to the late one")
         stats = d.stats()
         tap.within(stats["stall_ms"], 0, STALL_MS, "the longest stall (ms)")
@@ -132,10 +134,11 @@ def _black_hole(d, begin, end):
     d.unready("no answer in 400 ms while (connecting|logging in)")
     time.sleep(1.0)  # not for a result: a second in which nothing should be spent
     stop = d.stats()
-    tap.within(stop["cpu_ms"] - start["cpu_ms"], 0, 400 if tap.SANITIZER else 150, "processor time in the black hole (ms)")
+    tap.within((stop["cpu_ms"] - start["cpu_ms"]) / (stop["beats"] - start["beats"]), 0, BEAT_MS, "processor time of a beat in the black hole (ms)")
     tap.within(stop["stall_ms"], 0, STALL_MS, "the longest stall (ms)")
     end()
-    tap.equal(d.do("GET", "x", deadline=15000, seconds=20), None, "the answer after it")
+    # On a busy machine 800 ms are soon over again: then it says that it is not connected.
+    tap.wait_until(lambda: d.do("GET", "x", deadline=15000, seconds=20) is None, "an answer after it", 20)
     d.ready()
 
 
@@ -177,8 +180,7 @@ def _(w):
     with redis.Server(w.ns) as s, redis.Drive(w.ns) as d:
         d.new(URL).ready()
         s.pause()
-        number = d.send("SET", "a", "1", deadline=200)
-        d.order(cancel=number)
+        number = d.send_and_cancel("SET", "a", "1", deadline=200)
         tap.equal(d.do("PING", deadline=500), "!timed out", "another one")
         tap.check(number not in d.answers, "a cancelled call was answered")
         s.go_on()
@@ -276,6 +278,20 @@ def _(w):
             tap.within(d.stats()["reconnects"], 1, 8, f"{what}: connections, with back-off between them")
 
 
+def only_client(s):
+    """A connection that a server which takes one has taken: it may not have seen yet that the one before is closed."""
+
+    def taken():
+        link = s.link()
+        with contextlib.suppress(OSError, redis.Error):
+            if link.call("PING") == b"PONG":
+                return link
+        link.__exit__()
+        return None
+
+    return tap.wait_until(taken, "the server takes us")
+
+
 @one_server.case("F4 a server that is loading, or full: not ready with the reason, ready when that is over")
 def _(w):
     with redis.Fake(w.ns, lambda words: b"$1\r\nv\r\n", ping=b"-LOADING Redis is loading the dataset in memory\r\n") as f, redis.Drive(w.ns) as d:
@@ -284,7 +300,7 @@ def _(w):
         f.ping = b"+PONG\r\n"
         tap.equal(d.answer(waiting)["reply"], "v", "the answer once it has loaded")
     with redis.Server(w.ns, settings=["maxclients 1"]) as s, redis.Drive(w.ns) as d:
-        with s.link():
+        with only_client(s):
             d.new(URL).unready("as many clients as it takes")
         d.ready()
 
