@@ -6,6 +6,7 @@ from . import redis, tap
 SENTINELS = "127.0.0.1:26379,127.0.0.1:26380,127.0.0.1:26381"
 SENTINEL_URL = f"redis+sentinel://:zzdata@{SENTINELS}/mymaster/1?sentinel_password=zzsentinel"
 CLUSTER_URL = "redis+cluster://127.0.0.1:1,127.0.0.1:7001"
+DOWN_MS, CALM_MS = 500, 10000  # of silence, until a sentinel thinks that a master is down: where one is to die, and where a busy machine is to kill none
 
 
 class Sentinels:
@@ -18,7 +19,7 @@ class Sentinels:
                         for port in (7000, 7001, 7002)}
         tap.wait_until(lambda: self.servers[7000].call("INFO", "replication").count(b"state=online") == 2, "both replicas are in step")
         settings = ["requirepass zzsentinel", "sentinel sentinel-pass zzsentinel", "sentinel monitor mymaster 127.0.0.1 7000 2",
-                    "sentinel auth-pass mymaster zzdata", "sentinel down-after-milliseconds mymaster 500", "sentinel failover-timeout mymaster 4000"]
+                    "sentinel auth-pass mymaster zzdata", f"sentinel down-after-milliseconds mymaster {CALM_MS}", "sentinel failover-timeout mymaster 4000"]
         self.sentinels = [stack.enter_context(redis.Server(ns, port, settings, "redis-sentinel", ["zzsentinel"])) for port in (26379, 26380, 26381)]
         self.settle()
 
@@ -38,6 +39,30 @@ class Sentinels:
             return b"role:slave" in self.servers[port].call("INFO", "replication")
         except ConnectionError:  # the sentinels end its connections when they turn it round
             return False
+
+    def kill(self, port):
+        """The master: from now on the sentinels notice soon, until calm()."""
+        self._down_after(DOWN_MS)
+        self.servers[port].kill()
+
+    def calm(self):
+        self._down_after(CALM_MS)
+
+    def _down_after(self, ms):
+        for s in self.sentinels:
+            if s.process:
+                s.call("SENTINEL", "SET", "mymaster", "down-after-milliseconds", ms)
+
+    def switch(self):
+        """Begins to make another one the master, which the sentinel refuses while it has not heard from a replica for some seconds."""
+
+        def begun():
+            try:
+                return self.sentinels[1].call("SENTINEL", "FAILOVER", "mymaster") == b"OK"
+            except redis.Error:
+                return False
+
+        tap.wait_until(begun, "the sentinels begin to switch", 20)
 
     def master(self):
         """What all sentinels agree on."""
