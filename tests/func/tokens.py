@@ -81,6 +81,7 @@ def _(f):
     equal(third.refuse_allocate(), 486, "the error of the third")
     peer = f.nodes[0].peer()
     first.bind(0x4000, peer.address)
+    start = time.monotonic()
     for i in range(200):
         first.send_channel(0x4000, b"%03d" % i + bytes(997))
     first.exchange(stun.encode(stun.BINDING, stun.REQUEST))
@@ -91,7 +92,7 @@ def _(f):
     got = 0
     while peer.receive().source != calm.relayed[0]:
         got += 1
-    tap.within(got, 1, 80, "packets of 200 that came up")
+    tap.within(got, 1, 67 + 10 * (time.monotonic() - start), "packets of 200 that came up: a bucket of 65,535 bytes, and 10 kB in a second")
 
 
 @fleet.case("a revoked token's calls end on every node within a second, and it is refused; another's go on")
@@ -101,13 +102,15 @@ def _(f):
         with Stream(f.nodes[0], f.client(other, i=2)) as c:
             start = time.monotonic()
             f.ctl("token", "revoke", doomed[0])
+            watch = f.watch()
             a.ended(f.nodes[0])
             b.ended(f.nodes[1])
-            took = max(a.last, b.last) - start
-            print(f"# from the command to the last packet: {took * 1000:.0f} ms")
-            check(took < REVOKED_S, f"the last packet came after {took:.2f} s")
+            last = max(a.last, b.last)
+            print(f"# from the command to the last packet: {(last - start) * 1000:.0f} ms")
+            watch.within(REVOKED_S, "from the command's end to the last packet", last)
             before = c.count
             tap.wait_until(lambda: c.count > before + 20, "the other's packets come")
+    f.heard("credential_revoked", doomed[0])
     for node in range(2):
         equal(f.client(doomed, node=node, i=3).refuse_allocate(), 401, f"the error on node {node}")
     f.ctl("token", "revoke", doomed[0])  # twice is fine
@@ -125,18 +128,18 @@ def _(f):
             tap.wait_until(lambda: time.monotonic() > start + CUT_S, "the cut has lasted")
             before = b.count
             tap.wait_until(lambda: b.count > before + 5, "the call goes on where nobody knows")
-        back = time.monotonic()
+        back = f.watch()
         b.ended(f.nodes[1])
-        print(f"# from the end of the cut to the last packet: {(b.last - back) * 1000:.0f} ms")
-        check(b.last - back < REVOKED_S, f"the last packet came {b.last - back:.2f} s after the node was back")
+        print(f"# from the end of the cut to the last packet: {(b.last - back.start) * 1000:.0f} ms")
+        back.within(REVOKED_S, "from the end of the cut to the last packet", b.last)
 
 
 @fleet.case("an event that was lost is made up for by the markers, when the connection is back")
 def _(f):
     doomed = f.token()
     with Stream(f.nodes[1], f.client(doomed, node=1)) as b:
+        lost = len(f.nodes[1].daemon.events("revocations_unavailable"))
         with f.cut(1):
-            lost = len(f.nodes[1].daemon.events("revocations_unavailable"))
             f.ctl("token", "revoke", doomed[0])
             f.redis.call("DEL", "tp:events")  # as if it had been trimmed, or lost by a failover
             tap.wait_until(lambda: len(f.nodes[1].daemon.events("revocations_unavailable")) > lost, "the node notices")
@@ -172,7 +175,7 @@ def _(f):
     later = int(time.time()) + 7200
     with f.redis.link() as link:
         known = {c["id"] for c in clients_of(link)}
-        link.call("CLIENT", "PAUSE", 4000, "WRITE")  # both have read what there is before either writes
+        link.call("CLIENT", "PAUSE", 60000, "WRITE")  # both have read what there is before either writes
         runs = []
         for n, before in enumerate((later, later - 3600), start=1):
             runs.append(threading.Thread(target=f.ctl, args=("--offline", "user", "revoke", "frank", "--before", f"@{before}")))
@@ -193,10 +196,7 @@ def clients_of(link):
 
 @fleet.case("S7 S23 names of any characters and records that are no tokens: 401 or 500, and nothing else changes")
 def _(f):
-    def keys():  # usage of the cases before comes into the store when its time has come
-        return {k for k in f.redis.call("KEYS", "*") if not k.startswith(b"tp:usage")}
-
-    before = keys()
+    before = f.redis.keys()
     for name in ("%s%n", "a b", "a{b}c", "}{", '"\'\\', "x" * 500, "\u00fc\u4e16"):
         equal(f.client((name, "x")).refuse_allocate(), 401, f"the error of {name!r}")
     f.redis.call("SET", "tp:token:{tstring}", "no hash")
@@ -206,7 +206,7 @@ def _(f):
         equal(f.client((name, "x")).refuse_allocate(), 500, f"the error of {name}")
     for key in ("tp:token:{tstring}", "tp:token:{tshort}", f"turn/realm/{daemon.REALM}/user/thex/key"):
         f.redis.call("DEL", key)
-    equal(keys(), before, "the keys")
+    equal(f.redis.keys(), before, "the keys")
 
 
 @fleet.case("a flood of one unknown name is one look-up, and forged nonces are none")
@@ -263,11 +263,12 @@ def names_of(user):
 def _(f):
     (doomed, longer, before), (other, _, _) = names_of("dave"), names_of("erin")
     with Stream(f.nodes[0], f.client(doomed)) as a, Stream(f.nodes[1], f.client(doomed, node=1, transport="tcp")) as b:
-        start = time.monotonic()
         f.ctl("user", "revoke", "dave", "--before", before)
+        watch = f.watch()
         a.ended(f.nodes[0])
         b.ended(f.nodes[1])
-        check(max(a.last, b.last) - start < REVOKED_S, f"the last packet came after {max(a.last, b.last) - start:.2f} s")
+        watch.within(REVOKED_S, "from the command's end to the last packet", max(a.last, b.last))
+    f.heard("credential_revoked", "dave")
     for node in range(2):
         for i in range(4):  # of several workers
             equal(f.client(doomed, node=node, i=i).refuse_allocate(), 401, f"the error on node {node}")
@@ -328,9 +329,10 @@ def _(f):
     f.ctl("user", "revoke", "heidi", "--before", before)
     for w in f.nodes:
         w.daemon.wait_log("event=credential_revoked user=heidi ")
+    told = [len(w.daemon.events("redis_unavailable")) for w in f.nodes]
     f.redis.kill()
     for node, w in enumerate(f.nodes):
-        w.daemon.wait_log("event=redis_unavailable")
+        tap.wait_until(lambda w=w, n=told[node]: len(w.daemon.events("redis_unavailable")) > n, "the node notices")
         equal(f.client(doomed, node=node).refuse_allocate(), 401, f"the error on node {node} without Redis")
         f.client(longer, node=node, i=1).allocate()
         f.client(other, node=node, i=2).allocate()
@@ -369,8 +371,10 @@ def _(f):
         c.refresh()
         equal(f.client(new, i=3).refuse_allocate(), 500, "the error of who is new")
         talk.go_on()
+        ready = len(f.nodes[0].daemon.events("redis_ready"))
         f.redis.start()
         fresh = f.token()
+        tap.wait_until(lambda: len(f.nodes[0].daemon.events("redis_ready")) >= ready + 2, "both workers have their connections")
         f.client(fresh, i=4).allocate()
         talk.go_on()
 

@@ -50,8 +50,20 @@ class Books:
         keys = [k for k in self.f.redis.call("KEYS", f"{self.key}:{'[0-9]' * digits}")]
         total = collections.Counter()
         for k in keys:
-            total.update(numbers(self.f.redis.call("HGETALL", k), label))
+            of_key = numbers(self.f.redis.call("HGETALL", k), label)
+            peak = max(total["peak"], of_key["peak"])
+            total.update(of_key)
+            total["peak"] = peak
         return total, [self.f.redis.call("TTL", k) for k in keys]
+
+    def add_up(self, label, digits):
+        """Wait until the hours or days are all there is: the time of what has just ended may come between the two reads."""
+
+        def difference():
+            have, want = self.spans(label, digits)[0], self.all(label)
+            return "" if have == want else f"{have}, not {want}"
+
+        tap.wait_until(lambda: not difference(), lambda: f"the sum of keys of {digits} digits is {difference()}")
 
 
 @tap.group
@@ -90,8 +102,8 @@ def _(f):
     settle(lambda: books.all("desk"), wants[desk] + b2.used, "the usage of desk after the end")
     print(f"# what has ended is in the store after {(time.monotonic() - start) * 1000:.0f} ms")
     for digits, ttl in ((10, 35 * 86400), (8, 400 * 86400)):
-        total, ttls = books.spans("desk", digits)
-        equal(total, books.all("desk"), f"the sum of keys of {digits} digits")
+        books.add_up("desk", digits)
+        ttls = books.spans("desk", digits)[1]
         check(ttls and all(ttl - 600 < t <= ttl for t in ttls), f"TTLs: {ttls}")
     check(books.all("desk")["ms"] > 100 and books.all("lobby")["ms"] > 100, "no time was counted")
     tap.within(f.redis.call("TTL", books.key), 400 * 86400 - 600, 400 * 86400, "the TTL of the sums of all time")
@@ -239,20 +251,21 @@ def _(f):
     token, other = f.token("--max-bytes", str(most), owner="small"), f.token(owner="small")
     floods, calm = [Flood(f, token, node, 9 + node) for node in range(2)], Meter(f, other, 0, 11).bind()
     sent, reached = 0, None
-    deadline = time.monotonic() + tap.PATIENCE_S
+    deadline = time.monotonic() + 3 * tap.PATIENCE_S
     while not all(x.gone() for x in floods):
         for x in floods:
             x.meter.client.send_channel(0x4000, bytes(1000))
             sent += 1000
         if reached is None and sent >= most:
-            reached = time.monotonic()
+            reached = f.watch()
         calm.up()
         check(time.monotonic() < deadline, "the token goes on")
         time.sleep(0.005)
-    took = time.monotonic() - reached
+    took = time.monotonic() - reached.start
     total = sum(v for k, v in Books(f, "small").token(token[0]).items() if k.startswith("bytes"))
     print(f"# the calls ended {took * 1000:.0f} ms after the last byte that was paid for, {total} bytes of {most} were kept by then")
-    check(took < OVERSHOOT_S, f"it took {took:.2f} s")
+    reached.within(OVERSHOOT_S, "from the last byte that was paid for to the end")
+    f.heard("credential_revoked", token[0])
     for node in range(2):
         equal(f.client(token, node=node, i=12).refuse_allocate(), 401, f"the error on node {node}")
     check(sum(len(w.daemon.events("credential_exhausted")) for w in f.nodes) >= 1, "no node has logged it")

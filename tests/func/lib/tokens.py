@@ -1,6 +1,7 @@
 """Tokens, and nodes that share them: what turnpikectl makes and revokes, and calls that a revocation ends."""
 import base64
 import contextlib
+import glob
 import hashlib
 import hmac
 import json
@@ -21,6 +22,37 @@ REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last pa
 def rest(name, secret):
     """A time-limited name and its password, as coturn's REST API makes them."""
     return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
+
+
+class Watch:
+    """How long something takes from now on; the time in which the threads of these daemons, or our own, waited for a processor is a busy machine's."""
+
+    def __init__(self, *daemons):
+        self.pids = [d.pid for d in daemons] + [os.getpid()]
+        self.before, self.start = self._waits(), time.monotonic()
+
+    def _waits(self):
+        """Nanoseconds by thread; none where the kernel does not tell."""
+        found = {}
+        for pid in self.pids:
+            for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+                with contextlib.suppress(OSError), open(path, encoding="ascii") as f:
+                    found[path] = int(f.read().split()[1])
+        return found
+
+    @classmethod
+    def of_its_life(cls, d):
+        """Seconds that this daemon has waited since it was started."""
+        watch = cls(d)
+        watch.before = {path: ns for path, ns in watch.before.items() if not path.startswith(f"/proc/{d.pid}/")}
+        return watch.waited()
+
+    def waited(self):
+        return sum(max(0, ns - self.before.get(path, 0)) for path, ns in self._waits().items()) / 1e9
+
+    def within(self, seconds, what, end=None):
+        took, waited = (time.monotonic() if end is None else end) - self.start, self.waited()
+        check(took < seconds + waited, f"{what} took {took:.2f} s, {waited:.2f} s of waiting for a processor among them")
 
 
 class Fleet:
@@ -46,6 +78,14 @@ class Fleet:
             "redis": self.url or f"redis://127.0.0.{1 + i}:6379",
             "workers": 2,
         }
+
+    def watch(self):
+        return Watch(*(w.daemon for w in self.nodes))
+
+    def heard(self, event, user):
+        """Wait until each node has told all its workers; who has seen what came of it at one of them knows nothing of the others."""
+        for w in self.nodes:
+            w.daemon.wait_log(f"event={event} user={user}\\s")
 
     def run_ctl(self, *words):
         """turnpikectl's status and output."""
