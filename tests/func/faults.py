@@ -194,8 +194,12 @@ def log_blocked():
 def _(w):
     with given_back(w), Call(w) as call:
         work(w, 200)
-        (waiting,) = struct.unpack("i", fcntl.ioctl(w.reader, termios.FIONREAD, bytes(4)))
-        check(waiting > PIPE_BYTES // 2, f"only {waiting} bytes wait in the pipe")  # what fits is written by several lines at a time, or not
+
+        def waiting():
+            return struct.unpack("i", fcntl.ioctl(w.reader, termios.FIONREAD, bytes(4)))[0]
+
+        # What fits is written by several lines at a time, or not.
+        tap.wait_until(lambda: waiting() > PIPE_BYTES // 2, lambda: f"the pipe is full: {waiting()} bytes wait")
         call.go_on()
     w.daemon.stop()  # nor does the end wait for a reader
 

@@ -112,9 +112,10 @@ class Realm:
             d.wait_log(f"event=realm_options realm={daemon.REALM} {want}")
 
     def change(self, *commands):
-        """Change the database, and tell the nodes."""
-        for c in commands:
-            self.redis.call(*c)
+        """Change the database, all at once (a look may come at any time), and tell the nodes."""
+        with self.redis.link() as link:
+            for c in (("MULTI",), *commands, ("EXEC",)):
+                link.call(*c)
         self.redis.call("XADD", "tp:events", "*", "kind", "policy")
 
     def changed(self, *commands):
@@ -208,6 +209,7 @@ def _(r):
     c.bind(0x4000, peer.address)
     r.changed(("SET", f"{REALM}/max-bps", 20000))
     r.options(max_bps=160000)
+    start = time.monotonic()
     for i in range(200):
         c.send_channel(0x4000, b"%03d" % i + bytes(997))
     c.exchange_binding()
@@ -216,7 +218,7 @@ def _(r):
     got = 0
     while peer.receive().data != b"calm":
         got += 1
-    tap.within(got, 60, 120, "packets of 200 that came up: a bucket of 65,535 bytes and what a moment brings")
+    tap.within(got, 60, 67 + 20 * (time.monotonic() - start), "packets of 200 that came up: a bucket of 65,535 bytes, and 20 kB in a second")
     c.refresh(0)
 
 
@@ -437,12 +439,10 @@ def _(t):
             c.allocate()
         made = {x[1] for x in t.listener.take(len(clients))}
         equal(len(t.listener.keys()), len(clients), "the number of keys")
-        start = time.monotonic()
-        d.stop()
-        check(time.monotonic() - start < 2, "the end took two seconds")
+        d.stop()  # in time, or it fails
         last = t.listener.take(5 * len(clients))
         equal({x[1] for x in last if x[2:] == ("status", "deleted")}, made, "whose end was told")
-        equal(t.listener.keys(), {}, "the keys that are left")
+        tap.wait_until(lambda: not t.listener.keys(), "the keys are deleted")
 
 
 @told.case("F2 status events: without Redis no request waits; what it does not take in time is lost and counted, and the rest comes")
@@ -463,8 +463,8 @@ def _(t):
     c.allocate()
     t.redis.kill()
     t.node.daemon.wait_log("event=status_unavailable")
-    start = time.monotonic()
     c.refresh()
+    start = time.monotonic()
     tap.wait_until(lambda: time.monotonic() > start + STATUS_S, "it is too old to be told")
     t.redis.start()
     t.node.daemon.wait_log("event=status_ready lost=[1-9]")
