@@ -389,7 +389,7 @@ def _(r):
                 admin.certificate(r.plane.directory, S.SERVER)
                 r.ctl("reload")
                 check("trying again" in p.stderr.readline(), "the end is told")
-                while json.loads(p.stdout.readline())["operation"] != "reload":
+                while json.loads(p.stdout.readline()).get("operation") != "reload":
                     pass
         finally:
             p.kill()
