@@ -63,8 +63,7 @@ def _(c):
     c.wait_tones()
     is_relayed(c)
     for f, number in ((c.net.office_firewall, 4), (c.net.home_firewall, 5)):
-        counts = f.counts()
-        check(min(counts[f"rule{number}"], counts[f"rule{number}back"]) > 50, f"the counters of rule {number}: {counts}")
+        f.wait_passed(50, f"rule{number}", f"rule{number}back")
     call = c.bridge.events("call_media")[-1]["call"]
 
     def named():
@@ -260,7 +259,7 @@ def _(c):
     c.softphone.wait_path(*DIRECT, seconds=30 * SLOW)
     c.wait_tones()
     equal(c.softphone.ears.pair()["remote"]["address"], OFFICE_PUBLIC, "where the browser sends")
-    check(c.net.home_firewall.counts()["open"] > 50, "the sound does not go the direct way")
+    c.net.home_firewall.wait_passed(50, "open")  # the sound goes the direct way
 
 
 @calls.case("the direct way is cut in the call: it moves to the relay, and both are heard again", seconds=180)

@@ -133,6 +133,10 @@ class Firewall:
     def counts(self):
         return self.nft.counters()
 
+    def wait_passed(self, packets, *names):
+        """Until each of these counters is beyond so many: half a second of a tone is heard before as many have come."""
+        tap.wait_until(lambda: min(self.counts()[n] for n in names) > packets, lambda: f"more than {packets} packets pass by {names}: {self.counts()}")
+
     def close(self):
         self.nft.close()
 

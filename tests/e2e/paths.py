@@ -12,7 +12,7 @@ import tones
 from picture import HOME_PUBLIC, OFFICE_PUBLIC, RELAY
 
 from lib import daemon, tap
-from lib.tap import check, equal
+from lib.tap import equal
 
 picture.need_picture()
 daemon.need_daemon()
@@ -109,9 +109,8 @@ def _(w):
     equal((pair["local"]["address"], pair["remote"]["address"], pair["dtls"]), (RELAY, RELAY, "connected"), "the pair")
     w.net.nothing_else_passed()
     for f, number in ((w.net.office_firewall, 4), (w.net.home_firewall, 5)):
-        counts = f.counts()
-        check(min(counts[f"rule{number}"], counts[f"rule{number}back"]) > 50, f"the counters of rule {number}: {counts}")
-        equal(counts["tcp443"], 0, "what passed by TCP 443")
+        f.wait_passed(50, f"rule{number}", f"rule{number}back")
+        equal(f.counts()["tcp443"], 0, "what passed by TCP 443")
     equal(w.net.host_firewall.counts()["else"], 0, "what came to other ports of the relay's host")
     w.net.host_firewall.shut(False)
 
