@@ -18,6 +18,7 @@ from lib import daemon, tap
 
 SIP_PORT = 5060
 HUM_HZ = 600  # what a phone says
+REGISTERED_S = 600  # longer than any test: no phone registers again by itself
 EXTENSIONS = {"100": "the bridge's word", "200": "the phone's word", "201": "another phone's word", "299": "nobody's word"}
 BUSY, DECLINED, UNKNOWN, ABSENT, TRUNK_PREFIX = "486", "603", "404", "299", "7"  # numbers that always end the same way
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -85,6 +86,7 @@ class Kamailio:
 
     def stop(self):
         self.server.end()
+        tap.wait_until(lambda: not self.ns.bound(PBX, SIP_PORT), "kamailio's other processes have let go of its port")
 
     def __enter__(self):
         try:
@@ -142,7 +144,7 @@ class Phone:
             ),
         )
         self.word = EXTENSIONS[extension] if word is None else word  # another than the extension's: registration is refused
-        parts = [f"<sip:{extension}@{PBX}>", f"auth_user={extension}", f'auth_pass="{self.word}"', f"answermode={answer}", "regint=60"]
+        parts = [f"<sip:{extension}@{PBX}>", f"auth_user={extension}", f'auth_pass="{self.word}"', f"answermode={answer}", f"regint={REGISTERED_S}"]
         self.directory.file("accounts", ";".join([*parts, "audio_codecs=PCMA/8000/1,PCMU/8000/1", "ptime=20"]) + "\n")
         self.directory.file("contacts", "")
         self.control = (ip, control)

@@ -80,6 +80,7 @@ def _(ns):
 def _(ns):
     with ns.popen(["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", "5060", "-m", "1", "-nostdin"], stdout=-3, stderr=-3) as uas:
         try:
+            tap.wait_until(lambda: ns.bound("127.0.0.1", 5060), "sipp is at its port", process=uas)
             with sip.Drive(ns) as d:
                 d.order(invite=1, line=0, to="5551", sdp=SDP)
                 d.wait("ringing")
@@ -133,7 +134,7 @@ def _(ns):
 def _(ns):
     with sip.Pbx(ns, ip="127.0.0.2"), sip.Drive(ns, registrar="127.0.0.2:5060") as silent:
         silent.order(invite=1, line=0, to="71", sdp=SDP)
-        with sip.Pbx(ns) as p, sip.Drive(ns, ring=1) as d:
+        with sip.Pbx(ns) as p, sip.Drive(ns, ring=4) as d:  # while the other one waits
             d.order(invite=1, line=0, to="71", sdp=SDP)
             m = p.expect("INVITE")
             p.reply(m, 180)
@@ -319,8 +320,9 @@ def _(ns):
         p.expect("ACK")
         tap.equal(d.wait("reanswered")["sdp"], None, "the refusal")
         d.order(reinvite=1, sdp=SDP.replace("t=0 0", "t=0 0\r\na=sendonly"))
-        p.reply(p.expect("INVITE"), 491)
+        crossing = p.expect("INVITE")
         begin = time.monotonic()
+        p.reply(crossing, 491)
         p.expect("ACK")
         p.within(m, "INVITE", cseq=5)  # what was refused is not what holds
         got = p.expect(200)

@@ -92,6 +92,15 @@ class Netns:
     def ip(self, *lines):
         self.run(["ip", "-batch", "-"], "\n".join(lines) + "\n")
 
+    def bound(self, ip, port):
+        """Has somebody a UDP socket at this IPv4 address and port, or listens there by TCP? Asking disturbs nobody."""
+        wanted = f"{int.from_bytes(socket.inet_aton(ip), sys.byteorder):08X}:{port:04X}"
+        for protocol, states in (("udp", ("01", "07")), ("tcp", ("0A",))):  # net/tcp_states.h: those of UDP; TCP_LISTEN
+            with self.inside(), open(f"/proc/thread-self/net/{protocol}", encoding="ascii") as f:
+                if any((words := line.split())[1] == wanted and words[3] in states for line in f):
+                    return True
+        return False
+
     def sysctl(self, key, value):
         with self.inside(), open("/proc/sys/" + key.replace(".", "/"), "w", encoding="ascii") as f:
             f.write(str(value))

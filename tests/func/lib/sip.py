@@ -102,6 +102,7 @@ class Registrar:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        tap.wait_until(lambda: not self.ns.bound(self.ip, 5060), "kamailio's other processes have let go of its port")
 
     def __enter__(self):
         return self
