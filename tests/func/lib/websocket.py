@@ -30,12 +30,14 @@ def tls_context(ca):
     return ssl.create_default_context(cafile=ca)
 
 
-def connect(address, ns=None, tls=None, name=None, seconds=None):
-    """A connected socket to (ip, port); from a namespace, if there is one; with TLS if there is a context."""
+def connect(address, ns=None, tls=None, name=None, seconds=None, source=None):
+    """A connected socket to (ip, port); from a namespace and an address of it, if there is one; with TLS if there is a context."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     s = ns.socket(family, socket.SOCK_STREAM) if ns else socket.socket(family, socket.SOCK_STREAM)
     try:
         s.settimeout(seconds or tap.PATIENCE_S)
+        if source:
+            s.bind((source, 0))
         s.connect(address)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return tls.wrap_socket(s, server_hostname=name or address[0]) if tls else s
