@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The firewalls of the picture pass what the five rules say, count it, and pass nothing else in either direction."""
 import socket
+import struct
 
 import picture
 from picture import APP, CONNECT, HOME, HOME_PUBLIC, OFFICE, OFFICE_PUBLIC, RELAY, RULES, STRANGER
@@ -19,7 +20,10 @@ ELSEWHERE = [  # what no rule names, for whoever asks
 
 
 def socket_of(ns, protocol, ip="", port=0):
+    """Closed, it is gone: a connection's last words, sent again and again, are not to be dropped in the middle of what comes next."""
     s = ns.socket(socket.AF_INET, KINDS[protocol])
+    if protocol == "tcp":
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     s.bind((ip, port))
     s.setblocking(False)

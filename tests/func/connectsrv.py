@@ -398,6 +398,10 @@ def _(w):
 # ---- Strangers. ----
 
 
+def connections(w):
+    return admin.Client(path=w.daemon.settings["admin-socket"]).get("/api/v1/status").json["connect"]["connections"]
+
+
 def is_served(w):
     with contextlib.suppress(OSError, tap.Failure), w.websocket() as ws:
         served(ws)
@@ -411,14 +415,11 @@ def _(w):
         crowd = []
         before = w.refused()["source"]
         while w.refused()["source"] == before:
-            crowd += [stack.enter_context(w.connect(plain=True)) for _ in range(32)]
             check(len(crowd) < 2 * SOURCE_MAX, f"{len(crowd)} connections, none refused")
+            crowd += [stack.enter_context(w.connect(plain=True)) for _ in range(32)]
+            tap.wait_until(lambda: connections(w) >= len(crowd) or w.refused()["source"] > before, "those are taken, or refused")
         check(len(crowd) >= SOURCE_MAX, f"refused after {len(crowd)}")
-        s = stack.enter_context(w.net.cli.socket(socket.AF_INET, socket.SOCK_STREAM))
-        s.settimeout(tap.PATIENCE_S)
-        s.bind((w.net.client_ip(5), 0))
-        s.connect((S.SERVER, 443))
-        with WebSocket(w.tls.wrap_socket(s, server_hostname=S.SERVER), HOST) as ws:
+        with WebSocket(websocket.connect((S.SERVER, 443), w.net.cli, w.tls, source=w.net.client_ip(5)), HOST) as ws:
             served(ws)
     tap.wait_until(lambda: is_served(w), "the first one is served again")
 
@@ -445,8 +446,9 @@ def _(w):
     client = admin.Client(path=w.daemon.settings["admin-socket"])
     with w.websocket() as ws:
         served(ws)
-        status = client.get("/api/v1/status").json["connect"]
-        equal((status["listen"], status["app_listen"], status["phones"], status["calls"]), (HOST, HOST, 0, 0), "the status")
+        # the phone of the case before has gone without a word
+        status = tap.wait_until(lambda: (s := client.get("/api/v1/status").json["connect"])["phones"] == 0 and s, "no phone is there")
+        equal((status["listen"], status["app_listen"], status["calls"]), (HOST, HOST, 0), "the status")
         check(status["connections"] >= 1 and status["certificate"]["expires_at"] > time.time(), f"the status is {status}")
     text = client.get("/metrics").body.decode()
     for name in ("turnpike_connect_connections ", 'turnpike_connect_clients{role="phone"} ', "turnpike_connect_calls ", 'turnpike_connect_calls_ended_total{reason="media_failed"} 0', 'certificate_expiry_seconds{certificate="connect"}'):
@@ -517,10 +519,6 @@ def with_faults(settings=None):
 def clocks():
     with with_faults() as w:
         yield w
-
-
-def connections(w):
-    return admin.Client(path=w.daemon.settings["admin-socket"]).get("/api/v1/status").json["connect"]["connections"]
 
 
 @clocks.case("S20 a handshake, a head or a next request that does not come in time ends the connection")

@@ -82,8 +82,8 @@ class Drive:
 
     def begin(self, profiles="SRTP_AEAD_AES_128_GCM", types="8 0 101"):
         """A new call: answered on both sides, and somebody speaks at either end."""
-        self.events.clear()
         self.well("begin", profiles=profiles)
+        self.events.clear()  # with what the call before has told to its end
         self.well("offer", direction="sendrecv")
         self.well("pbx_offer", direction="sendrecv", types=types)
         self.wait(lambda: "connected" in self.states(), lambda: f"connected: {self.events}")
@@ -258,8 +258,8 @@ def _(d):
 
 @direct_pair.case("a certificate that is not the offer's ends in `failed`, and no frame passes")
 def _(d):
-    d.events.clear()
     d.well("begin")
+    d.events.clear()
     d.well("offer", direction="sendrecv", wrong=True)
     d.well("pbx_offer", direction="sendrecv")
     d.speak()
@@ -329,7 +329,7 @@ def allocations(d):
 
 @relayed.case("an allocation ends with its call, not with its lifetime")
 def _(d):
-    within(allocations(d), 1, 8, "allocations of a call")
+    d.wait(lambda: 1 <= allocations(d) <= 8, lambda: f"allocations of a call: {allocations(d)}")
     d.well("begin")  # ends the call before
     d.wait(lambda: allocations(d) == 0, "no allocation is left")
 
