@@ -47,7 +47,7 @@ def run(w, ns, script):
     env = daemon.clean_environment({"PATH": f"{w.directory.path}:{os.environ['PATH']}"})
     with ns.popen(["bash", "-euo", "pipefail", "-c", script], cwd=w.directory.path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                   stderr=subprocess.STDOUT, text=True) as p:
-        out, _ = p.communicate(timeout=tap.PATIENCE_S)
+        out, _ = p.communicate(timeout=3 * tap.PATIENCE_S)  # some ask often
     return p.returncode, out
 
 
