@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "programs/output.h"
 
 enum { MIN_PORT = 49152, MAX_PORT = 65535 }; /* turnpiked's own, unless its configuration says otherwise */
 
@@ -67,10 +68,7 @@ int probegenerate_run(const struct probegenerate *g, const struct rules *rules, 
         err = openings_make(&openings, &config, error);
     if (!err) {
         generate_write(stdout, g->format, &openings, g->place);
-        if (fflush(stdout) || ferror(stdout)) {
-            snprintf(error, sizeof(error), "the rules can't be written");
-            err = ERR_IO;
-        }
+        return output_flush("turnpike-probe");
     }
     if (err)
         fprintf(stderr, "turnpike-probe: %s\n", error);

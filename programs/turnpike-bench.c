@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "bench/load.h"
+#include "programs/output.h"
 #include "stun/names.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_USAGE = 2 };
@@ -364,12 +365,16 @@ int main(int argc, char **argv)
         status = STATUS_FAULT;
     }
     free_credentials(&o);
-    if (status)
-        return status < 0 ? STATUS_OK : status;
-    if (o.json)
+    if (status > 0)
+        return status;
+    if (!status && o.json)
         print_json(&o, &result);
-    else
+    else if (!status)
         print_text(&o, &result);
+    if (output_flush("turnpike-bench"))
+        return STATUS_FAULT;
+    if (status)
+        return STATUS_OK;
     if (!result.meter.received) {
         fprintf(stderr, "turnpike-bench: nothing was received (is the server there, and not behind a firewall?)\n");
         return STATUS_FAULT;

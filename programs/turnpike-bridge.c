@@ -16,6 +16,7 @@
 #include "programs/bridgeconfig.h"
 #include "programs/bridgemetrics.h"
 #include "programs/bridgeprobe.h"
+#include "programs/output.h"
 #include "programs/process.h"
 
 enum { STATUS_OK = 0, STATUS_FAULT = 1, STATUS_CONFIG = 2 };
@@ -36,6 +37,12 @@ static int fail(int status, const char *text)
 {
     fprintf(stderr, "turnpike-bridge: %s\n", text);
     return status;
+}
+
+/* How it ends when telling was all that was asked for. */
+static int told(void)
+{
+    return output_flush("turnpike-bridge") ? STATUS_FAULT : STATUS_OK;
 }
 
 /* ---- What the start tells. ---- */
@@ -230,7 +237,7 @@ static int check_only(const struct program *p)
     for (size_t i = 0; i < p->config->warnings.n; i++)
         fprintf(stderr, "turnpike-bridge: warning: %s\n", p->config->warnings.item[i]);
     printf("turnpike-bridge: the configuration is fine\n");
-    return STATUS_OK;
+    return told();
 }
 
 static int start(struct program *p)
@@ -261,10 +268,10 @@ int main(int argc, char **argv)
         return fail(STATUS_CONFIG, e.text);
     if (p.config->help) {
         bridgeconfig_help(stdout);
-        status = STATUS_OK;
+        status = told();
     } else if (p.config->version) {
         printf("turnpike-bridge %s\n", PACKAGE_VERSION);
-        status = STATUS_OK;
+        status = told();
     } else {
         status = start(&p);
     }

@@ -16,6 +16,7 @@
 #include "probe/reportjunit.h"
 #include "probe/reportprometheus.h"
 #include "probe/reporttable.h"
+#include "programs/output.h"
 #include "programs/probegenerate.h"
 
 enum { STATUS_PASS = 0, STATUS_WARN = 1, STATUS_FAIL = 2, STATUS_USAGE = 3 };
@@ -400,10 +401,10 @@ static int print(const struct options *o, const struct report *r)
 {
     int err = o->output->print(r, o->strict);
 
-    if (fflush(stdout) || ferror(stdout))
-        err = ERR_IO;
+    if (output_flush("turnpike-probe"))
+        return ERR_IO;
     if (err)
-        fputs("turnpike-probe: the result can't be written\n", stderr);
+        fputs("turnpike-probe: no memory for the result\n", stderr);
     return err;
 }
 
@@ -501,5 +502,7 @@ int main(int argc, char **argv)
     if (!status)
         status = run(&o);
     explicit_bzero(&o, sizeof(o));
-    return status < 0 ? STATUS_PASS : status;
+    if (status < 0)
+        status = output_flush("turnpike-probe") ? STATUS_USAGE : STATUS_PASS;
+    return status;
 }

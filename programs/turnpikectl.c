@@ -12,6 +12,7 @@
 
 #include "programs/ctl.h"
 #include "programs/ctlverbs.h"
+#include "programs/output.h"
 
 static const char DEFAULT_FILE[] = "/etc/turnpike/turnpiked.conf", DEFAULT_SOCKET[] = "/run/turnpike/admin.sock";
 
@@ -205,8 +206,7 @@ int main(int argc, char **argv)
 {
     int status = act(argc, argv);
 
-    errno = EIO; /* of what failed before the last bytes */
-    if (!status && (fflush(stdout) || ferror(stdout)))
-        status = ctl_complain(CTL_FAULT, "standard output: %s", strerror(errno));
+    if (!status && output_flush("turnpikectl"))
+        status = CTL_FAULT;
     return status;
 }

@@ -17,6 +17,7 @@
 #include "programs/config.h"
 #include "programs/credentials.h"
 #include "programs/keep.h"
+#include "programs/output.h"
 #include "programs/plane.h"
 #include "programs/process.h"
 #include "programs/rendezvous.h"
@@ -41,6 +42,12 @@ static int fail(int status, const char *text)
 {
     fprintf(stderr, "turnpiked: %s\n", text);
     return status;
+}
+
+/* How it ends when telling was all that was asked for. */
+static int told(void)
+{
+    return output_flush("turnpiked") ? STATUS_FAULT : STATUS_OK;
 }
 
 /* ---- From the configuration to the rooms. ---- */
@@ -490,7 +497,7 @@ static int check_only(struct server *s)
     for (size_t i = 0; i < s->config->warnings.n; i++)
         fprintf(stderr, "turnpiked: warning: %s\n", s->config->warnings.item[i]);
     printf("turnpiked: the configuration is fine\n");
-    return STATUS_OK;
+    return told();
 }
 
 static int start(struct server *s)
@@ -525,10 +532,10 @@ int main(int argc, char **argv)
         return fail(STATUS_CONFIG, e.text);
     if (s.config->help) {
         config_help(stdout);
-        status = STATUS_OK;
+        status = told();
     } else if (s.config->version) {
         printf("turnpiked %s\n", PACKAGE_VERSION);
-        status = STATUS_OK;
+        status = told();
     } else {
         status = start(&s);
     }

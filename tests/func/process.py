@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 
 from lib import client, daemon, net, stun, tap
@@ -186,6 +187,16 @@ def _(n):
         config check-config ready-file""".split():
         name = "TURNPIKE_" + key.upper().replace("-", "_")
         check(f"--{key}" in out or name in out, f"{key} is not in the help")
+
+
+@command_line.case("every program: what can't be written to standard output is told, and a status of failure")
+def _(n):
+    faults = {"turnpiked": 1, "turnpike-bridge": 1, "turnpikectl": 1, "turnpike-bench": 1, "turnpike-probe": 3}
+    programs = {p: os.path.join(daemon.BUILDDIR, p) for p in faults if os.access(os.path.join(daemon.BUILDDIR, p), os.X_OK)}
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for name, *words in [*((p, option) for p in programs for option in ("--help", "--version")), ("turnpiked", "--config", n.directory.file("c", GOOD), "--check-config")]:
+            p = subprocess.run([programs[name], *words], stdout=full, stderr=subprocess.PIPE, text=True, env=daemon.clean_environment(), check=False)
+            check(p.returncode == faults[name] and p.stderr.startswith(f"{name}: standard output: can't be written: "), f"{name} {words}: {p.returncode} {p.stderr}")
 
 
 @command_line.case("an environment variable that cannot be read: status 2, with its name")
