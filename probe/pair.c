@@ -109,6 +109,23 @@ void pair_free(struct pair **p)
     free(pair);
 }
 
+/* A token is for the connect service wherever a rule leads to one: no relay is shown it then, which may be somebody else's. */
+static bool is_services_token(const struct probe_config *c)
+{
+    char host[RULES_HOST_MAX];
+    uint16_t port;
+
+    if (c->host[RULES_CONNECT].name)
+        return true;
+    for (size_t i = 0; i < c->rules->n; i++) {
+        const struct rule *r = &c->rules->item[i];
+
+        if (r->source == c->role && (r->checks & RULES_WEBSOCKET) && trial_destination(c, r, host, &port))
+            return true;
+    }
+    return false;
+}
+
 void pair_choose_credentials(struct trial *t)
 {
     const struct probe *p = t->probe;
@@ -121,7 +138,7 @@ void pair_choose_credentials(struct trial *t)
     } else if (p->ice_user) {
         pair->user = p->ice_user;
         pair->password = p->ice_password;
-    } else if (!c->host[RULES_CONNECT].name) { /* else it is the service's, and need not be good for the relay */
+    } else if (!is_services_token(c)) {
         pair->user = c->token_user;
         pair->password = c->token_password;
     }
@@ -162,10 +179,7 @@ static void refused_credentials(struct trial *t)
     const struct probe *p = t->probe;
     int64_t expiry = expiry_of(t->pair->user), now = clock_now().wall, there = now + p->clock_ahead_s;
 
-    if (p->signed_in && !p->ice_user && !p->config->user)
-        trial_fail(t, CODE_TURN_401,
-                   "401: the connect service has handed out no credentials, and the relay does not take the token itself");
-    else if (!expiry)
+    if (!expiry)
         trial_fail(t, CODE_TURN_401, "401: the relay does not know this name with this password");
     else if (!p->clock_known && trial_awaits(p, RULES_WEBSOCKET | RULES_HTTP))
         trial_wait(t, LOOK_MS);

@@ -63,7 +63,7 @@ struct pair {
 void pair_free(struct pair **p);
 /* Two ends to be. NULL: no memory, which the trial has been told. */
 struct pair *pair_new(struct trial *t);
-/* The caller's credentials, those that the connect service hands out, as a softphone has them, or the token itself. */
+/* The caller's credentials, those that the connect service hands out, as a softphone has them, or, where no rule leads to one, the token itself. */
 void pair_choose_credentials(struct trial *t);
 /* An end and its Allocate; `done` hears how it went. */
 void pair_allocate(struct trial *t, unsigned which);

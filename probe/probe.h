@@ -33,7 +33,7 @@ struct probe_config {
     enum rules_source role;
     unsigned only;                           /* the number of one rule; 0: all of the role */
     struct probe_host host[RULES_HOST];      /* by enum rules_target */
-    const char *user, *password;             /* for the relay; NULL: what the connect service hands out, else the token */
+    const char *user, *password;             /* for the relay; NULL: what the connect service hands out, or without one the token */
     const char *token_user, *token_password; /* for the connect service; NULL: nobody signs in there. Neither: nothing is relayed */
     const char *signed_in;  /* in words, that the caller is signed in already, in place of a token; NULL: he is not */
     const char *ca_file;    /* PEM; NULL: the system's authorities */

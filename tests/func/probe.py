@@ -480,6 +480,8 @@ def faults():
         rules = w.directory.file("rules", "3 out browser connect tcp/443 websocket\n6 out browser connect tcp/5060 http\n")
         w.named = w.start("--connect", w.at[sip], "--rules", rules, "--only", "3")
         w.inside = w.start("--connect", w.at[sip], role="server")
+        rules = w.directory.file("own_host", f"3 out browser {CONNECT} tcp/443 websocket\n5 out browser relay udp/3478 turn\n")
+        w.unshown = w.start("--relay", RELAY, "--rules", rules, "--token", w.ended.strip())
         w.straight = w.start_both(STRAIGHT, "STRAIGHT", "STRAIGHT_BRIDGE")
         for f in FAULTS:
             f.first = w.start_fault(f)
@@ -510,6 +512,14 @@ def _(w):
     equal([x["verdict"] for x in w.signed_in.wait()["rules"]], ["SKIP", "PASS", "PASS"], f"the verdicts, one of a rule without a host ({w.signed_in.rule(5)['evidence']})")
     check(w.signed_in.rule(5)["measures"]["udp_idle_s"] == 3, f"the relay's rule: {w.signed_in.rule(5)['evidence']}")
     equal(w.at_once.rule(5)["verdict"], "PASS", f"the relay's rule, without a time to be idle ({w.at_once.rule(5)['evidence']})")
+
+
+@faults.case("a token is shown to no relay where a rule leads to the connect service, whatever host that is, and whether or not it takes the token")
+def _(w):
+    equal(w.unshown.rule(3)["code"], "token_refused", f"what the service has made of it ({w.unshown.rule(3)['evidence']})")
+    r = w.unshown.rule(5)
+    equal((r["verdict"], r["measures"]["relayed"]), ("PASS", None), f"the relay's rule ({r['evidence']})")
+    check("relaying not tried: the connect service has handed out no credentials" in r["evidence"], f"the evidence is {r['evidence']!r}")
 
 
 @faults.case("the name server that is named is asked for the sign-in, too")
