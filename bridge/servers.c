@@ -66,13 +66,21 @@ static void forget(struct servers *s)
     s->n = 0;
 }
 
+static void free_dns(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    evdns_base_free(ctx, 1);
+}
+
 void servers_free(struct servers **s)
 {
     if (!*s)
         return;
     forget(*s);
-    if ((*s)->dns)
-        evdns_base_free((*s)->dns, 1); /* cancelled questions are told now */
+    /* A question that was cancelled has a callback waiting in the loop, which frees it and uses the name servers: they go behind that one. */
+    if ((*s)->dns && event_base_once((*s)->base, -1, EV_TIMEOUT, free_dns, (*s)->dns, NULL))
+        free_dns(-1, 0, (*s)->dns);
     free(*s);
     *s = NULL;
 }

@@ -26,6 +26,7 @@ struct server {
 
 /* ERR_NOMEM. */
 int servers_new(struct servers **out, struct event_base *base);
+/* No callback any more. What was looked up lets go of its memory from the loop, which has to run once more. */
 void servers_free(struct servers **s);
 /* Replaces what there was. A `turns:` or a transport that we don't have is left out. ERR_INVAL: one that can't be read, or one too many; then nothing has
  * changed. `ready` is called from the loop once all names are resolved or given up, unless none was open when this returns. A name that there was before keeps its address

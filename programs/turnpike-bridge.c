@@ -200,13 +200,10 @@ static int open_all(struct program *p, char text[static BRIDGE_TEXT_MAX])
     return err;
 }
 
-/* Look-ups that it lets go of are freed from the loop. That can't wait until the bridge is gone: what the bridge cancels may not be told any more then. */
-static void end_probe(struct program *p)
+/* Look-ups that the probe or the bridge has cancelled are freed from the loop. */
+static void let_go(struct program *p)
 {
-    bool any = p->probe != NULL;
-
-    bridgeprobe_free(&p->probe);
-    if (any)
+    if (p->base)
         event_base_loop(p->base, EVLOOP_NONBLOCK);
 }
 
@@ -224,8 +221,10 @@ static int serve(struct program *p)
         event_base_dispatch(p->base);
     }
     bridgemetrics_free(&p->metrics);
-    end_probe(p);
+    bridgeprobe_free(&p->probe);
+    let_go(p); /* while all that the bridge has is there yet */
     bridge_free(&p->bridge);
+    let_go(p);
     close_loop(p);
     if (p->ready)
         unlink(c->ready_file);
