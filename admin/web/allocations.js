@@ -109,7 +109,7 @@ async function showDetails(a) {
   await refreshDetails();
 }
 
-$("details").addEventListener("close", () => (shown = null));
+$("details").addEventListener("close", () => $("details").open || (shown = null)); // it is told late: another may be shown by then
 $("details-close").addEventListener("click", () => $("details").close());
 
 export async function poll() {

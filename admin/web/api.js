@@ -52,7 +52,7 @@ export async function problemOf(response) {
 async function send(method, path, { query, body, key, etag } = {}) {
   const given = Object.entries(query ?? {}).filter(([, v]) => v !== "" && v !== null && v !== undefined);
   const url = `/api/v1${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
-  const more = {};
+  const more = {}, { token } = session;
   if (body !== undefined) more["Content-Type"] = "application/json";
   if (key) more["Idempotency-Key"] = key;
   if (etag) more["If-Match"] = etag;
@@ -67,7 +67,7 @@ async function send(method, path, { query, body, key, etag } = {}) {
   }
   if (response.ok) return response;
   const problem = await problemOf(response);
-  if (response.status === 401) session.onUnauthorized(problem);
+  if (response.status === 401 && session.token === token) session.onUnauthorized(problem); // told once of each token
   throw problem;
 }
 

@@ -89,7 +89,7 @@ async function showUse(t) {
   }
 }
 
-$("details").addEventListener("close", () => (useShown = null));
+$("details").addEventListener("close", () => $("details").open || (useShown = null)); // it is told late: another may be shown by then
 
 // ---- a new one ----
 let key; // of the one that is being issued: pressed twice, or tried again, it is still one

@@ -16,7 +16,7 @@ const POLL_MS = 2000;
 const views = { overview, allocations, credentials, peers, firewall, relay, events };
 
 let seen = "overview";
-let state = "new"; // then "in" or "out"
+let state = "new"; // then "in" or "out"; "signing": who was out has given a token that is good
 let answeredAt = Date.now() / 1000;
 let timer = null, asking = false, again = false;
 
@@ -47,8 +47,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 
 // ---- asking ----
 async function askOnce() {
+  const { token } = session;
   try {
     const status = await get("/status");
+    if (session.token !== token) return; // what is answered to who has left is nobody's
     answeredAt = Date.now() / 1000;
     session.roles = status.caller?.roles ?? null;
     enter();
@@ -58,7 +60,7 @@ async function askOnce() {
     relay.showStatus(status);
     await views[seen].poll?.();
   } catch (error) {
-    if (error.status === 401) return;
+    if (error.status === 401 || session.token !== token) return;
     enter();
     overview.showLost(error, time(answeredAt));
   }
@@ -92,11 +94,13 @@ document.addEventListener("visibilitychange", () => {
 // ---- who ----
 function enter() {
   if (state === "in") return;
+  const signed = state === "signing";
   state = "in";
   $("sign-in").hidden = true;
   $("nav").hidden = false;
   $("sign-out").hidden = session.token === null;
   show(location.hash.slice(1));
+  if (signed) $("content").focus({ preventScroll: true }); // at once: later, somebody may type somewhere
   if (!document.hidden) events.start();
 }
 
@@ -124,13 +128,13 @@ onSubmit($("sign-in-form"), async (form) => {
   session.signIn(form.get("token").trim());
   await get("/status"); // who is refused stays here
   $("sign-in-form").reset();
-  state = "new";
+  state = "signing";
   await ask();
-  $("content").focus({ preventScroll: true });
 });
 
-// What was seen goes with the token.
+// What was seen goes with the token. What is asked until the page has gone is refused, and must not show a form that goes with it.
 $("sign-out").addEventListener("click", () => {
+  session.onUnauthorized = () => {};
   session.signOut();
   location.reload();
 });
