@@ -19,16 +19,32 @@ MOST_TABS = 80  # in all of a view: more than this is a trap
 START_S = max(100.0, 3 * tap.PATIENCE_S)  # three seconds of CPU, for which it took 18 to 30 s beside thirty others
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# What an element says to a person: where its middle is, once it is in view, and what covers it there.
+# What an element says to a person: where its middle is, once it is in view, and what covers it there. Who aims at it is told by aimed.end()
+# what became of the click; one that comes down beside it, because the page has moved meanwhile, does nothing.
 PLACE = """(selector => {
   const e = document.querySelector(selector);
   if (!e) return {why: "is not there"};
   e.scrollIntoView({block: "center", inline: "center", behavior: "instant"});
   const r = e.getBoundingClientRect(), x = r.left + r.width / 2, y = r.top + r.height / 2;
   if (!r.width || !r.height) return {why: "is not seen"};
-  if (e.disabled) return {why: "is disabled"};
+  if (e.disabled || e.ariaDisabled === "true") return {why: "is disabled"};
+  if (e.ariaBusy === "true") return {why: "is busy"};
   const hit = document.elementFromPoint(x, y);
   if (!hit || !(e.contains(hit) || hit.contains(e))) return {why: "is covered by " + (hit ? hit.outerHTML.slice(0, 100) : "nothing")};
+  const come = new Set(), kinds = ["pointerdown", "mousedown", "click"];
+  const judge = event => {
+    const fits = e.contains(event.target) || event.target === hit;
+    come.add(fits ? event.type : "miss");
+    if (fits) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  window.aimed?.end();
+  for (const kind of kinds) window.addEventListener(kind, judge, true);
+  window.aimed = {end() {
+    for (const kind of kinds) window.removeEventListener(kind, judge, true);
+    return come.has("click") && !come.has("miss");
+  }};
   return {x, y};
 })(%s)"""
 
@@ -38,9 +54,10 @@ HIDDEN = 'Object.defineProperty(document, "hidden", {configurable: true, get: ()
 # What fits is sent when it is released, not before; releasing ends when it was answered, and the page has had time to take it.
 HOLD = """(() => {
   const real = window.fetch, waiting = [], answers = [];
+  const whole = async answer => new Response(answer.status === 204 ? null : await answer.arrayBuffer(), answer);
   window.fetch = (url, options) => {
     if (!%s.test(`${options?.method ?? "GET"} ${url}`)) return real(url, options);
-    const answer = new Promise(go => waiting.push(go)).then(() => real(url, options));
+    const answer = new Promise(go => waiting.push(go)).then(() => real(url, options)).then(whole);
     answers.push(answer);
     return answer;
   };
@@ -125,6 +142,9 @@ class Page(Chromium):
             self.complaints.append(p["entry"]["text"])
 
     def call(self, method, **params):
+        return self._answer(*self._ask(method, params))
+
+    def _ask(self, method, params):
         self._number += 1
         number = self._number
         message = {"id": number, "method": method, "params": params}
@@ -135,6 +155,9 @@ class Page(Chromium):
             os.write(self._write, json.dumps(message).encode() + b"\0")
         if self._deaf:
             waits.put(None)
+        return method, number, waits
+
+    def _answer(self, method, number, waits):
         try:
             answer = waits.get(timeout=self._patience_s)
         except queue.Empty:
@@ -142,7 +165,7 @@ class Page(Chromium):
         if answer is None:
             raise tap.Failure(f"Chromium has gone, and has not answered {method}\n{self.tail()}")
         del self._answers[number]
-        if "navigated" in answer.get("error", {}).get("message", ""):
+        if any(words in answer.get("error", {}).get("message", "") for words in ("navigated", "default execution context")):
             raise Navigated(f"{method}: {answer['error']}")
         tap.check("error" not in answer, f"{method}: {answer.get('error')}")
         return answer["result"]
@@ -191,12 +214,23 @@ class Page(Chromium):
             f.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     # ---- surroundings ----
+    def _leave(self, how):
+        """Until the page that is there has gone, and the next one is loaded."""
+        self.wait("window.left = true", "there is a page")
+        how()
+        self.wait("document.readyState === 'complete' && !window.left", "the page is loaded")
+
     def open(self, url):
-        self.call("Page.navigate", url=url)
-        self.wait('document.readyState === "complete" && location.href !== "about:blank"', f"{url} is loaded")
+        if url.startswith("about:blank#") and self.wait("location.href").startswith("about:blank"):
+            return  # nothing would be loaded
+        self._leave(lambda: self.call("Page.navigate", url=url))
+
+    def reload(self):
+        self._leave(lambda: self.call("Page.reload"))
 
     def viewport(self, width, height, scale=1):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False)
+        self.wait(f"innerWidth === {width} && innerHeight === {height}", f"the page is {width} pixels wide, and {height} high")
 
     def media(self, **features):
         """prefers_color_scheme="dark" and the like."""
@@ -218,17 +252,35 @@ class Page(Chromium):
     def _place(self, selector):
         """Once it is there, is seen, and can be pressed."""
         deadline = time.monotonic() + 3 * tap.PATIENCE_S
-        while "why" in (place := self.evaluate(PLACE % json.dumps(selector))):
+        while True:
+            place = {"why": "is on a page that goes"}
+            with contextlib.suppress(Navigated):
+                place = self.evaluate(PLACE % json.dumps(selector))
+                if "why" not in place:
+                    return place
+                self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
             tap.check(time.monotonic() < deadline, f"{selector} {place['why']}")
-            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        return place
 
     def _mouse(self, place, *kinds):
-        for kind in kinds:
-            self.call("Input.dispatchMouseEvent", type=kind, x=place["x"], y=place["y"], button="none" if kind == "mouseMoved" else "left", clickCount=1)
+        """One behind the other, and none waits for an answer to the one before: a press is short, however busy the machine is."""
+        asked = [self._ask("Input.dispatchMouseEvent", {"type": kind, "x": place["x"], "y": place["y"], "button": "none" if kind == "mouseMoved" else "left", "clickCount": 1})
+                 for kind in kinds]
+        for one in asked:
+            self._answer(*one)
+
+    def _aimed(self):
+        """Has the click hit what it was meant for? One that the page is left by has."""
+        with contextlib.suppress(Navigated):
+            return self.evaluate("window.aimed?.end()") is not False
+        return True
 
     def click(self, selector):
-        self._mouse(self._place(selector), "mouseMoved", "mousePressed", "mouseReleased")
+        deadline = time.monotonic() + 3 * tap.PATIENCE_S
+        while True:
+            self._mouse(self._place(selector), "mouseMoved", "mousePressed", "mouseReleased")
+            if self._aimed():
+                return
+            tap.check(time.monotonic() < deadline, f"{selector} does not stay where it is clicked")
 
     def hold_down(self, selector, until):
         """The button stays down until an expression is true."""
@@ -236,6 +288,7 @@ class Page(Chromium):
         self._mouse(place, "mouseMoved", "mousePressed")
         self.wait(until)
         self._mouse(place, "mouseReleased")
+        self._aimed()
 
     def key(self, name, shift=False):
         code, text = KEYS[name]
@@ -274,7 +327,7 @@ class Page(Chromium):
 
     def choose(self, selector, value):
         """An entry of a <select>, by its value. A headless Chromium opens no list, so the change is made as the list would."""
-        self.click(selector)
-        self.key("Escape")
-        self.evaluate(f"""(e => {{ e.value = {json.dumps(value)}; e.dispatchEvent(new Event("input", {{bubbles: true}}));
+        self._place(selector)
+        self._aimed()
+        self.evaluate(f"""(e => {{ e.focus(); e.value = {json.dumps(value)}; e.dispatchEvent(new Event("input", {{bubbles: true}}));
           e.dispatchEvent(new Event("change", {{bubbles: true}})); }})(document.querySelector({json.dumps(selector)}))""")
