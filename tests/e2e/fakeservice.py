@@ -47,16 +47,20 @@ class Socket:
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
+    def _read(self, n):
+        data = self.reader.read(n)
+        if len(data) < n:
+            raise EOFError("cut within a frame, or between two")
+        return data
+
     def messages(self):
         while True:
-            head = self.reader.read(2)
-            if len(head) < 2:
-                return
+            head = self._read(2)
             n = head[1] & 0x7F
             if n == 126:
-                (n,) = struct.unpack("!H", self.reader.read(2))
-            mask = self.reader.read(4)
-            payload = bytes(b ^ mask[i % 4] for i, b in enumerate(self.reader.read(n)))
+                (n,) = struct.unpack("!H", self._read(2))
+            mask = self._read(4)
+            payload = bytes(b ^ mask[i % 4] for i, b in enumerate(self._read(n)))
             if head[0] & 0x0F == TEXT:
                 yield json.loads(payload)
             elif head[0] & 0x0F == CLOSE:
@@ -71,9 +75,9 @@ class Service:
         self.token = TOKEN
         self._usual = ice
         self._said = queue.Queue()
+        self.sockets = []
         self.fresh()
         self.policy = "microphone=(self)"
-        self.sockets = []
         service = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -130,7 +134,7 @@ class Service:
         self._thread.join()
 
     def fresh(self):
-        """No fault is played any more, and nothing that was said before is expected."""
+        """No fault is played any more, and nothing that was said before is expected: whoever was there has gone."""
         self.ice = {"iceServers": self._usual, "ttl": 3600}
         self.told = {}  # beside its own address, in the page's configuration
         self.bridges = 1
@@ -138,6 +142,7 @@ class Service:
         self.refusal = None  # (code, reason): of every hello
         self.deaf = False  # takes connections, and says nothing: as a firewall does that drops
         self.rude = False  # answers every WebSocket with 403
+        tap.wait_until(lambda: not self.sockets, "those who were there have gone")
         self.forget()
 
     # ---- the WebSocket ----
@@ -159,10 +164,12 @@ class Service:
         request.end_headers()
         s = Socket(request.connection, request.rfile)
         self.sockets.append(s)
-        with contextlib.suppress(OSError):
-            for message in s.messages():
-                self._take(s, message)
-        self.sockets.remove(s)
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                for message in s.messages():
+                    self._take(s, message)
+        finally:
+            self.sockets.remove(s)
 
     def _take(self, s, message):
         if message["method"] == "hello":

@@ -37,12 +37,13 @@ def _(w):
     p.wait_text("#pill", "Ready")
     equal(p.text("#who"), "alice", "who is signed in")
     equal(p.evaluate("[sessionStorage.length, document.cookie, JSON.stringify(localStorage).includes('password')]"), [0, "", False], "what is kept")
-    p.evaluate("location.reload()")
+    p.reload()
     p.wait("document.activeElement.id === 'username'", "it is asked for again")
     w.sign_in(keep=True)
     p.wait_text("#pill", "Ready")
-    p.evaluate("location.reload()")
-    p.wait("performance.navigation.type === 1 && document.getElementById('pill').innerText === 'Ready'", "it was kept")
+    p.reload()
+    p.wait_text("#pill", "Ready")
+    s.forget()
     p.click("#sign-out")
     equal(p.evaluate("sessionStorage.length"), 0, "what is kept of who has signed out")
     s.expect("bye")
@@ -58,9 +59,8 @@ def _(w):
     p.wait_text("#call-state", "Ringing")
     s.tell("call.answered", call=CALL)
     p.wait_text("#call-state", "In call")
-    p.wait("/^00:0[1-9]/.test(document.getElementById('clock').innerText)", "the clock runs")
-    heard = tap.wait_until(lambda: (h := w.office("heardHere()"))["db"] > -60 and h, "a tone is heard here")
-    tap.within(heard["hz"], 590, 610, "the tone that is heard here")
+    p.wait("document.getElementById('clock').innerText > '00:00'", "the clock runs")
+    tap.wait_until(lambda: (h := w.office("heardHere()"))["db"] > -60 and 590 < h["hz"] < 610, "the office's tone is heard here")
     tap.wait_until(lambda: w.office("heardThere()")["energy"] > 0, "the microphone is heard there")
     p.wait_text("#path-words", "Direct")
     p.wait("/\\d ms/.test(document.getElementById('rtt').innerText) && document.getElementById('loss').innerText === '0.0 %'", "figures")
@@ -71,8 +71,9 @@ def _(w):
         media = s.expect("call.media")
     equal((media["state"], media["call"]), ("connected", CALL), "what the phone says of its media")
     check(media["setup"]["signalling_ms"] <= media["setup"]["ice_ms"] <= media["setup"]["dtls_ms"], f"the setup took {media['setup']}")
-    stats = s.expect("call.stats")
-    check(stats["received"] > 0 and None not in stats.values(), f"the figures are {stats}")
+    while not (stats := s.expect("call.stats"))["received"]:
+        check(None not in stats.values(), f"the figures are {stats}")
+    check(None not in stats.values(), f"the figures are {stats}")
     s.tell("call.stats", call=CALL, rtt_ms=12, lost=0, received=100, jitter_ms=6.84, bytes=1000)
     p.wait_text("#jitter-office", "7 ms")
     p.evaluate("RTCPeerConnection.prototype.getStats = async () => new Map(); null")
@@ -215,7 +216,7 @@ def _(w):
     p.click("#hold")
     p.wait_text("#call-state", "On hold")
     s.refusal = None
-    p.wait_text("#pill", "Ready", seconds=30)
+    p.wait_text("#pill", "Ready")
     while "resume" not in (hello := s.expect("hello")):
         pass
     equal(hello["resume"], {"session": "s1", "secret": "secret"}, "what is resumed")
@@ -249,7 +250,7 @@ def _(w):
     check("a=ice-ufrag" in first, "an offer")
     s.forget()
     w.office("close()")
-    p.wait_text("#call-state", "Looking for another way", seconds=20)
+    p.wait_text("#call-state", "Looking for another way")
     p.wait_text("#path-words", "another one is looked for")
     again = s.expect("call.offer")["sdp"]
     ufrag = [next(line for line in o.splitlines() if line.startswith("a=ice-ufrag")) for o in (first, again)]
@@ -387,7 +388,7 @@ def _(w):
         w.trouble(trouble, words, f"Rule 3: out, TCP {s.port} to localhost, from this network")
         p.wait_text("#pill", "No connection")
         setattr(s, fault, False)
-        p.wait_text("#pill", "Ready", seconds=30)
+        p.wait_text("#pill", "Ready")
         p.wait("document.getElementById('trouble').hidden", "it is not told of any more")
 
 
@@ -428,8 +429,8 @@ def _(w):
             ([], True, "no_relay", "names no relay", "no relay"),
         ):
             s.ice["iceServers"] = servers
-            s.cut()  # the next hello has them
             s.forget()
+            s.cut()  # the next hello has them
             s.expect("hello")
             p.wait_text("#pill", "Ready")
             if p.evaluate("document.getElementById('relay').checked") != relay:
