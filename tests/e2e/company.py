@@ -107,8 +107,7 @@ class Softphone:
         """Until the page shows a pair of these kinds; so does the browser itself."""
         data = "document.getElementById('path').dataset"
         self.page.wait(f"{json.dumps(local)}.includes({data}.local) && {json.dumps(remote)}.includes({data}.remote)", f"the path is {local} to {remote}", seconds)
-        kinds = self.ears.kinds()
-        tap.check(kinds[0] in local and kinds[1] in remote, f"the pair is {kinds}, not of {local} and {remote}")
+        tap.wait_until(lambda: (k := self.ears.kinds()) and k[0] in local and k[1] in remote, lambda: f"the pair is {self.ears.kinds()}, not of {local} and {remote}")
 
 
 class Host:
@@ -188,9 +187,13 @@ class Company(Host):
         self.softphone.free()
         if not self.softphone.is_ready():
             self.softphone.open(self.token)
-        if len(self.phone.seen("CALL_CLOSED")) < len(self.phone.seen("CALL_ESTABLISHED")):
+        if self._talks():
             self.phone.hangup()
+            tap.wait_until(lambda: not self._talks(), "the phone has hung up")  # what it tells of that is not of the next call
         self.phone.forget()
+
+    def _talks(self):
+        return len(self.phone.seen("CALL_CLOSED")) < len(self.phone.seen("CALL_ESTABLISHED"))
 
     def wait_tones(self, seconds=None):
         """Both hear the other's tone, and not their own: (frequency, level) in the phone, in the page."""
