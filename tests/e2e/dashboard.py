@@ -47,7 +47,7 @@ def confirm(p, words):
     p.wait("!document.getElementById('confirm').open", "the dialog has closed")
 
 
-@dashboard.case("S22 dashboard: who has no token is asked for one; a wrong one is told so; it is kept in the tab alone")
+@dashboard.case("S22 dashboard: who has no token is asked for one; a wrong one is told so; it is kept in the tab alone", seconds=120)
 def _(d):
     p = d.page
     p.click("#sign-out")
@@ -79,7 +79,7 @@ def _(d):
     equal(p.text("#health-title"), "Ready", "the health")
 
 
-@dashboard.case("dashboard: addresses to copy, and what this relay is")
+@dashboard.case("dashboard: addresses to copy, and what this relay is", seconds=120)
 def _(d):
     p = d.page
     status = d.answer("/status")
@@ -190,7 +190,7 @@ def _(d):
     p.click("#tokens-filter button[type=reset]")
 
 
-@dashboard.case("dashboard: what is wrong in a new credential is said in the dialog, and nothing is issued; for ever is for ever")
+@dashboard.case("dashboard: what is wrong in a new credential is said in the dialog, and nothing is issued; for ever is for ever", seconds=120)
 def _(d):
     p = d.page
     d.view("credentials")
@@ -213,7 +213,7 @@ def _(d):
     equal(d.answer(f"/tokens/{user}")["expires_at"], None, "when it ends")
 
 
-@dashboard.case("dashboard: the names of a user part are revoked")
+@dashboard.case("dashboard: the names of a user part are revoked", seconds=120)
 def _(d):
     p = d.page
     d.view("credentials")
@@ -225,7 +225,7 @@ def _(d):
     p.wait_text("#events-list", "mallory is revoked")
 
 
-@dashboard.case("S7 dashboard: names that hold markup are shown as they are")
+@dashboard.case("S7 dashboard: names that hold markup are shown as they are", seconds=120)
 def _(d):
     p = d.page
     d.view("credentials")
@@ -340,7 +340,7 @@ def _(d):
     tap.wait_until(lambda: p.asked("/status") > before + 1, "it asks again")
 
 
-@dashboard.case("dashboard: opened behind another tab it asks nothing, and all once it is seen")
+@dashboard.case("dashboard: opened behind another tab it asks nothing, and all once it is seen", seconds=120)
 def _(d):
     p = d.page
     d.view("relay")
@@ -412,7 +412,7 @@ def _(d):
     confirm(p, "late 2")
 
 
-@dashboard.case("S22 dashboard: the policy of content stops an inline script, an inline handler and an image from elsewhere")
+@dashboard.case("S22 dashboard: the policy of content stops an inline script, an inline handler and an image from elsewhere", seconds=120)
 def _(d):
     p = d.page
     blocked = p.evaluate("""new Promise(done => {
@@ -457,7 +457,7 @@ def _(d):
     p.wait_text("#allocations > .problem", d.plane.tls("credentials").get("/api/v1/allocations", 403).detail)
 
 
-@dashboard.case("S22 dashboard: a token that ends while the page is open: it asks again, and shows nothing")
+@dashboard.case("S22 dashboard: a token that ends while the page is open: it asks again, and shows nothing", seconds=120)
 def _(d):
     p = d.page
     d.plane.token["leaver"] = d.plane.tokens.add("leaver", "admin")
@@ -520,7 +520,7 @@ def _(d):
     p.wait(f"{row('tokens-table', 'by keys')} && document.querySelector('tr.tested').innerText.includes('revoked')")
 
 
-@dashboard.case("dashboard: 360 and 1440 pixels, light and dark: nothing is too wide, every text has a contrast of 4.5 at least", seconds=60)
+@dashboard.case("dashboard: 360 and 1440 pixels, light and dark: nothing is too wide, every text has a contrast of 4.5 at least", seconds=120)
 def _(d):
     p = d.page
     with call.Call(d.plane), Splice(d.plane):
@@ -551,7 +551,7 @@ def _(d):
             p.key("Escape")
 
 
-@dashboard.case("dashboard: a relay that does not answer any more is told of, and what it said last stays")
+@dashboard.case("dashboard: a relay that does not answer any more is told of, and what it said last stays", seconds=120)
 def _(d):
     p = d.page
     d.view("overview")

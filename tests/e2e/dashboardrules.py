@@ -59,7 +59,7 @@ def prove(d, bridge, *found):
     bridge.done(*found)
 
 
-@rules.case("dashboard: rules: without a bridge it says so, with the cure; of one that comes nothing was checked yet; a browser's rules have the page's address")
+@rules.case("dashboard: rules: without a bridge it says so, with the cure; of one that comes nothing was checked yet; a browser's rules have the page's address", seconds=120)
 def _(d):
     p = d.page
     p.wait_text("#overview-rules", "no bridge is connected")
@@ -77,7 +77,7 @@ def _(d):
     nobody(p)
 
 
-@rules.case("dashboard: rules: checked by keyboard: its steps, the rule that fails and the line to copy; then a warning; then all pass; the focus stays; markup is text", seconds=60)
+@rules.case("dashboard: rules: checked by keyboard: its steps, the rule that fails and the line to copy; then a warning; then all pass; the focus stays; markup is text", seconds=120)
 def _(d):
     p = d.page
     d.view("firewall")
@@ -131,7 +131,7 @@ def _(d):
         d.view("firewall")
 
 
-@rules.case("dashboard: rules: a check that comes to no end says why, beside what was found before; a bridge that signs in anew has what it had proven; a refusal is told", seconds=60)
+@rules.case("dashboard: rules: a check that comes to no end says why, beside what was found before; a bridge that signs in anew has what it had proven; a refusal is told", seconds=120)
 def _(d):
     p = d.page
     d.view("firewall")
@@ -161,7 +161,7 @@ def _(d):
         equal(lamps(p)[4], ("SKIP", "not tried"), "the light of a rule that is not in the report")
 
 
-@rules.case("dashboard: rules: a check ends before the relay has answered what it is: the page goes on, and shows it then", seconds=60)
+@rules.case("dashboard: rules: a check ends before the relay has answered what it is: the page goes on, and shows it then", seconds=120)
 def _(d):
     p = d.page
     with Bridge(d, "depot") as bridge:
@@ -180,7 +180,7 @@ def _(d):
         state(p, "The office's rules hold.")
 
 
-@rules.case("S22 dashboard: rules: the role read sees what was found, and has no button; wide and narrow, light and dark", seconds=60)
+@rules.case("S22 dashboard: rules: the role read sees what was found, and has no button; wide and narrow, light and dark", seconds=120)
 def _(d):
     p = d.page
     d.view("firewall")

@@ -1,5 +1,6 @@
 // The office's end of a call, in the same page: a peer connection that answers, sends a tone, and listens. Evaluated in the page by softphone.py.
 window.office = (() => {
+  const SILENCE_DB = -200; // what has not begun yet is infinitely far below, and JSON has no such number
   let connection = null;
   const ear = new Audio(); // what nobody plays is not decoded
 
@@ -28,7 +29,7 @@ window.office = (() => {
     analyser.getFloatFrequencyData(bins);
     const loudest = bins.indexOf(Math.max(...bins)), hz = (loudest * context.sampleRate) / analyser.fftSize;
     context.close();
-    return { hz, db: bins[loudest] };
+    return { hz, db: Math.max(bins[loudest], SILENCE_DB) };
   }
 
   return {

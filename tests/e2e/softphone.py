@@ -23,7 +23,7 @@ def softphone():
         yield w
 
 
-@softphone.case("softphone: a wrong token is told so and kept nowhere; the right one stays in the tab only when it is asked to")
+@softphone.case("softphone: a wrong token is told so and kept nowhere; the right one stays in the tab only when it is asked to", seconds=120)
 def _(w):
     p, s = w.page, w.service
     w.open()
@@ -292,7 +292,7 @@ def _(w):
     w.end()
 
 
-@softphone.case("softphone: of microphones that are asked for in quick succession none stays open; an offer that can't be made ends the call with its reason")
+@softphone.case("softphone: of microphones that are asked for in quick succession none stays open; an offer that can't be made ends the call with its reason", seconds=120)
 def _(w):
     p, s = w.page, w.service
     w.ready()
@@ -316,7 +316,7 @@ def _(w):
     w.trouble("media_failed")
 
 
-@softphone.case("softphone: a browser that keeps nothing of the site is served, and a page out of its cache is loaded again")
+@softphone.case("softphone: a browser that keeps nothing of the site is served, and a page out of its cache is loaded again", seconds=120)
 def _(w):
     p = w.page
     w.open()
@@ -485,7 +485,7 @@ def _(w):
     s.expect("call.hangup")
 
 
-@softphone.case("softphone: a long press of 0 is a plus; the last digit is erased; the microphone is tried out, and the system's is offered at once")
+@softphone.case("softphone: a long press of 0 is a plus; the last digit is erased; the microphone is tried out, and the system's is offered at once", seconds=120)
 def _(w):
     p = w.page
     w.ready()
@@ -537,7 +537,7 @@ def _(w):
     look()
 
 
-@softphone.case("S22 softphone: what is not its own, the page does not load")
+@softphone.case("S22 softphone: what is not its own, the page does not load", seconds=120)
 def _(w):
     p = w.page
     w.open()
