@@ -73,6 +73,12 @@ void pair_take_stream(struct pair *p, const struct pair_packet *packet)
         send_back(p, packet);
 }
 
+/* The ends outlive a step that has failed, and what comes late is not for the last steps. */
+static bool is_awaited(const struct trial *t)
+{
+    return !t->settled && t->line->verdict != REPORT_FAIL;
+}
+
 static void on_data(void *ctx, struct end *e, const uint8_t *data, size_t len)
 {
     struct pair *p = ctx;
@@ -84,7 +90,7 @@ static void on_data(void *ctx, struct end *e, const uint8_t *data, size_t len)
     packet.sequence = wire_u32(&w);
     packet.sent_us = wire_u64(&w);
     packet.len = len;
-    if (!w.err && magic == MAGIC && packet.from == !by && p->heard_packet && !p->trial->settled)
+    if (!w.err && magic == MAGIC && packet.from == !by && p->heard_packet && is_awaited(p->trial))
         p->heard_packet(p->trial, by, &packet);
 }
 
@@ -92,7 +98,7 @@ static void on_done(void *ctx, struct end *e, const struct end_result *r)
 {
     struct pair *p = ctx;
 
-    if (!p->trial->settled)
+    if (is_awaited(p->trial))
         p->done(p->trial, e != p->end[0], r);
 }
 

@@ -25,7 +25,10 @@ static const struct step *const STEPS[] = {&NAME_STEP,    &SIPTRY_STEP, &REACH_S
                                            &PAIR_STEP,    &STREAM_STEP, &SIZE_STEP,       &WIDE_STEP,     &IDLE_STEP,
                                            &MEET_STEP,    &FAR_STEP,    &SIPTRY_END_STEP, &REGRET_STEP};
 
-enum { STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]), REGRET = STEPS_N - 1 };
+enum {
+    STEPS_N = sizeof(STEPS) / sizeof(STEPS[0]),
+    LAST_STEPS = STEPS_N - 2, /* from here on they are for rules that have failed, too */
+};
 
 /* ---- How a step ends. ---- */
 
@@ -116,7 +119,9 @@ void trial_too_wide(struct trial *t, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    if (t->line->verdict != REPORT_FAIL)
+    if (t->line->verdict == REPORT_FAIL)
+        add_words(t->line, format, args);
+    else
         warn(t->line, REPORT_QUALITY, CODE_OPEN_TOO_WIDE, format, args);
     va_end(args);
 }
@@ -212,7 +217,7 @@ static void on_advance(evutil_socket_t fd, short what, void *ctx)
     if (STEPS[t->step]->end)
         STEPS[t->step]->end(t);
     t->state = NULL;
-    t->step = t->over ? REGRET : t->step + 1;
+    t->step = t->over && t->step < LAST_STEPS ? LAST_STEPS : t->step + 1;
     t->over = false;
     begin(t);
 }

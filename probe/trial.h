@@ -78,7 +78,7 @@ __attribute__((format(printf, 3, 4))) void trial_fail(struct trial *t, enum code
 void trial_broken(struct trial *t, int err);
 /* Something to be noted that is no failure; the first one is the rule's code. The step goes on. */
 __attribute__((format(printf, 3, 4))) void trial_warn(struct trial *t, enum code code, const char *format, ...);
-/* As trial_warn, with CODE_OPEN_TOO_WIDE of the stage quality, whichever step runs. Too late for a rule that has failed. */
+/* As trial_warn, with CODE_OPEN_TOO_WIDE of the stage quality, whichever step runs. A rule that has failed keeps its code, and has the words. */
 __attribute__((format(printf, 2, 3))) void trial_too_wide(struct trial *t, const char *format, ...);
 /* Adds words to what a rule that passes has shown. */
 __attribute__((format(printf, 2, 3))) void trial_note(struct trial *t, const char *format, ...);

@@ -297,6 +297,17 @@ FAULTS = [
     Fault("tcp_timeout", 3, tcp(), ["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True),
     Fault("tcp_timeout", 1, tcp(), ["ip daddr AT tcp dport 443 drop"], stage="reach", cured=True, title="for the UC server"),
     Fault("tcp_rst", 3, tcp(), ["ip daddr AT tcp dport 443 reject with tcp reset"], stage="reach", cured=True),
+    Fault(
+        "tcp_rst",
+        3,
+        tcp(),
+        ["ip daddr AT tcp dport 443 reject with tcp reset"],
+        wide=["ip daddr AT udp dport 5060 accept"],
+        stage="reach",
+        says=", sip/udp 5060 of 11.0.1.",
+        cured=True,
+        title="and SIP at its host, which is told all the same",
+    ),
     Fault("icmp_admin_prohibited", 3, tcp(), ["ip daddr AT tcp dport 443 reject with icmp type admin-prohibited"], stage="reach", cured=True, title="by TCP"),
     Fault("icmp_port_unreachable", 3, tcp(), ["ip daddr AT tcp dport 443 reject"], stage="reach", cured=True, title="by TCP"),
     Fault("dns_nxdomain", 5, five("no.such.example", "--dns", DNS), stage="name"),
@@ -476,7 +487,7 @@ def faults():
         w.put_in_the_way()
         straight = f"ip saddr {{ {HOME_STRAIGHT}, {OFFICE_STRAIGHT} }} ip daddr {{ {HOME_STRAIGHT}, {OFFICE_STRAIGHT} }} udp dport 1024-65535 accept"
         w.net.fw.run(["nft", f"add rule ip probe straight {straight}"])
-        sip = next(f for f in FAULTS if f.number == 3 and f.wide)
+        sip = next(f for f in FAULTS if f.number == 3 and f.code == "open_too_wide")
         rules = w.directory.file("rules", "3 out browser connect tcp/443 websocket\n6 out browser connect tcp/5060 http\n")
         w.named = w.start("--connect", w.at[sip], "--rules", rules, "--only", "3")
         w.inside = w.start("--connect", w.at[sip], role="server")
