@@ -499,6 +499,9 @@ def faults():
         yield w
 
 
+faults.seconds = 3 * SECONDS  # most of a hundred programs are started
+
+
 @faults.case("the five rules hold: those of the browser, with a relay-relay pair", seconds=SECONDS)
 def _(w):
     report = w.good["browser"].wait()

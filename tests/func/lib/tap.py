@@ -87,6 +87,7 @@ class Group:
     def __init__(self, setup):
         self.name = setup.__name__.replace("_", " ")
         self.setup = contextlib.contextmanager(setup)
+        self.seconds = 120  # that it may take
         self.cases = []
 
     def case(self, title, seconds=60):
@@ -165,7 +166,7 @@ def _run_group(report, g, wanted):
         def enter():
             world.append(stack.enter_context(g.setup()))
 
-        signal.alarm(int(120 * (4 if SANITIZER else 1)))
+        signal.alarm(int(g.seconds * (4 if SANITIZER else 1)))
         try:
             enter()
         except Skip as e:
