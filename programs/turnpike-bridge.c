@@ -118,7 +118,7 @@ static void on_end(evutil_socket_t number, short what, void *ctx)
 
     (void)what;
     LOG(LOG_INFO, "stopping", LOG_STR("signal", strsignal((int)number)));
-    if (p->stopping || bridge_stop(p->bridge) == 0)
+    if (p->stopping || !p->bridge || bridge_stop(p->bridge) == 0)
         event_base_loopbreak(p->base);
     else
         event_base_loopexit(p->base, &(struct timeval){.tv_usec = FAREWELL_MS * 1000});

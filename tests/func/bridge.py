@@ -25,6 +25,7 @@ OFFER = ("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\
 
 if not os.access(BRIDGE, os.X_OK):
     tap.skip_all("turnpike-bridge is not built (--with-bridge)")
+tap.need("unshare", "mount")
 net.need_namespaces()
 daemon.need_daemon()
 admin.need_jsonschema()
@@ -79,6 +80,22 @@ def _(d):
 def _(d):
     status, _, err = run("--config", d.file("good.conf", GOOD.replace("pbx.example", "pbx.invalid")))
     check(status == 1 and "pbx.invalid" in err, f"{status} {err}")
+
+
+@command_line.case("SIGTERM while a name server is silent ends the start: status 1")
+def _(d):
+    with net.Net("host") as n, n.host.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((L, 53))
+        silent.settimeout(tap.PATIENCE_S)
+        servers = d.file("resolv.conf", f"nameserver {L}\noptions timeout:1 attempts:1\n")
+        program = [BRIDGE, "--config", d.file("good.conf", GOOD)]
+        with n.host.popen(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', servers, *program], env=daemon.clean_environment(), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as p:
+            check(b"pbx" in silent.recv(512), "the question")
+            p.terminate()
+            _, err = p.communicate(timeout=tap.PATIENCE_S)
+    daemon.check_log(err)
+    check(p.returncode == 1 and "pbx.example" in err, f"{p.returncode} {err}")
 
 
 @command_line.case("an address that is not this host's ends the start with its key: status 2")
