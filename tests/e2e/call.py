@@ -7,7 +7,7 @@ import sys
 
 import company
 import pbx
-from company import LINE, MESSAGE_S, PHONE, SLOW
+from company import LINE, MESSAGE_S, SLOW
 from picture import CONNECT, HOME_PUBLIC, OFFICE_PUBLIC, RELAY
 
 from lib import daemon, tap

@@ -120,12 +120,12 @@ def _(w):
     p, s = w.page, w.service
     w.ready()
     w.talk()
-    quiet = f"""(async () => {{
+    quiet = """(async () => {
       const first = await office.heardThere();
       await new Promise(done => setTimeout(done, 1200));
       const second = await office.heardThere();
       return second.packets > first.packets && second.energy - first.energy < 1e-6;
-    }})()"""
+    })()"""
     p.click("#mute")
     p.wait_text("#call-state", "Muted")
     tap.wait_until(lambda: p.evaluate(quiet), "packets without sound arrive there")

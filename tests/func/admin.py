@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import admin, daemon, net, redis, stun, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import admin, daemon, net, redis, tap, websocket  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.admin import ROLES  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 

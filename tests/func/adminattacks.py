@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import admin, daemon, net, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import admin, daemon, net, tap  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import rest  # noqa: E402 # pylint: disable=wrong-import-position
 

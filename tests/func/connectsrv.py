@@ -12,7 +12,7 @@ import warnings
 
 from lib import admin, daemon, faulty, net, tap, websocket, world
 from lib.tap import check, equal
-from lib.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, frame
+from lib.websocket import BINARY, CONTINUATION, PING, PONG, TEXT, WebSocket, frame
 
 tap.need("openssl")
 net.need_namespaces()

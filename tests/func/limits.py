@@ -10,7 +10,6 @@ from lib.tap import check, equal, within
 net.need_namespaces()
 daemon.need_daemon()
 
-S = net.Standard
 HEADERS = 28  # IPv4 and UDP
 RATE, BURST = 10, 50  # answers a second, and at once: unauthenticated-rate, and five times that
 

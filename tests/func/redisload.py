@@ -15,7 +15,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import client, daemon, net, redis, stun, tap  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import daemon, net, redis, tap  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.call import cpu_s, descriptors  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.redissets import SENTINEL_URL, Sentinels  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check  # noqa: E402 # pylint: disable=wrong-import-position

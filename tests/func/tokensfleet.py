@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import call, daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
+from lib import call, daemon, net, redis, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.redissets import SENTINEL_URL, Cluster, Sentinels  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tokens import REVOKED_S, Fleet, Stream  # noqa: E402 # pylint: disable=wrong-import-position
