@@ -243,7 +243,7 @@ def _(w):
         check(f"rule {number} fails with turn_401" in met["evidence"], met["evidence"])
 
 
-@both_ends.case("5 % of the packets to the bridge are lost: loss_high, with the figure")
+@both_ends.case("5 % of the packets to the bridge are lost: loss_high, with the figure", seconds=10 * RUN_S)
 def _(w):
     w.started["check"].wait(5 * RUN_S)  # the last of what goes by itself: its packets would be lost as well
     nft = w.net.office_firewall.nft

@@ -20,7 +20,7 @@ START_S = max(100.0, 3 * tap.PATIENCE_S)  # three seconds of CPU, for which it t
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # What an element says to a person: where its middle is, once it is in view, and what covers it there. Who aims at it is told by aimed.end()
-# what became of the click; one that comes down beside it, because the page has moved meanwhile, does nothing.
+# what became of the click; one that comes down beside it, because the page has moved meanwhile, clicks nothing.
 PLACE = """(selector => {
   const e = document.querySelector(selector);
   if (!e) return {why: "is not there"};

@@ -76,7 +76,7 @@ class Phone(phone.Phone):
         other = "phone" if scope == "bridge" else "bridge"  # what it is not for: it makes no session
 
         def known():  # each try from an address of its own: no guesser's (S15)
-            s = websocket.connect((SERVER, 443), self.net.srv, self.tls, source=f"127.0.0.{next(tries)}")
+            s = websocket.connect((SERVER, 443), self.net.srv, self.tls, source=f"127.0.{(n := next(tries)) >> 8}.{n & 255}")
             with websocket.WebSocket(s, SERVER) as ws:
                 return ws.error("hello", token=token, role=other) == "forbidden"
 

@@ -44,6 +44,8 @@ class Service(Fleet):
         """One that has said hello, and the answer. On a busy machine it may have come first before its token was known: that is forgotten."""
         d = self.start(stack, token, role, **options)
         hello = d.wait("up")["up"]
+        for x in d.seen:
+            check("refuses the token" in x.get("down", ""), f"what came before the hello: {x}")
         d.seen.clear()
         return d, hello
 

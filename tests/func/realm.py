@@ -439,7 +439,7 @@ def _(t):
             c.allocate()
         made = {x[1] for x in t.listener.take(len(clients))}
         equal(len(t.listener.keys()), len(clients), "the number of keys")
-        d.stop()  # in time, or it fails
+        d.stop(seconds=2.0 if not tap.SANITIZER else daemon.STOP_S)
         last = t.listener.take(5 * len(clients))
         equal({x[1] for x in last if x[2:] == ("status", "deleted")}, made, "whose end was told")
         tap.wait_until(lambda: not t.listener.keys(), "the keys are deleted")

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from lib import daemon, net, redis, stun, tap, world  # noqa: E402 # pylint: disable=wrong-import-position
 from lib.tap import check, equal  # noqa: E402 # pylint: disable=wrong-import-position
-from lib.tokens import MARK, REVOKED_S, Fleet, Stream, rest  # noqa: E402 # pylint: disable=wrong-import-position
+from lib.tokens import MARK, REVOKED_S, Fleet, Stream, each_try, rest  # noqa: E402 # pylint: disable=wrong-import-position
 
 tap.need("redis-server", "turnadmin")
 net.need_namespaces()
@@ -20,8 +20,8 @@ daemon.need_daemon()
 S = net.Standard
 SECRET = "northstar"
 PACKETS = 100  # twice what a bucket holds
-MOMENT_S = 3.0 if not tap.SANITIZER else 10.0  # for what has been told: the next look that nobody tells to comes after five seconds
-TRY_S = 0.05  # between two tries of one credential, of which each address has ten (S15)
+MOMENT_S = 1.0 if not tap.SANITIZER else 4.0  # for what has been told: a look that nobody tells to comes each five seconds
+SHARED_S = 3.0 if not tap.SANITIZER else 10.0  # until what an owner holds on one node is known to all
 DRIVE = os.path.join(daemon.BUILDDIR, "tests", "func", "storedrive")
 
 
@@ -91,20 +91,24 @@ def alone():
         yield Alone(stack, stack.enter_context(S()))
 
 
+def soon(f, condition, what, seconds=MOMENT_S):
+    watch = f.watch()
+    tap.wait_until(condition, what, seconds + tap.PATIENCE_S)
+    watch.within(seconds, f"until {what}")
+
+
 def served(f, credentials, node=0, error=None, seconds=MOMENT_S):
-    """Wait until an Allocate is granted (then it is given back), or refused with this error. Each try has an address of its own: no guesser's (S15)."""
-    tries = itertools.count()
+    """Soon an Allocate is granted (then it is given back), or refused with this error."""
+    tries = each_try()
 
     def is_so():
-        if (number := next(tries)) > 0:
-            time.sleep(TRY_S)
-        with f.client(credentials, node, i=number % S.CLIENTS) as c:
+        with f.client(credentials, node, i=next(tries)) as c:
             said = c.request(stun.ALLOCATE, (stun.REQUESTED_TRANSPORT, stun.UDP))
             if said.cls == stun.SUCCESS:
                 c.refresh(0)
             return said.error == error
 
-    tap.wait_until(is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", seconds)
+    soon(f, is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", seconds)
 
 
 @fleet.case("a user in Redis is served by every node at once, though one has just said that there is none")
@@ -250,8 +254,8 @@ def _(f):
         check("see ACL in turnpiked.conf(5)" in reader.ask(502, "putUser", id="heidi", body={}), "the cure")
 
 
-def denied(c, peer, wanted):
-    tap.wait_until(lambda: c.denied(peer) == wanted, f"CreatePermission and ChannelBind for {peer} end with {wanted}", MOMENT_S)
+def denied(f, c, peer, wanted):
+    soon(f, lambda: c.denied(peer) == wanted, f"CreatePermission and ChannelBind for {peer} end with {wanted}")
 
 
 def rules(f):
@@ -266,13 +270,13 @@ def rules(f):
     shown = f.ops.ask(200, "putPeers", body={"allow": ["10.77.0.1:5060/udp"], "deny": [S.PEER + "/32"]})
     equal((shown["allow"], shown["deny"]), (["10.77.0.1:5060/udp"], [S.PEER + "/32"]), "what is stored")
     for c in clients:
-        denied(c, peer.address, (403, 403))
+        denied(f, c, peer.address, (403, 403))
         equal(c.denied(("10.77.0.1", 5060)), (None, None), "what is allowed")
         equal(c.denied(("10.77.0.1", 5061)), (None, 403), "its other ports")
         c.send_channel(0x4000, b"denied")
     f.ops.ask(200, "putPeers", body={"allow": [], "deny": []})
     for c in clients:
-        denied(c, ("10.77.0.1", 5060), (403, 403))
+        denied(f, c, ("10.77.0.1", 5060), (403, 403))
         c.permit(S.PEER)
         c.refresh(0)
 
@@ -290,15 +294,15 @@ def limits(f):
         served(f, credentials, error=486)
     held.refresh()  # what lives goes on
     for node in range(1, len(f.nodes)):
-        served(f, user, node, 486, tap.PATIENCE_S)  # until what an owner holds on one node is known to all
+        served(f, user, node, 486, SHARED_S)
     served(f, f.token(owner="another"))
     f.ops.ask(200, "putQuota", id="acme", body={"max_allocations": 2})
     for node in range(len(f.nodes)):
         served(f, name, node)
     f.ops.ask(200, "putQuota", id="acme", body={"max_bps": 8000})
-    tap.wait_until(lambda: relayed(f, user) < PACKETS * 3 / 4, "an owner's bandwidth holds", MOMENT_S)
+    soon(f, lambda: relayed(f, user) < PACKETS * 3 / 4, "an owner's bandwidth holds")
     f.ops.ask(200, "putQuota", id="acme", body={})
-    tap.wait_until(lambda: relayed(f, user) == PACKETS, "there is no limit any more", MOMENT_S)
+    soon(f, lambda: relayed(f, user) == PACKETS, "there is no limit any more")
     held.refresh(0)
 
 
@@ -373,7 +377,7 @@ def _(f):
     c.allocate()
     f.ops.ask(200, "putPeers", body={"allow": [], "deny": [S.PEER]})
     f.ops.ask(200, "putQuota", id="f17", body={"max_allocations": 1})
-    denied(c, (S.PEER, 9), (403, 403))
+    denied(f, c, (S.PEER, 9), (403, 403))
     f.redis.call("HSET", "tp:peers", "deny", "10.0.0.0/33")
     f.redis.call("HSET", "tp:quotas", "f17", "%s", "other", "-1 0")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
@@ -392,12 +396,12 @@ def _(f):
     equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before, again")
     f.redis.call("DEL", "tp:peers")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
-    tap.wait_until(lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more", MOMENT_S)
+    soon(f, lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more")
     told = f.nodes[0].daemon.events("stored_rules_refused")
     equal(len(told), len({str(e["reason"]) for e in told}), "what is told of each")
     f.redis.call("SET", "tp:peers", "no hash")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
-    tap.wait_until(lambda: len(f.nodes[0].daemon.events("stored_rules_refused")) > len(told), "what is wrong again is told again", MOMENT_S)
+    soon(f, lambda: len(f.nodes[0].daemon.events("stored_rules_refused")) > len(told), "what is wrong again is told again")
     f.redis.call("DEL", "tp:peers")
 
 

@@ -173,15 +173,15 @@ def _(f):
 @fleet.case("two revocations of one user at the same moment: the one that reaches further stays, and is what both tell")
 def _(f):
     later = int(time.time()) + 7200
-    with f.redis.link() as link:
+    with f.redis.link() as link, contextlib.ExitStack() as stack:
         known = {c["id"] for c in clients_of(link)}
         link.call("CLIENT", "PAUSE", 60000, "WRITE")  # both have read what there is before either writes
         runs = []
+        stack.callback(link.call, "CLIENT", "UNPAUSE")
         for n, before in enumerate((later, later - 3600), start=1):
             runs.append(threading.Thread(target=f.ctl, args=("--offline", "user", "revoke", "frank", "--before", f"@{before}")))
             runs[-1].start()
             tap.wait_until(lambda n=n: sum("b" in c["flags"] and c["id"] not in known for c in clients_of(link)) == n, "it waits to write")
-        link.call("CLIENT", "UNPAUSE")
     for r in runs:
         r.join()
     equal(int(f.redis.call("GET", "tp:revoked-names:{frank}")), later, "what stays")

@@ -2,6 +2,7 @@
 #include "bridge/leg.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,18 +57,25 @@ static int telephone(const char *address, struct addr *out)
     return fd;
 }
 
+static void on_late(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what, (void)ctx;
+}
+
 /* Until the leg has seen the packet, whatever it makes of it: each one wakes the loop. */
 static void speak(int fd, uint16_t up)
 {
-    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    struct event late;
     struct addr to = leg_address(leg);
     struct sockaddr_storage ss;
     socklen_t len;
     to.port = (uint16_t)(to.port + up);
     len = addr_to_sockaddr(&to, &ss);
     (void)sendto(fd, "packet", 6, 0, (struct sockaddr *)&ss, len);
-    event_base_loopexit(base, &patience);
+    evtimer_assign(&late, base, on_late, NULL);
+    evtimer_add(&late, &(struct timeval){.tv_sec = PATIENCE_S});
     event_base_loop(base, EVLOOP_ONCE);
+    event_del(&late);
 }
 
 /* Nothing has come. */

@@ -1,9 +1,11 @@
 """Tokens, and nodes that share them: what turnpikectl makes and revokes, and calls that a revocation ends."""
 import base64
+import collections
 import contextlib
 import glob
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import subprocess
@@ -16,7 +18,8 @@ from .tap import check, equal
 S = net.Standard
 CTL = os.path.join(daemon.BUILDDIR, "turnpikectl")
 MARK = b"mark"
-REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the command to the last packet
+REVOKED_S = 1.0 if not tap.SANITIZER else 5.0  # from the end of the command to the last packet
+TRY_S = 0.05  # between two tries of one credential
 
 
 def rest(name, secret):
@@ -24,8 +27,15 @@ def rest(name, secret):
     return name, base64.b64encode(hmac.new(secret.encode(), name.encode(), hashlib.sha1).digest()).decode()
 
 
+def each_try(first=0):
+    """Clients' numbers, another one for each try of one credential: an address that has tried ten times is a guesser's (S15)."""
+    for i in itertools.count(first):
+        yield i % S.CLIENTS
+        time.sleep(TRY_S)
+
+
 class Watch:
-    """How long something takes from now on; the time in which the threads of these daemons, or our own, waited for a processor is a busy machine's."""
+    """How long something takes from now on; the time for which these daemons, and we, waited for a processor is a busy machine's."""
 
     def __init__(self, *daemons):
         self.pids = [d.pid for d in daemons] + [os.getpid()]
@@ -48,7 +58,12 @@ class Watch:
         return watch.waited()
 
     def waited(self):
-        return sum(max(0, ns - self.before.get(path, 0)) for path, ns in self._waits().items()) / 1e9
+        """Seconds; of each process the thread that has waited longest, as what is timed is one thread's after the other."""
+        longest = collections.Counter()
+        for path, ns in self._waits().items():
+            pid = path.split("/")[2]
+            longest[pid] = max(longest[pid], ns - self.before.get(path, 0))
+        return sum(longest.values()) / 1e9
 
     def within(self, seconds, what, end=None):
         took, waited = (time.monotonic() if end is None else end) - self.start, self.waited()
