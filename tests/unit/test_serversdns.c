@@ -10,6 +10,20 @@
 #include "bridge/servers.h"
 #include "tests/unit/tap.h"
 
+static unsigned told;            /* of what was cancelled */
+static unsigned told_at_the_end; /* when the name servers were freed */
+
+/* It stands before `base`, which is what the header calls them. */
+void evdns_base_free(struct evdns_base *base, int fail_requests)
+{
+    void (*real)(struct evdns_base *, int);
+    void *found = dlsym(RTLD_NEXT, "evdns_base_free");
+
+    memcpy(&real, &found, sizeof(real));
+    told_at_the_end = told;
+    real(base, fail_requests);
+}
+
 static struct event_base *base;
 static struct servers *s;
 static struct event *timer; /* the last that was set for a time */
@@ -22,8 +36,7 @@ static struct asked {
     evdns_getaddrinfo_cb cb;
     void *arg;
 } asked[MEDIA_SERVERS_MAX];
-static unsigned nasked, cancelled, told; /* of them */
-static unsigned told_at_the_end;         /* when the name servers were freed */
+static unsigned nasked, cancelled; /* of them */
 
 /* libevent does so from the loop. */
 static void tell_cancelled(evutil_socket_t fd, short what, void *ctx)
@@ -50,16 +63,6 @@ void evdns_getaddrinfo_cancel(struct evdns_getaddrinfo_request *request)
     for (unsigned i = 0; i < nasked; i++)
         if ((void *)request == (void *)&asked[i] && event_base_once(base, -1, EV_TIMEOUT, tell_cancelled, &asked[i], NULL) == 0)
             cancelled++;
-}
-
-void evdns_base_free(struct evdns_base *dns, int fail_requests)
-{
-    void (*real)(struct evdns_base *, int);
-    void *found = dlsym(RTLD_NEXT, "evdns_base_free");
-
-    memcpy(&real, &found, sizeof(real));
-    told_at_the_end = told;
-    real(dns, fail_requests);
 }
 
 int event_add(struct event *ev, const struct timeval *timeout)
