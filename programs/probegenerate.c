@@ -70,7 +70,6 @@ int probegenerate_run(const struct probegenerate *g, const struct rules *rules, 
         generate_write(stdout, g->format, &openings, g->place);
         return output_flush("turnpike-probe");
     }
-    if (err)
-        fprintf(stderr, "turnpike-probe: %s\n", error);
+    fprintf(stderr, "turnpike-probe: %s\n", error);
     return err;
 }
