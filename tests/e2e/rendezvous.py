@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The softphone page and a bridge meet at turnpiked's connect service, over TLS, each with a token of its own. The sound is Chromium's on both sides."""
 import contextlib
-import itertools
 import json
 
 import browser
@@ -72,11 +71,11 @@ class Phone(phone.Phone):
     def issue(self, scope):
         """A token that the service knows, which it does a moment later: a page asks once."""
         made = self.ctl("token", "issue", "--json", "--owner", OWNER, "--tenant", "acme", "--scope", scope)
-        token, tries = {"username": made["id"], "password": made["password"]}, itertools.count(2)
+        token, sources = {"username": made["id"], "password": made["password"]}, websocket.sources()
         other = "phone" if scope == "bridge" else "bridge"  # what it is not for: it makes no session
 
-        def known():  # each try from an address of its own: no guesser's (S15)
-            s = websocket.connect((SERVER, 443), self.net.srv, self.tls, source=f"127.0.{(n := next(tries)) >> 8}.{n & 255}")
+        def known():
+            s = websocket.connect((SERVER, 443), self.net.srv, self.tls, source=next(sources))
             with websocket.WebSocket(s, SERVER) as ws:
                 return ws.error("hello", token=token, role=other) == "forbidden"
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Phones and bridges at the connect service, with tokens of turnpikectl: calls, ICE servers that serve, and tokens that end; on both stores."""
 import contextlib
-import itertools
 import json
 import os
 import pty
@@ -57,11 +56,11 @@ class Service(Fleet):
 
     @contextlib.contextmanager
     def signed_in(self, token, role, **more):
-        """A client behind its hello, whose answer it has. A token is known a moment after it was made; each try has an address of its own: no guesser's (S15)."""
-        tries = itertools.cycle(range(2, 250))
+        """A client behind its hello, whose answer it has. A token is known a moment after it was made."""
+        sources = websocket.sources()
 
         def known():
-            ws = self.connect(f"127.0.0.{next(tries)}")
+            ws = self.connect(next(sources))
             a = ws.answer(ws.ask("hello", **self.hello(token, role, **more)))
             if "result" in a:
                 ws.welcome = a["result"]
@@ -153,10 +152,10 @@ def _(w):
         equal(ws.error("hello", **w.hello(phone, "bridge")), "forbidden", "the reason")
         equal(ws.closed()[0], UNAUTHORIZED, "the code")
 
-    tries = itertools.cycle(range(2, 250))
+    sources = websocket.sources()
 
     def forbidden():
-        with w.connect(f"127.0.0.{next(tries)}") as ws:
+        with w.connect(next(sources)) as ws:
             return ws.error("hello", **w.hello(turn, "phone")) == "forbidden"
 
     tap.wait_until(forbidden, "the relay's token is known and forbidden")

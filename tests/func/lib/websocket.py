@@ -2,6 +2,7 @@
 import base64
 import collections
 import hashlib
+import itertools
 import json
 import os
 import socket
@@ -28,6 +29,11 @@ class Closed(tap.Failure):
 
 def tls_context(ca):
     return ssl.create_default_context(cafile=ca)
+
+
+def sources():
+    """Addresses of loopback without end, another one for each try of a credential: one that has tried ten times is a guesser's (S15)."""
+    return (f"127.0.0.{i}" for i in itertools.cycle(range(2, 250)))
 
 
 def connect(address, ns=None, tls=None, name=None, seconds=None, source=None):
