@@ -5,6 +5,7 @@ import select
 import time
 
 from lib import daemon, net, stun, tap, world
+from lib.meter import passed_most
 from lib.tap import check, equal, within
 
 net.need_namespaces()
@@ -109,13 +110,6 @@ def _(w):
     other.allocate()
 
 
-BUCKET, EACH_S = 66, 10  # packets of 1000 bytes that pass at once (the largest datagram always fits the bucket), and in each second after that
-
-
-def most(start):
-    return BUCKET + EACH_S * (time.monotonic() - start) + 1
-
-
 @tap.group
 def bandwidth():
     with world.standard({"max-bps": "80k"}) as w:
@@ -138,14 +132,14 @@ def _(w):
         got = 0
         while peer.receive().source != calm.relayed[0]:
             got += 1
-        within(got, 1, most(start), f"packets of 200 that came up over {transport}")
+        within(got, 1, passed_most(start), f"packets of 200 that came up over {transport}")
         start = time.monotonic()
         for data in flood:
             peer.send(data, c.relayed[0])
         peer.send(b"calm", calm.relayed[0])
         calm.expect_channel(0x4000, b"calm")
         c.exchange(stun.encode(stun.BINDING, stun.REQUEST))
-        within(len(c.inbox), 1, most(start), f"packets of 200 that came down over {transport}")
+        within(len(c.inbox), 1, passed_most(start), f"packets of 200 that came down over {transport}")
         c.inbox.clear()
 
 
@@ -161,7 +155,7 @@ def _(w):
         a.send_channel(0x4000, b"%03d" % i + bytes(997))
     a.exchange(stun.encode(stun.BINDING, stun.REQUEST))
     b.exchange(stun.encode(stun.BINDING, stun.REQUEST))
-    within(len(b.inbox), 1, most(start), "packets of 200 that came")
+    within(len(b.inbox), 1, passed_most(start), "packets of 200 that came")
 
 
 @tap.group
@@ -189,7 +183,7 @@ def _(w):
     got = 0
     while peer.receive().source != other.relayed[0]:
         got += 1
-    within(got, 1, most(start), "packets of two times 200 that came up")
+    within(got, 1, passed_most(start), "packets of two times 200 that came up")
     w.daemon.reload({"user-max-bps": "1G", "bps-capacity": "32M"})
     w.client(4).allocate()
     fresh, numbers = w.peer(), [b"%03d" % i + bytes(997) for i in range(100)]

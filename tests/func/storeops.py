@@ -91,12 +91,6 @@ def alone():
         yield Alone(stack, stack.enter_context(S()))
 
 
-def soon(f, condition, what, seconds=MOMENT_S):
-    watch = f.watch()
-    tap.wait_until(condition, what, seconds + tap.PATIENCE_S)
-    watch.within(seconds, f"until {what}")
-
-
 def served(f, credentials, node=0, error=None, seconds=MOMENT_S):
     """Soon an Allocate is granted (then it is given back), or refused with this error."""
     tries = each_try()
@@ -108,7 +102,7 @@ def served(f, credentials, node=0, error=None, seconds=MOMENT_S):
                 c.refresh(0)
             return said.error == error
 
-    soon(f, is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", seconds)
+    f.soon(is_so, f"an Allocate of {credentials[0]} on node {node} ends with {error}", seconds)
 
 
 @fleet.case("a user in Redis is served by every node at once, though one has just said that there is none")
@@ -255,7 +249,7 @@ def _(f):
 
 
 def denied(f, c, peer, wanted):
-    soon(f, lambda: c.denied(peer) == wanted, f"CreatePermission and ChannelBind for {peer} end with {wanted}")
+    f.soon(lambda: c.denied(peer) == wanted, f"CreatePermission and ChannelBind for {peer} end with {wanted}", MOMENT_S)
 
 
 def rules(f):
@@ -300,9 +294,9 @@ def limits(f):
     for node in range(len(f.nodes)):
         served(f, name, node)
     f.ops.ask(200, "putQuota", id="acme", body={"max_bps": 8000})
-    soon(f, lambda: relayed(f, user) < PACKETS * 3 / 4, "an owner's bandwidth holds")
+    f.soon(lambda: relayed(f, user) < PACKETS * 3 / 4, "an owner's bandwidth holds", MOMENT_S)
     f.ops.ask(200, "putQuota", id="acme", body={})
-    soon(f, lambda: relayed(f, user) == PACKETS, "there is no limit any more")
+    f.soon(lambda: relayed(f, user) == PACKETS, "there is no limit any more", MOMENT_S)
     held.refresh(0)
 
 
@@ -396,12 +390,12 @@ def _(f):
     equal(c.denied((S.PEER, 9)), (403, 403), "what was denied before, again")
     f.redis.call("DEL", "tp:peers")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
-    soon(f, lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more")
+    f.soon(lambda: c.denied((S.PEER, 9))[0] is None, "nothing is denied any more", MOMENT_S)
     told = f.nodes[0].daemon.events("stored_rules_refused")
     equal(len(told), len({str(e["reason"]) for e in told}), "what is told of each")
     f.redis.call("SET", "tp:peers", "no hash")
     f.redis.call("XADD", "tp:events", "*", "kind", "policy")
-    soon(f, lambda: len(f.nodes[0].daemon.events("stored_rules_refused")) > len(told), "what is wrong again is told again")
+    f.soon(lambda: len(f.nodes[0].daemon.events("stored_rules_refused")) > len(told), "what is wrong again is told again", MOMENT_S)
     f.redis.call("DEL", "tp:peers")
 
 

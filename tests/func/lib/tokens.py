@@ -97,6 +97,13 @@ class Fleet:
     def watch(self):
         return Watch(*(w.daemon for w in self.nodes))
 
+    def soon(self, condition, what, seconds):
+        """What this condition comes to, within so many seconds and what a busy machine adds."""
+        watch = self.watch()
+        got = tap.wait_until(condition, what, seconds + tap.PATIENCE_S)
+        watch.within(seconds, f"until {what}")
+        return got
+
     def heard(self, event, user):
         """Wait until each node has told all its workers; who has seen what came of it at one of them knows nothing of the others."""
         for w in self.nodes:
